@@ -1,0 +1,2 @@
+//! Thread-safe parallel inference on one device.
+#![forbid(unsafe_code)]

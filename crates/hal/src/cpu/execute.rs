@@ -1,0 +1,186 @@
+//! Runs the commands of one submission on host memory.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::buffer::Slice;
+use crate::command::{Command, Executable, HostFn, Operation};
+use crate::cpu::kernels::{self, RawOperand, Scratch};
+use crate::error::{Error, ErrorKind};
+
+/// Fills and copies are divided into tiles of this size: large enough that handing one to another
+/// core pays, small enough that one core does not hold the others up.
+const TILE_BYTES: usize = 256 << 10;
+
+/// One operation with its operands, divided into tiles that may run in any order on any thread.
+#[derive(Clone, Copy)]
+pub(crate) struct Step<'a> {
+    operation: &'a Operation,
+    operands: &'a [RawOperand],
+    tiles: usize,
+}
+
+/// Who runs the tiles of a step.
+pub(crate) trait Spread {
+    /// Returns after every tile has run. The error is that of the first tile that failed, in the
+    /// order of tiles.
+    fn run(&mut self, step: Step<'_>, scratch: &mut Scratch) -> Result<(), Error>;
+}
+
+/// Runs every tile on the calling thread.
+pub(crate) struct Alone;
+
+impl Spread for Alone {
+    fn run(&mut self, step: Step<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+        step.run_all(scratch)
+    }
+}
+
+impl<'a> Step<'a> {
+    fn new(operation: &'a Operation, operands: &'a [RawOperand]) -> Result<Self, Error> {
+        let tiles = match (operation, operands) {
+            (Operation::Fill(_), [target]) => target.bytes.div_ceil(TILE_BYTES),
+            (Operation::Copy, [source, target]) if source.bytes == target.bytes => {
+                target.bytes.div_ceil(TILE_BYTES)
+            }
+            (Operation::Kernel(kernel), _) => kernels::tile_count(kernel),
+            _ => return Err(failed(format!("{operation:?} does not fit its operands"))),
+        };
+        Ok(Self { operation, operands, tiles })
+    }
+
+    pub(crate) fn tiles(&self) -> usize {
+        self.tiles
+    }
+
+    /// Runs the tiles in order, and stops at the first that fails.
+    pub(crate) fn run_all(self, scratch: &mut Scratch) -> Result<(), Error> {
+        (0..self.tiles).try_for_each(|tile| self.run_tile(tile, scratch))
+    }
+
+    /// Runs one tile; a panic inside becomes an error.
+    pub(crate) fn run_tile(self, tile: usize, scratch: &mut Scratch) -> Result<(), Error> {
+        guard("a kernel", || match self.operation {
+            Operation::Fill(byte) => {
+                let (target, bytes) = part(self.operands[0], tile);
+                // SAFETY: The part lies inside the operand, which the kernel above reserves for
+                // this command.
+                unsafe { target.address.write_bytes(*byte, bytes) };
+                Ok(())
+            }
+            Operation::Copy => {
+                let (source, bytes) = part(self.operands[0], tile);
+                let (target, _) = part(self.operands[1], tile);
+                // SAFETY: Both operands have this size and do not overlap, by the contract of
+                // the command.
+                unsafe { target.address.copy_from_nonoverlapping(source.address, bytes) };
+                Ok(())
+            }
+            Operation::Kernel(kernel) => {
+                // SAFETY: The operands are ranges of live allocations, which the kernel above
+                // reserves for this command; the tile is below the count.
+                unsafe { kernels::run_tile(kernel, self.operands, tile, scratch) }
+            }
+        })
+    }
+}
+
+/// The part of an operand that a tile covers.
+fn part(operand: RawOperand, tile: usize) -> (RawOperand, usize) {
+    let start = tile * TILE_BYTES;
+    let bytes = TILE_BYTES.min(operand.bytes - start);
+    // SAFETY: The tile is below the count of tiles, so it starts inside the operand.
+    let address = unsafe { operand.address.add(start) };
+    (RawOperand { address, bytes }, bytes)
+}
+
+/// Runs the commands in order up to the first that fails. Host functions are taken out of their
+/// commands; everything else stays, so that what the commands name stays alive.
+pub(crate) fn run(
+    commands: &mut [Command],
+    scratch: &mut Scratch,
+    spread: &mut dyn Spread,
+) -> Result<(), Error> {
+    let mut raw = Vec::new();
+    for command in commands {
+        match command {
+            Command::Run { operation, operands } => {
+                raw.clear();
+                for slice in operands.iter() {
+                    raw.push(resolve(slice, 0, slice.bytes)?);
+                }
+                spread.run(Step::new(operation, &raw)?, scratch)?;
+            }
+            Command::Launch { executable, table } => {
+                launch(executable, table, &mut raw, scratch, spread)?;
+            }
+            Command::Host(function) => {
+                let spent: HostFn = Box::new(|| Ok(()));
+                let function = std::mem::replace(function, spent);
+                guard("a host function", function)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn launch(
+    executable: &Executable,
+    table: &[Slice],
+    raw: &mut Vec<RawOperand>,
+    scratch: &mut Scratch,
+    spread: &mut dyn Spread,
+) -> Result<(), Error> {
+    for node in executable.nodes() {
+        raw.clear();
+        for operand in &node.operands {
+            let slice = table
+                .get(operand.slot as usize)
+                .ok_or_else(|| failed(format!("no slice is bound to slot {}", operand.slot)))?;
+            raw.push(resolve(slice, operand.offset, operand.bytes)?);
+        }
+        spread.run(Step::new(&node.operation, raw)?, scratch)?;
+    }
+    Ok(())
+}
+
+/// The address of a range of a slice.
+fn resolve(slice: &Slice, offset: usize, bytes: usize) -> Result<RawOperand, Error> {
+    let inside = |offset: usize, bytes: usize, whole: usize| {
+        offset.checked_add(bytes).is_some_and(|end| end <= whole)
+    };
+    if !inside(slice.offset, slice.bytes, slice.memory.bytes())
+        || !inside(offset, bytes, slice.bytes)
+    {
+        return Err(failed(format!("{bytes} bytes at {offset} leave {slice:?}")));
+    }
+    // SAFETY: Both ranges were checked, so the sum lies inside the allocation.
+    let address = unsafe { slice.memory.address().add(slice.offset + offset) };
+    Ok(RawOperand { address, bytes })
+}
+
+/// Calls foreign code, and turns its panic into an error.
+pub(crate) fn guard<T>(who: &str, body: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        let error = failed(format!("{who} panicked: {}", message(&*payload)));
+        // A payload whose own drop panics would unwind into the device.
+        std::mem::forget(payload);
+        Err(error)
+    })
+}
+
+/// Calls foreign code whose panic concerns nobody else.
+pub(crate) fn swallow(body: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {
+        std::mem::forget(payload);
+    }
+}
+
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+fn failed(message: String) -> Error {
+    Error::new(ErrorKind::CommandFailed, message)
+}

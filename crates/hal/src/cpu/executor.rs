@@ -1,0 +1,426 @@
+//! The shell around [`schedule`]: one lock, worker threads, and callers that help.
+//!
+//! # What
+//! Every section under the lock ends in [`Executor::leave`], which counts who has to be woken,
+//! gives the lock back, and wakes. Commands, host functions, sinks and drops of what users gave
+//! run between sections.
+//!
+//! # State
+//! [`Inner`]: the schedule, one workspace for each free permit, the threads to join.
+//!
+//! # Transitions
+//! Those of the schedule.
+//!
+//! # Who may touch what
+//! Whoever took a job from the schedule owns its commands and its lane's turn at the sink until
+//! it calls `Finish`.
+//!
+//! # Orderings
+//! The lock orders the jobs of one queue, and a job before those that wait for it. `Lane::reached`
+//! is stored with release after the report and loaded with acquire by [`Executor::help`].
+//!
+//! # Invariants
+//! - `asleep`: what a sleeper tests (tokens, the end, quiet) changes under the lock.
+//! - `unlocked`: no foreign code runs, and nothing foreign is dropped, under the lock.
+//!
+//! # Waking
+//! A submission wakes a sleeping worker at once, if a permit is free: progress never depends on
+//! a later call. A caller that is going to wait says so by `submit_and_help`, which takes the
+//! queue in the same section, so nobody is woken for work that the caller does itself. A token
+//! is issued once for each piece of work, so a burst of submissions wakes each worker once.
+//!
+//! # Checked by
+//! `model_*` in `cpu/tests.rs`, and the conformance suite.
+
+use std::time::Instant;
+
+use anabranch_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use anabranch_sync::process::Generation;
+use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, thread};
+
+use crate::command::{Command, Submission};
+use crate::cpu::execute::{self, Spread, Step};
+use crate::cpu::gang::{Gang, Seat};
+use crate::cpu::kernels::Scratch;
+use crate::cpu::schedule::{Action, Job, Outcome, State};
+use crate::device::{Completion, Help, Priority, QueueId, Sink, Span};
+use crate::error::{Error, ErrorKind};
+use crate::order::{Entry, Slot};
+
+/// What a queue's handle and its submissions share.
+pub(crate) struct Lane {
+    sink: Box<dyn Sink>,
+    reached: AtomicU64,
+}
+
+/// What a submission carries through the schedule.
+pub(crate) struct Work {
+    commands: Vec<Command>,
+    lane: Arc<Lane>,
+}
+
+/// Executes submissions on at most `cores` cores.
+pub(crate) struct Executor {
+    generation: Generation,
+    epoch: Instant,
+    inner: Mutex<Inner>,
+    /// Workers sleep here.
+    work: Condvar,
+    /// Those who shut down sleep here.
+    quiet: Condvar,
+    /// Hints, copied from the schedule at the end of each section.
+    wanted: AtomicBool,
+    spare: AtomicUsize,
+    closed: AtomicBool,
+}
+
+struct Inner {
+    schedule: State<Work, Seat>,
+    scratches: Vec<Scratch>,
+    threads: Vec<thread::JoinHandle<()>>,
+    /// Threads that were started and are not in the list yet.
+    unfiled: usize,
+    started: usize,
+    joining: bool,
+    joined: bool,
+}
+
+impl Inner {
+    fn apply(&mut self, action: Action<Work, Seat>) -> Outcome<Work, Seat> {
+        self.schedule.apply(action)
+    }
+
+    fn note(&mut self, action: Action<Work, Seat>) {
+        let Outcome::Done = self.schedule.apply(action) else {
+            unreachable!("this action yields nothing")
+        };
+    }
+
+    fn pop_scratch(&mut self) -> Scratch {
+        self.scratches.pop().expect("there is one workspace for each free permit")
+    }
+}
+
+impl Executor {
+    /// Starts an executor and its first worker.
+    pub(crate) fn start(cores: usize) -> Result<Arc<Self>, Error> {
+        let executor = Arc::new(Self {
+            generation: Generation::current(),
+            epoch: Instant::now(),
+            inner: Mutex::new(Inner {
+                schedule: State::new(cores),
+                scratches: (0..cores).map(|_| Scratch::default()).collect(),
+                threads: Vec::new(),
+                unfiled: 0,
+                started: 0,
+                joining: false,
+                joined: false,
+            }),
+            work: Condvar::new(),
+            quiet: Condvar::new(),
+            wanted: AtomicBool::new(false),
+            spare: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+        });
+        let mut inner = executor.inner.lock();
+        inner.note(Action::Enlist);
+        inner.unfiled += 1;
+        drop(inner);
+        if executor.spawn() {
+            Ok(executor)
+        } else {
+            Err(Error::new(ErrorKind::OutOfMemory, "the system refuses to start a thread"))
+        }
+    }
+
+    pub(crate) fn is_forked(&self) -> bool {
+        self.generation.is_forked()
+    }
+
+    /// `Closed` after a shutdown.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
+    }
+
+    pub(crate) fn now_ns(&self) -> u64 {
+        u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn create(
+        &self,
+        id: QueueId,
+        priority: Priority,
+        sink: Box<dyn Sink>,
+    ) -> Result<(Slot, Arc<Lane>), Error> {
+        let mut inner = self.inner.lock();
+        if let Some(error) = inner.schedule.stopped() {
+            return Err(error.clone());
+        }
+        let Outcome::Created(slot) = inner.apply(Action::Create { id, priority }) else {
+            unreachable!("creating a queue yields its slot")
+        };
+        drop(inner);
+        Ok((slot, Arc::new(Lane { sink, reached: AtomicU64::new(0) })))
+    }
+
+    /// Forgets the handle of a queue.
+    pub(crate) fn release(self: &Arc<Self>, slot: Slot) {
+        let mut inner = self.inner.lock();
+        inner.note(Action::Release { slot });
+        self.leave(inner);
+    }
+
+    /// Forgets the handle of the device.
+    pub(crate) fn abandon(self: &Arc<Self>) {
+        let mut inner = self.inner.lock();
+        inner.note(Action::Abandon);
+        self.leave(inner);
+    }
+
+    pub(crate) fn submit(self: &Arc<Self>, slot: Slot, lane: &Arc<Lane>, submission: Submission) {
+        let entry = entry(lane, submission);
+        let mut inner = self.inner.lock();
+        inner.note(Action::Submit { slot, entry });
+        if inner.schedule.stopped().is_some() {
+            return self.drain(inner, slot);
+        }
+        self.leave(inner);
+    }
+
+    /// Submits, and runs the queue up to the submission if this thread can.
+    pub(crate) fn submit_and_help(
+        self: &Arc<Self>,
+        slot: Slot,
+        lane: &Arc<Lane>,
+        submission: Submission,
+    ) -> Help {
+        let value = submission.value;
+        let entry = entry(lane, submission);
+        let mut inner = self.inner.lock();
+        inner.note(Action::Submit { slot, entry });
+        if inner.schedule.stopped().is_some() {
+            self.drain(inner, slot);
+            return self.help(slot, lane, value);
+        }
+        self.help_locked(inner, slot, value)
+    }
+
+    pub(crate) fn help(self: &Arc<Self>, slot: Slot, lane: &Arc<Lane>, value: u64) -> Help {
+        if value <= lane.reached.load(Ordering::Acquire) {
+            return Help::Reached;
+        }
+        self.help_locked(self.inner.lock(), slot, value)
+    }
+
+    fn help_locked<'a>(
+        self: &'a Arc<Self>,
+        mut inner: MutexGuard<'a, Inner>,
+        slot: Slot,
+        value: u64,
+    ) -> Help {
+        loop {
+            let help = match inner.apply(Action::Help { slot, value }) {
+                Outcome::Run(job) => {
+                    inner = self.perform(inner, job, true);
+                    continue;
+                }
+                Outcome::Reached => Help::Reached,
+                _ => Help::Nothing,
+            };
+            self.leave(inner);
+            return help;
+        }
+    }
+
+    /// After a stop, a submitter reports its own submission if nobody else is at it.
+    fn drain<'a>(self: &'a Arc<Self>, mut inner: MutexGuard<'a, Inner>, slot: Slot) {
+        while let Outcome::Run(job) = inner.apply(Action::Drain { slot }) {
+            inner = self.perform(inner, job, false);
+        }
+        self.leave(inner);
+    }
+
+    /// Stops the executor, and returns when no thread of it is left.
+    pub(crate) fn shutdown(self: &Arc<Self>) {
+        let mut inner = self.inner.lock();
+        inner.note(Action::Stop(closed()));
+        self.closed.store(true, Ordering::Release);
+        self.leave(inner);
+        let inner = self.inner.lock();
+        let mut inner = self.quiet.wait_while(inner, |inner| !inner.is_quiet());
+        if inner.joining {
+            drop(self.quiet.wait_while(inner, |inner| !inner.joined));
+            return;
+        }
+        inner.joining = true;
+        let threads = std::mem::take(&mut inner.threads);
+        drop(inner);
+        for thread in threads {
+            // A worker's panic has been reported where it happened.
+            let _ = thread.join();
+        }
+        self.inner.lock().joined = true;
+        self.quiet.notify_all();
+    }
+
+    /// Runs a job between two sections, and gives its permit back in the second.
+    fn perform<'a>(
+        self: &'a Arc<Self>,
+        mut inner: MutexGuard<'a, Inner>,
+        job: Job<Work>,
+        permit: bool,
+    ) -> MutexGuard<'a, Inner> {
+        let mut scratch = if permit { inner.pop_scratch() } else { Scratch::default() };
+        self.leave(inner);
+        let Job { slot, value, work: Work { mut commands, lane }, verdict } = job;
+        let mut crew = Crew { executor: self, gang: None };
+        let start_ns = self.now_ns();
+        let result = verdict.and_then(|()| execute::run(&mut commands, &mut scratch, &mut crew));
+        let gang = crew.disband();
+        let end_ns = if commands.is_empty() { start_ns } else { self.now_ns() };
+        // Whoever is told may count on the memory to be free.
+        execute::swallow(|| drop(commands));
+        let span = Span { start_ns, end_ns };
+        let completion = Completion { value, span, result: result.clone() };
+        execute::swallow(|| lane.sink.finished(completion));
+        lane.reached.store(value, Ordering::Release);
+        execute::swallow(|| drop(lane));
+        let mut inner = self.inner.lock();
+        if permit {
+            inner.scratches.push(scratch);
+        }
+        inner.note(Action::Finish { slot, value, result, permit, gang });
+        inner
+    }
+
+    /// Ends a section: wakes and starts whom the schedule names.
+    fn leave(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) {
+        let Outcome::Wake { notify, spawn } = inner.apply(Action::Settle) else {
+            unreachable!("settling yields whom to wake")
+        };
+        self.wanted.store(inner.schedule.is_wanted(), Ordering::Relaxed);
+        self.spare.store(inner.schedule.spare(), Ordering::Relaxed);
+        inner.unfiled += spawn;
+        let over = inner.schedule.is_over();
+        let quiet = inner.is_quiet();
+        drop(inner);
+        for _ in 0..notify {
+            self.work.notify_one();
+        }
+        if over {
+            self.work.notify_all();
+        }
+        if quiet {
+            self.quiet.notify_all();
+        }
+        for _ in 0..spawn {
+            self.spawn();
+        }
+    }
+
+    /// Starts a worker that the schedule counts already. False when the system refuses.
+    fn spawn(self: &Arc<Self>) -> bool {
+        let mut inner = self.inner.lock();
+        let name = format!("anabranch-cpu-{}", inner.started);
+        inner.started += 1;
+        drop(inner);
+        let executor = Arc::clone(self);
+        let thread = thread::spawn_named(&name, move || executor.worker());
+        let mut inner = self.inner.lock();
+        inner.unfiled -= 1;
+        let started = thread.is_ok();
+        match thread {
+            Ok(thread) => inner.threads.push(thread),
+            Err(_) => inner.note(Action::Refused),
+        }
+        self.leave(inner);
+        started
+    }
+
+    fn worker(self: &Arc<Self>) {
+        let mut inner = self.inner.lock();
+        inner.note(Action::Arrive);
+        loop {
+            match inner.apply(Action::Work) {
+                Outcome::Run(job) => inner = self.perform(inner, job, true),
+                Outcome::Assist(Seat(gang)) => {
+                    let mut scratch = inner.pop_scratch();
+                    self.leave(inner);
+                    gang.assist(&mut scratch, || self.wanted.load(Ordering::Relaxed));
+                    drop(gang);
+                    inner = self.inner.lock();
+                    inner.scratches.push(scratch);
+                    inner.note(Action::Leave);
+                }
+                Outcome::Exit => break,
+                _ => {
+                    inner.note(Action::Doze);
+                    self.leave(inner);
+                    inner = self.inner.lock();
+                    inner = self.work.wait_while(inner, |inner| inner.schedule.may_sleep());
+                    inner.note(Action::Rouse);
+                }
+            }
+        }
+        inner.note(Action::Retire);
+        self.leave(inner);
+    }
+}
+
+impl Inner {
+    fn is_quiet(&self) -> bool {
+        self.schedule.is_quiet() && self.unfiled == 0
+    }
+}
+
+/// The runner of a submission and those who assist it.
+struct Crew<'a> {
+    executor: &'a Arc<Executor>,
+    gang: Option<Arc<Gang>>,
+}
+
+impl Crew<'_> {
+    /// Invites workers to a step of several tiles, if permits are to spare.
+    fn recruit(&mut self, tiles: usize) {
+        let here = self.gang.as_ref().map_or(0, |gang| gang.seats());
+        if tiles <= here + 1 || self.executor.spare.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let gang = self.gang.get_or_insert_with(Gang::new);
+        let mut inner = self.executor.inner.lock();
+        let recruit = Action::Recruit { gang: Seat(Arc::clone(gang)), seats: tiles - 1 - here };
+        if let Outcome::Seated(seats) = inner.apply(recruit) {
+            gang.invite(seats);
+        }
+        self.executor.leave(inner);
+    }
+
+    /// Sends the members away; the seats that nobody took are still to be withdrawn.
+    fn disband(self) -> Option<Seat> {
+        let gang = self.gang?;
+        gang.close();
+        Some(Seat(gang))
+    }
+}
+
+impl Spread for Crew<'_> {
+    fn run(&mut self, step: Step<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+        if 1 < step.tiles() {
+            self.recruit(step.tiles());
+            if let Some(gang) = self.gang.as_ref().filter(|gang| 0 < gang.seats()) {
+                return gang.run(step, scratch);
+            }
+        }
+        step.run_all(scratch)
+    }
+}
+
+fn entry(lane: &Arc<Lane>, submission: Submission) -> Entry<Work> {
+    let Submission { value, waits, commands } = submission;
+    let host = commands.iter().any(|command| matches!(command, Command::Host(_)));
+    Entry { value, waits, host, work: Work { commands, lane: Arc::clone(lane) } }
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the device was shut down")
+}

@@ -1,0 +1,80 @@
+//! What people and schedulers want to know of a kernel.
+
+use super::{Kernel, Statistics};
+
+impl Kernel {
+    /// The name in logs and traces, as in `conv2d`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Conv2d(_) => "conv2d",
+            Self::MatMul(_) => "matmul",
+            Self::Normalize(kernel) => match kernel.statistics {
+                Statistics::Given => "batch_norm",
+                Statistics::Group { groups } if groups == kernel.channels => "instance_norm",
+                Statistics::Group { .. } => "group_norm",
+                Statistics::Row => "layer_norm",
+                Statistics::RowRms => "rms_norm",
+            },
+            Self::Pool2d(_) => "pool2d",
+            Self::AdaptiveAveragePool2d(_) => "adaptive_average_pool2d",
+            Self::Unary(_) => "unary",
+            Self::Binary(_) => "binary",
+            Self::Softmax(_) => "softmax",
+            Self::Reduce(_) => "reduce",
+            Self::StridedCopy(_) => "strided_copy",
+            Self::Gather(_) => "gather",
+            Self::Select(_) => "select",
+            Self::Cast(_) => "cast",
+            Self::Pack(_) => "pack",
+        }
+    }
+
+    /// Floating-point operations, a fused multiply-add counted as two; 0 for pure data movement.
+    /// Saturates, and makes sense for descriptors only that [`Kernel::operands`] accepts.
+    pub fn flops(&self) -> u64 {
+        match self {
+            Self::Conv2d(kernel) => {
+                let [oh, ow] = kernel.out_size().unwrap_or([0, 0]);
+                let depth = kernel.in_channels.checked_div(kernel.groups).unwrap_or(0);
+                let [kh, kw] = kernel.kernel;
+                product(&[2, kernel.batch, kernel.out_channels, oh, ow, depth, kh, kw])
+            }
+            Self::MatMul(kernel) => {
+                let batch = product(&kernel.batch);
+                batch.saturating_mul(product(&[2, kernel.m, kernel.n, kernel.k]))
+            }
+            Self::Normalize(kernel) => {
+                let per_element = if kernel.statistics == Statistics::Given { 2 } else { 7 };
+                product(&[per_element, kernel.outer, kernel.channels, kernel.inner])
+            }
+            Self::Pool2d(kernel) => {
+                let ([oh, ow], [kh, kw]) = (kernel.out_size, kernel.kernel);
+                product(&[kernel.planes, oh, ow, kh, kw])
+            }
+            Self::AdaptiveAveragePool2d(kernel) => {
+                product(&[kernel.planes, kernel.in_size[0], kernel.in_size[1]])
+            }
+            Self::Unary(kernel) => product(&[kernel.count]),
+            Self::Binary(kernel) => product(&kernel.shape),
+            Self::Softmax(kernel) => product(&[4, kernel.outer, kernel.axis, kernel.inner]),
+            Self::Reduce(kernel) => product(&kernel.shape),
+            Self::StridedCopy(_)
+            | Self::Gather(_)
+            | Self::Select(_)
+            | Self::Cast(_)
+            | Self::Pack(_) => 0,
+        }
+    }
+
+    /// Whether the output may be the very slice of an input with the same layout. Every other
+    /// overlap of an output with another operand makes the result meaningless.
+    pub fn in_place(&self) -> bool {
+        matches!(self, Self::Unary(_) | Self::Binary(_) | Self::Normalize(_) | Self::Softmax(_))
+    }
+}
+
+fn product(factors: &[usize]) -> u64 {
+    factors.iter().fold(1, |product, &factor| {
+        product.saturating_mul(u64::try_from(factor).unwrap_or(u64::MAX))
+    })
+}

@@ -1,0 +1,59 @@
+//! Every bound of this crate, with its reason.
+
+/// The bounds on what a file or a caller may ask for. [`Limits::default`] suits any model that
+/// fits the machine; each field may be lowered for untrusted input or raised for large models.
+///
+/// ```
+/// use anabranch_nn::Limits;
+/// let limits = Limits { plans_max: 2, ..Limits::default() };
+/// assert!(0 < limits.model_bytes_max);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Size of a model file, and of each of its weight files. Protocol buffers end at 2 GiB;
+    /// what is larger keeps its weights outside.
+    pub model_bytes_max: u64,
+    /// Size of an array file: what a machine would hold anyway.
+    pub array_bytes_max: u64,
+    /// Bytes of one tensor. Keeps every offset inside a tensor far from overflow.
+    pub tensor_bytes_max: usize,
+    /// Axes of one tensor. Kernels keep one counter for each axis on the stack.
+    pub rank_max: usize,
+    /// Nodes of one model. Plans are made in time linear in it.
+    pub nodes_max: usize,
+    /// Inputs and outputs of one node: concatenations are the widest.
+    pub arity_max: usize,
+    /// Bytes of constants that folding may add to a model: a file of a few hundred bytes may
+    /// otherwise expand to anything.
+    pub folded_bytes_max: usize,
+    /// Plans that a session keeps, one for each combination of input shapes. The least recently
+    /// used one goes first.
+    pub plans_max: usize,
+    /// Runs of one plan that may be in flight together; each holds its own memory. `None` is
+    /// twice the device's concurrency: the second half fills the gaps between passes.
+    pub contexts_max: Option<usize>,
+    /// Bytes of memory of one run of one plan.
+    pub plan_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            model_bytes_max: 2 << 30,
+            array_bytes_max: 16 << 30,
+            tensor_bytes_max: 1 << 40,
+            rank_max: 8,
+            nodes_max: 100_000,
+            arity_max: 1024,
+            folded_bytes_max: 256 << 20,
+            plans_max: 32,
+            contexts_max: None,
+            plan_bytes_max: 1 << 40,
+        }
+    }
+}
+
+const _: () = {
+    const fn assert_send_sync<T: Send + Sync>() {}
+    assert_send_sync::<Limits>();
+};

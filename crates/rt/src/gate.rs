@@ -1,0 +1,97 @@
+//! Whether the runtime may still be called.
+//!
+//! # What
+//! One [`Gate`] a device. Every public call asks it first.
+//!
+//! # State
+//! A phase, `Open → Closing → Closed`, and the process in which the device was opened.
+//!
+//! # Transitions
+//! [`close`](Gate::close) moves `Open → Closing` exactly once and tells its caller whether it was
+//! the one; [`finish`](Gate::finish) moves `Closing → Closed` and wakes everybody who waits for
+//! the end of the shutdown.
+//!
+//! # Who may touch what
+//! Any thread may ask; the thread that closed the gate finishes it.
+//!
+//! # Orderings
+//! `close` is a `Release` that pairs with the `Acquire` of [`check`](Gate::check): who sees the gate
+//! closed sees what was done before. A call that saw it open may still be under way: each
+//! component asks again under its own lock, which the shutdown then takes after closing.
+//!
+//! # Invariants
+//! SH-1 Linearizable, SH-3 Idempotent, FK-1 ChildInert.
+//!
+//! # Checked by
+//! `gate::tests`, `device::tests`.
+
+use anabranch_sync::atomic::{AtomicBool, Ordering};
+use anabranch_sync::process::Generation;
+use anabranch_sync::{Condvar, Deadline, Mutex, TimedOut};
+
+use crate::error::{Error, ErrorKind};
+
+/// Answers whether calls are allowed.
+///
+/// Thread-safe; only [`wait_finished`](Self::wait_finished) blocks.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    process: Generation,
+    closed: AtomicBool,
+    outcome: Mutex<Option<Result<(), Error>>>,
+    finished: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn open() -> Self {
+        Self {
+            process: Generation::current(),
+            closed: AtomicBool::new(false),
+            outcome: Mutex::new(None),
+            finished: Condvar::new(),
+        }
+    }
+
+    /// Refuses the call in a forked child and after the shutdown began.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.is_forked() {
+            let message = "this process is a forked child; open the device anew in it";
+            return Err(Error::new(ErrorKind::ForkedChild, message));
+        }
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Closed, "the runtime was shut down"));
+        }
+        Ok(())
+    }
+
+    /// Whether nothing of the runtime may be touched, not even a lock.
+    #[inline]
+    pub(crate) fn is_forked(&self) -> bool {
+        self.process.is_forked()
+    }
+
+    /// Begins the shutdown; true for the one caller that has to carry it out.
+    pub(crate) fn close(&self) -> bool {
+        !self.closed.swap(true, Ordering::AcqRel)
+    }
+
+    /// Ends the shutdown with its outcome.
+    pub(crate) fn finish(&self, outcome: Result<(), Error>) {
+        *self.outcome.lock() = Some(outcome);
+        self.finished.notify_all();
+    }
+
+    /// Waits until somebody's shutdown has ended, and returns its outcome.
+    pub(crate) fn wait_finished(&self, deadline: &Deadline) -> Result<(), Error> {
+        let outcome = self.outcome.lock();
+        let (outcome, waited) =
+            self.finished.wait_while_until(outcome, deadline, |outcome| outcome.is_none());
+        match (&*outcome, waited) {
+            (Some(outcome), _) => outcome.clone(),
+            (None, Err(TimedOut) | Ok(())) => {
+                Err(Error::new(ErrorKind::Timeout, "another shutdown is still under way"))
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Launching an executable: one command of a stream.
+
+use anabranch_hal::buffer::{ALIGN_BYTES, Slice};
+use anabranch_hal::command as native;
+use anabranch_hal::kernel::Access;
+use anabranch_sync::Arc;
+
+use super::{Executable, GraphCore};
+use crate::command::View;
+use crate::error::{Error, ErrorKind};
+use crate::stream::handle::{Stream, resolve};
+use crate::stream::submit::{Use, Work};
+
+impl Stream {
+    /// Runs every node of `executable`, in order, as one command. `parameters` are what the
+    /// capture declared, in that order.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the parameters do not fit or one that is written overlaps
+    /// another; `Capturing`; otherwise as [`submit`](Self::submit).
+    pub fn launch(&self, executable: &Executable, parameters: &[View]) -> Result<(), Error> {
+        if self.enter()?.state().is_capturing() {
+            let message = "a capturing stream cannot launch a graph";
+            return Err(Error::new(ErrorKind::Capturing, message).on(self.id()));
+        }
+        let graph = &executable.graph.0;
+        check_parameters(graph, parameters)?;
+        let mut table = Vec::with_capacity(graph.pinned.len() + parameters.len() + 1);
+        let mut uses: Vec<Use> = Vec::with_capacity(parameters.len() + 1);
+        for (buffer, access) in &graph.pinned {
+            push(&mut table, &mut uses, &buffer.view(), *access)?;
+        }
+        for (parameter, view) in graph.parameters.iter().zip(parameters) {
+            push(&mut table, &mut uses, view, parameter.access)?;
+        }
+        push(&mut table, &mut uses, &executable.private.view(), Access::Write)?;
+        let command = native::Command::Launch { executable: Arc::clone(&graph.native), table };
+        self.issue(Work { command: Some(command), uses, label: "launch", ..Work::default() })
+            .map(drop)
+    }
+}
+
+fn push(
+    table: &mut Vec<Slice>,
+    uses: &mut Vec<Use>,
+    view: &View,
+    access: Access,
+) -> Result<(), Error> {
+    let (slice, entry) = resolve(view, access)?;
+    table.push(slice);
+    uses.extend(entry);
+    Ok(())
+}
+
+fn check_parameters(graph: &GraphCore, views: &[View]) -> Result<(), Error> {
+    let expected = graph.parameters.len();
+    if views.len() != expected {
+        return Err(Error::invalid(format!(
+            "the graph takes {expected} parameters, not {}",
+            views.len()
+        )));
+    }
+    for (index, (parameter, view)) in graph.parameters.iter().zip(views).enumerate() {
+        if view.bytes < parameter.bytes || view.offset % ALIGN_BYTES != 0 {
+            return Err(Error::invalid(format!(
+                "parameter {index} is {} bytes at {}, not {} bytes aligned to {ALIGN_BYTES}",
+                view.bytes, view.offset, parameter.bytes
+            )));
+        }
+        let pinned = graph.pinned.iter().map(|(buffer, access)| (buffer.view(), *access));
+        let others = graph.parameters[..index].iter().zip(views);
+        let others = others.map(|(other, view)| (view.clone(), other.access)).chain(pinned);
+        for (other, access) in others {
+            if access.max(parameter.access) == Access::Write && view.overlaps(&other) {
+                let message = format!("parameter {index} overlaps another operand of the graph");
+                return Err(Error::invalid(message));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! Device memory: a caching allocator whose reuse follows the order of commands.
+//!
+//! # What
+//! An [`Allocator`] cuts large native allocations (segments) into equal blocks of a size class and
+//! hands them out as [`Buffer`]s. A freed block carries the clock of every stream that used it.
+//!
+//! # State
+//! One [`state::State`] a size class, each under its own lock; the sum of all segments, which the
+//! limit is held against, is one atomic that is claimed *before* a segment is made.
+//!
+//! # Transitions
+//! `free → live → pending → free`, or `live → free` when the uses have completed, or
+//! `pending → live` when they are ordered before the next owner's first command. When nothing is
+//! left: sweep, release cached segments of every class, commit and wait for the pending blocks,
+//! try once more, and then a typed error.
+//!
+//! # Who may touch what
+//! Any thread allocates and frees. Freeing takes one class lock and never waits.
+//!
+//! # Orderings
+//! `reserved_bytes` is claimed by compare-and-swap; a class's contents are under its lock.
+//!
+//! # Invariants
+//! AL-1 to AL-20, BU-1, BU-2, LK-7 ShardIndependent.
+//!
+//! # Checked by
+//! `memory::tests`, `memory::state::tests`.
+
+use std::fmt;
+
+use anabranch_hal::buffer::{Memory, Slice};
+use anabranch_hal::error as hal;
+use anabranch_sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use anabranch_sync::{Arc, Deadline, Mutex, process};
+
+use crate::device::{Backend, Registry};
+use crate::error::{Error, ErrorKind};
+use crate::frontier::Clock;
+use crate::stream::StreamCore;
+
+pub(crate) mod buffer;
+pub(crate) mod class;
+pub(crate) mod state;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+pub use stats::MemoryStats;
+pub(crate) use usage::{SharedUse, Usage};
+
+use buffer::BufferCore;
+use class::Class;
+use state::{BlockId, Home, Order, State};
+
+/// See the [module](self).
+///
+/// Thread-safe; [`allocate`](Self::allocate) waits only when memory has run out.
+pub(crate) struct Allocator {
+    backend: Arc<Backend>,
+    registry: Arc<Registry>,
+    limit_bytes: usize,
+    reserved_bytes: AtomicUsize,
+    reserved_peak_bytes: AtomicUsize,
+    next_number: AtomicU64,
+    shards: Vec<Mutex<Shard>>,
+}
+
+/// One size class.
+#[derive(Default)]
+struct Shard {
+    state: State<Clock>,
+    memory: Vec<Option<Memory>>,
+}
+
+/// A block on loan to a buffer.
+#[derive(Debug)]
+pub(crate) struct Block {
+    class: Class,
+    id: BlockId,
+    home: Home,
+}
+
+/// What an allocation on a stream knows of the order.
+struct Requester<'a> {
+    stream: Option<&'a Arc<StreamCore>>,
+    clock: Clock,
+}
+
+impl Order<Clock> for Requester<'_> {
+    fn is_complete(&self, clock: &Clock) -> bool {
+        clock.is_complete()
+    }
+
+    fn is_dominated(&self, clock: &Clock) -> bool {
+        self.stream.is_some_and(|stream| clock.is_dominated_by(stream.id(), &self.clock))
+    }
+}
+
+const HOST: Requester<'static> = Requester { stream: None, clock: Clock::EMPTY };
+
+impl Allocator {
+    pub(crate) fn new(
+        backend: &Arc<Backend>,
+        registry: &Arc<Registry>,
+        limit_bytes: usize,
+    ) -> Self {
+        Self {
+            backend: Arc::clone(backend),
+            registry: Arc::clone(registry),
+            limit_bytes,
+            reserved_bytes: AtomicUsize::new(0),
+            reserved_peak_bytes: AtomicUsize::new(0),
+            next_number: AtomicU64::new(1),
+            shards: (0..Class::COUNT).map(|_| Mutex::new(Shard::default())).collect(),
+        }
+    }
+
+    /// Whether the process is a forked child, in which no lock may be taken.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.backend.is_forked()
+    }
+
+    /// Allocates for the next command of `stream`, or, without one, for the host, who gets
+    /// memory that no command in flight touches.
+    pub(crate) fn allocate(
+        self: &Arc<Self>,
+        bytes: usize,
+        stream: Option<&Arc<StreamCore>>,
+        deadline: &Deadline,
+    ) -> Result<Arc<BufferCore>, Error> {
+        let class = Class::of(bytes).ok_or_else(|| self.out_of_memory(bytes))?;
+        let clock = stream.map(|stream| stream.enter().clock().clone()).unwrap_or_default();
+        let requester = Requester { stream, clock };
+        if let Some(buffer) = self.try_take(class, bytes, &requester)? {
+            return Ok(buffer);
+        }
+        self.reclaim(class, bytes, &requester, deadline)
+    }
+
+    /// A cached block, or one of a new segment while the limit allows it.
+    fn try_take(
+        self: &Arc<Self>,
+        class: Class,
+        bytes: usize,
+        requester: &Requester<'_>,
+    ) -> Result<Option<Arc<BufferCore>>, Error> {
+        if let Some(buffer) = self.take_cached(class, bytes, requester) {
+            return Ok(Some(buffer));
+        }
+        for blocks in class.segment_blocks() {
+            if self.try_grow(class, blocks)? {
+                return Ok(self.take_cached(class, bytes, requester));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_cached(
+        self: &Arc<Self>,
+        class: Class,
+        bytes: usize,
+        requester: &Requester<'_>,
+    ) -> Option<Arc<BufferCore>> {
+        let home = requester.stream.map(|stream| stream.id().0);
+        let (id, clock, memory) = {
+            let mut shard = self.shards[class.index()].lock();
+            let (id, clock) = shard.state.take(home, requester)?;
+            (id, clock, shard.memory(id))
+        };
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let slice = Slice { memory, offset: id.index as usize * class.block_bytes(), bytes };
+        let block = Block { class, id, home };
+        let usage = SharedUse::new(number, clock.unwrap_or_default());
+        Some(Arc::new(BufferCore::new(Arc::clone(self), block, slice, usage)))
+    }
+
+    /// Adds a segment; false when the limit or the device has no room for it.
+    fn try_grow(&self, class: Class, blocks: u32) -> Result<bool, Error> {
+        let bytes = class.block_bytes() * blocks as usize;
+        if !self.claim(bytes) {
+            return Ok(false);
+        }
+        match self.backend.native().allocate(bytes) {
+            Ok(memory) => {
+                let mut shard = self.shards[class.index()].lock();
+                let index = shard.state.grow(blocks) as usize;
+                if shard.memory.len() <= index {
+                    shard.memory.resize(index + 1, None);
+                }
+                shard.memory[index] = Some(memory);
+                Ok(true)
+            }
+            Err(error) => {
+                self.reserved_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                match error.kind() {
+                    hal::ErrorKind::OutOfMemory => Ok(false),
+                    _ => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// Reserves room under the limit before anything is made, so that growing threads together
+    /// cannot pass it.
+    fn claim(&self, bytes: usize) -> bool {
+        let grown = |reserved: usize| {
+            reserved.checked_add(bytes).filter(|&total| total <= self.limit_bytes)
+        };
+        match self.reserved_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown) {
+            Ok(before) => {
+                self.reserved_peak_bytes.fetch_max(before + bytes, Ordering::Relaxed);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The road to an out-of-memory error: nothing is reported before all of it was tried.
+    fn reclaim(
+        self: &Arc<Self>,
+        class: Class,
+        bytes: usize,
+        requester: &Requester<'_>,
+        deadline: &Deadline,
+    ) -> Result<Arc<BufferCore>, Error> {
+        if self.limit_bytes < class.block_bytes() {
+            return Err(self.out_of_memory(bytes));
+        }
+        loop {
+            self.trim();
+            if let Some(buffer) = self.try_take(class, bytes, requester)? {
+                return Ok(buffer);
+            }
+            if process::in_callback() || !self.wait_for_pending(deadline)? {
+                return Err(self.out_of_memory(bytes));
+            }
+        }
+    }
+
+    /// Waits until one of the pending blocks can have become free; false when there is none.
+    fn wait_for_pending(&self, deadline: &Deadline) -> Result<bool, Error> {
+        let clocks: Vec<Clock> = self
+            .shards
+            .iter()
+            .flat_map(|shard| shard.lock().state.pending().cloned().collect::<Vec<_>>())
+            .collect();
+        let Some(clock) = clocks.first() else { return Ok(false) };
+        for mark in clock.marks() {
+            mark.stream.commit_up_to(mark.value)?;
+            match mark.stream.wait_for(mark.value, deadline) {
+                Err(error) if error.kind() == ErrorKind::Timeout => return Ok(false),
+                _ => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// Releases every segment that nobody uses. Returns the bytes that were released.
+    pub(crate) fn trim(&self) -> usize {
+        let mut released = 0;
+        for class in Class::all() {
+            let memory: Vec<Memory> = {
+                let mut shard = self.shards[class.index()].lock();
+                let Shard { state, memory } = &mut *shard;
+                state.sweep(&HOST);
+                state.trim().iter().filter_map(|&index| memory[index as usize].take()).collect()
+            };
+            released += memory.iter().map(Memory::bytes).sum::<usize>();
+            // Freed outside the lock; a command in flight may hold the memory a little longer,
+            // but a segment with such a command has a pending block and is not here.
+        }
+        self.reserved_bytes.fetch_sub(released, Ordering::Relaxed);
+        released
+    }
+
+    /// Takes a block back. Never waits; legal from any thread at any time.
+    pub(crate) fn free(&self, block: &Block, usage: &SharedUse) {
+        let clock = match usage.is_frozen() {
+            true => self.registry.everywhere(),
+            false => usage.lock().uses().clone(),
+        };
+        let mut shard = self.shards[block.class.index()].lock();
+        shard.state.give(block.id, block.home, clock, &HOST);
+    }
+
+    fn out_of_memory(&self, bytes: usize) -> Error {
+        let stats = self.stats();
+        let message = format!(
+            "no memory for {bytes} bytes: {} live, {} pending, {} cached of a limit of {}",
+            stats.live_bytes, stats.pending_bytes, stats.cached_bytes, stats.limit_bytes
+        );
+        Error::new(ErrorKind::OutOfMemory, message)
+    }
+}
+
+impl Shard {
+    fn memory(&self, block: BlockId) -> Memory {
+        self.memory[block.segment as usize].clone().expect("a segment with a live block is there")
+    }
+}
+
+impl fmt::Debug for Allocator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Allocator({:?})", self.stats())
+    }
+}

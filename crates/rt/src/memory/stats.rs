@@ -1,0 +1,47 @@
+//! What the allocator holds.
+
+use anabranch_sync::atomic::Ordering;
+
+use super::Allocator;
+use super::class::Class;
+
+/// A consistent cut through the allocator: `live + pending + cached = reserved`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// Blocks that buffers own.
+    pub live_bytes: usize,
+    /// Freed blocks that commands in flight may still use.
+    pub pending_bytes: usize,
+    /// Free blocks, ready for the next allocation.
+    pub cached_bytes: usize,
+    /// All segments.
+    pub reserved_bytes: usize,
+    /// The most that was ever reserved.
+    pub reserved_peak_bytes: usize,
+    /// What `reserved_bytes` never exceeds.
+    pub limit_bytes: usize,
+    /// Buffers that are alive.
+    pub live_count: usize,
+}
+
+impl Allocator {
+    /// Adds up every size class while all of them stand still.
+    pub(crate) fn stats(&self) -> MemoryStats {
+        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
+        let mut stats = MemoryStats {
+            limit_bytes: self.limit_bytes,
+            reserved_peak_bytes: self.reserved_peak_bytes.load(Ordering::Relaxed),
+            ..MemoryStats::default()
+        };
+        for (class, shard) in Class::all().zip(&shards) {
+            let counts = shard.state.counts();
+            let bytes = class.block_bytes();
+            stats.live_count += counts.live;
+            stats.live_bytes += counts.live * bytes;
+            stats.pending_bytes += counts.pending * bytes;
+            stats.cached_bytes += counts.free * bytes;
+            stats.reserved_bytes += (counts.live + counts.pending + counts.free) * bytes;
+        }
+        stats
+    }
+}

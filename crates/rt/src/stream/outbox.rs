@@ -1,0 +1,151 @@
+//! The hand-over of committed command buffers to the device.
+//!
+//! # What
+//! A stream commits inside its section but talks to the device outside of it, so that nothing a
+//! device does in [`Queue::submit`](anabranch_hal::device::Queue::submit) runs under a kernel lock. An
+//! [`Outbox`] keeps the buffers in commit order in between.
+//!
+//! # State
+//! A queue, whether somebody is handing over, whether it must look again, the last value that
+//! the device has been given, and the streams that wait for such a value.
+//!
+//! # Transitions
+//! One thread at a time hands over (`draining`); another one that comes by leaves a note
+//! (`again`). The head is held back until everything that it waits for has been given to the
+//! device, or, on another device, has completed: no wait reaches a device before its signal.
+//!
+//! # Who may touch what
+//! Pushed by the section's holder; drained by whoever leaves the section, by the stream that a
+//! head waited for, and by completions on other devices.
+//!
+//! # Orderings
+//! Everything is under one lock.
+//!
+//! # Invariants
+//! CB-2 CommitOnce, CB-9 CommitOrder, CB-11 NoUncommittedDependency, LV-1 Completion.
+//!
+//! # Checked by
+//! `stream::tests`.
+
+use std::collections::VecDeque;
+
+use anabranch_hal::command::{Command, Submission};
+use anabranch_sync::Arc;
+
+use super::StreamCore;
+use crate::frontier::Mark;
+
+/// A command buffer on its way to the device.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    pub(super) value: u64,
+    pub(super) waits: Vec<Mark>,
+    pub(super) commands: Vec<Command>,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    parcels: VecDeque<Parcel>,
+    draining: bool,
+    again: bool,
+    handed: u64,
+    dependents: Vec<(u64, Arc<StreamCore>)>,
+}
+
+impl Outbox {
+    pub(super) fn push(&mut self, parcel: Parcel) {
+        self.parcels.push_back(parcel);
+    }
+
+    /// Becomes the one who hands over, or leaves a note for the one who is.
+    fn try_begin(&mut self) -> bool {
+        if self.draining {
+            self.again = true;
+            return false;
+        }
+        self.draining = !self.parcels.is_empty();
+        self.draining
+    }
+
+    /// Stops handing over, unless a note says to look again.
+    fn try_end(&mut self) -> bool {
+        self.draining = std::mem::take(&mut self.again);
+        !self.draining
+    }
+
+    /// Records that the device has `value`; returns the streams that waited for it.
+    fn hand(&mut self, value: u64) -> Vec<Arc<StreamCore>> {
+        self.handed = value;
+        let (due, later) = std::mem::take(&mut self.dependents)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(awaited, _)| *awaited <= value);
+        self.dependents = later;
+        due.into_iter().map(|(_, stream)| stream).collect()
+    }
+
+    /// Whether the device has `value`; if not, `dependent` is drained once it has.
+    fn is_handed(&mut self, value: u64, dependent: &Arc<StreamCore>) -> bool {
+        if value <= self.handed {
+            return true;
+        }
+        self.dependents.push((value, Arc::clone(dependent)));
+        false
+    }
+}
+
+/// Hands over whatever can be handed over now, on `stream` and on those that waited for it.
+pub(super) fn drain(stream: &Arc<StreamCore>) {
+    let mut due = vec![Arc::clone(stream)];
+    while let Some(stream) = due.pop() {
+        if !stream.outbox.lock().try_begin() {
+            continue;
+        }
+        loop {
+            match take_head(&stream) {
+                Some(parcel) => {
+                    let value = parcel.value;
+                    submit(&stream, parcel);
+                    due.extend(stream.outbox.lock().hand(value));
+                }
+                None => {
+                    if stream.outbox.lock().try_end() {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The head, once nothing holds it back.
+fn take_head(stream: &Arc<StreamCore>) -> Option<Parcel> {
+    let waits = stream.outbox.lock().parcels.front()?.waits.clone();
+    waits.iter().all(|mark| may_pass(stream, mark)).then(|| stream.outbox.lock().parcels.pop_front())?
+}
+
+fn may_pass(stream: &Arc<StreamCore>, mark: &Mark) -> bool {
+    if mark.is_complete() {
+        return true;
+    }
+    if mark.stream.is_on_device_of(stream) {
+        return mark.stream.outbox.lock().is_handed(mark.value, stream);
+    }
+    let dependent = Arc::clone(stream);
+    mark.stream.timeline().on_reach(mark.value, Box::new(move |_| drain(&dependent)));
+    mark.is_complete()
+}
+
+fn submit(stream: &Arc<StreamCore>, parcel: Parcel) {
+    let Parcel { value, waits, mut commands } = parcel;
+    let mut native_waits = Vec::new();
+    for mark in waits {
+        if let Err(error) = mark.stream.timeline().query(mark.value) {
+            let error = error.to_native();
+            commands.insert(0, Command::Host(Box::new(move || Err(error))));
+        } else if !mark.is_complete() {
+            native_waits.push((mark.stream.native().id, mark.value));
+        }
+    }
+    stream.native().queue.submit(Submission { value, waits: native_waits, commands });
+}

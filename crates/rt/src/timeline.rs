@@ -1,0 +1,266 @@
+//! How far a stream has come.
+//!
+//! # What
+//! A [`Timeline`] is the completed side of one stream: a 64-bit value that only grows, the
+//! failures behind it, who sleeps on it, and what the committed command buffers still hold.
+//!
+//! # State
+//! [`state::State`] under one leaf lock, with two atomic mirrors that are read without it: the
+//! value reached, and the first value that failed.
+//!
+//! # Transitions
+//! The device reports each command buffer once, in order ([`finish`](Timeline::finish)). What the
+//! buffer held is released *before* the value is raised, so that who has seen a value complete
+//! also sees its resources gone. Callbacks run afterwards, with no lock held.
+//!
+//! # Who may touch what
+//! The stream retains, the device finishes, anybody waits. A sleeper is counted under the lock
+//! that the value changes under, so that no wake-up is lost.
+//!
+//! # Orderings
+//! `reached` is stored with `Release` in `finish` and read with `Acquire` in
+//! [`reached`](Timeline::reached): who sees the value sees every effect of the commands up to it.
+//! `failed_from` is stored before it, so the pair is never read as a success.
+//!
+//! # Invariants
+//! SO-3 CompletedMonotone, SO-4 CompletionTruth, EV-6 NeverUnsignal, ER-2 FirstKept, ER-3 AllTold,
+//! EP-5 CallbackOnce, CB-7 ResourcesHeld, LK-3 NoLostWakeup.
+//!
+//! # Checked by
+//! `timeline::tests` on real threads, loom and shuttle; `timeline::state::tests`.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anabranch_hal::device::{Completion, Span};
+use anabranch_sync::atomic::{AtomicU64, Ordering};
+use anabranch_sync::process::CallbackScope;
+use anabranch_sync::{Condvar, Deadline, Mutex, TimedOut};
+
+use crate::error::{Error, ErrorKind};
+use crate::invariant::invariant;
+
+pub(crate) mod state;
+#[cfg(test)]
+mod tests;
+
+use state::State;
+
+/// Told once whether what it was registered for completed or failed.
+pub(crate) type Callback = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+/// What a committed command buffer keeps until the device has reported it.
+pub(crate) struct Retained {
+    /// The buffer's value.
+    pub(crate) value: u64,
+    /// Called with the outcome before anybody learns of it: poisons buffers, stamps times,
+    /// writes the trace.
+    pub(crate) settle: Box<dyn FnOnce(Span, &Result<(), Error>) + Send>,
+}
+
+/// The completed side of one stream.
+///
+/// Thread-safe; [`wait`](Self::wait), [`wait_room`](Self::wait_room) and
+/// [`wait_callbacks`](Self::wait_callbacks) block.
+pub(crate) struct Timeline {
+    reached: AtomicU64,
+    failed_from: AtomicU64,
+    shared: Mutex<Shared>,
+    wake: Condvar,
+}
+
+struct Shared {
+    state: State,
+    retained: VecDeque<Retained>,
+    callbacks: Vec<(u64, Callback)>,
+    running_callbacks: usize,
+    sleepers: usize,
+}
+
+impl Timeline {
+    pub(crate) fn new() -> Self {
+        Self {
+            reached: AtomicU64::new(0),
+            failed_from: AtomicU64::new(u64::MAX),
+            shared: Mutex::new(Shared {
+                state: State::default(),
+                retained: VecDeque::new(),
+                callbacks: Vec::new(),
+                running_callbacks: 0,
+                sleepers: 0,
+            }),
+            wake: Condvar::new(),
+        }
+    }
+
+    /// The value up to which every command has ended, well or not.
+    #[inline]
+    pub(crate) fn reached(&self) -> u64 {
+        self.reached.load(Ordering::Acquire)
+    }
+
+    /// Whether `value` has completed; its error if it failed. Never blocks for long.
+    pub(crate) fn query(&self, value: u64) -> Result<bool, Error> {
+        if self.reached() < value {
+            return Ok(false);
+        }
+        self.outcome(value).map(|()| true)
+    }
+
+    /// Whether nothing ever failed here.
+    pub(crate) fn is_well(&self) -> bool {
+        self.failed_from.load(Ordering::Acquire) == u64::MAX
+    }
+
+    /// The error that the stream carries until it is reset.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        if self.is_well() {
+            return None;
+        }
+        self.shared.lock().state.open_failure().cloned()
+    }
+
+    fn outcome(&self, value: u64) -> Result<(), Error> {
+        if value < self.failed_from.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.shared.lock().state.outcome(value)
+    }
+
+    /// Command buffers that are committed and unreported.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.shared.lock().retained.len()
+    }
+
+    /// Takes what a buffer needs, before the device can report it.
+    pub(crate) fn retain(&self, retained: Retained) {
+        self.shared.lock().retained.push_back(retained);
+    }
+
+    /// Fails everything from `value` on, which no command of the device carries.
+    pub(crate) fn fail_from(&self, value: u64, error: Error) {
+        let mut shared = self.shared.lock();
+        shared.state.fail_from(value, error);
+        self.failed_from.store(shared.state.first_failed(), Ordering::Release);
+    }
+
+    /// Ends the failure at `issued`, the last value that was numbered under it.
+    pub(crate) fn reset(&self, issued: u64, resets_max: usize) -> Result<(), Error> {
+        self.shared.lock().state.reset(issued, resets_max)
+    }
+
+    /// Takes the device's report of the oldest command buffer.
+    pub(crate) fn finish(&self, completion: Completion) {
+        let Completion { value, span, result } = completion;
+        let result = result.map_err(Error::from);
+        let oldest = self.shared.lock().retained.pop_front();
+        let reported = oldest.as_ref().map(|retained| retained.value);
+        invariant!("SO-2 SubmitAtomic", reported == Some(value), "{reported:?} is not {value}");
+        if let Some(oldest) = oldest {
+            (oldest.settle)(span, &result);
+        }
+        let due = {
+            let mut shared = self.shared.lock();
+            shared.state.finish(value, result);
+            self.failed_from.store(shared.state.first_failed(), Ordering::Release);
+            self.reached.store(value, Ordering::Release);
+            let due = shared.take_due(value);
+            shared.running_callbacks += due.len();
+            if 0 < shared.sleepers {
+                self.wake.notify_all();
+            }
+            due
+        };
+        self.run(due);
+    }
+
+    /// Calls `callback` once `value` has ended: now, when it has.
+    pub(crate) fn on_reach(&self, value: u64, callback: Callback) {
+        {
+            let mut shared = self.shared.lock();
+            if shared.state.reached() < value {
+                shared.callbacks.push((value, callback));
+                return;
+            }
+            shared.running_callbacks += 1;
+        }
+        self.run(vec![(value, callback)]);
+    }
+
+    fn run(&self, due: Vec<(u64, Callback)>) {
+        if due.is_empty() {
+            return;
+        }
+        let count = due.len();
+        for (value, callback) in due {
+            let outcome = self.outcome(value);
+            let scope = CallbackScope::enter();
+            // A callback that panics has nobody to tell: it must not take the device's thread
+            // with it, nor the callbacks behind it.
+            let _ = catch_unwind(AssertUnwindSafe(move || callback(outcome)));
+            drop(scope);
+        }
+        let mut shared = self.shared.lock();
+        shared.running_callbacks -= count;
+        if shared.running_callbacks == 0 && 0 < shared.sleepers {
+            self.wake.notify_all();
+        }
+    }
+
+    /// Sleeps until `value` has ended.
+    pub(crate) fn wait(&self, value: u64, deadline: &Deadline) -> Result<(), Error> {
+        if self.reached() < value {
+            self.sleep(deadline, |shared| shared.state.reached() < value)?;
+        }
+        self.outcome(value)
+    }
+
+    /// Sleeps until fewer than `max` command buffers are in flight.
+    pub(crate) fn wait_room(&self, max: usize, deadline: &Deadline) -> Result<(), Error> {
+        self.sleep(deadline, |shared| max <= shared.retained.len())
+    }
+
+    /// Sleeps until no callback runs.
+    pub(crate) fn wait_callbacks(&self, deadline: &Deadline) -> Result<(), Error> {
+        self.sleep(deadline, |shared| 0 < shared.running_callbacks)
+    }
+
+    fn sleep(
+        &self,
+        deadline: &Deadline,
+        busy: impl Fn(&Shared) -> bool,
+    ) -> Result<(), Error> {
+        let mut shared = self.shared.lock();
+        shared.sleepers += 1;
+        let (mut shared, waited) =
+            self.wake.wait_while_until(shared, deadline, |shared| busy(shared));
+        shared.sleepers -= 1;
+        waited.map_err(|TimedOut| Error::new(ErrorKind::Timeout, "the deadline passed first"))
+    }
+}
+
+impl Shared {
+    fn take_due(&mut self, reached: u64) -> Vec<(u64, Callback)> {
+        if self.callbacks.is_empty() {
+            return Vec::new();
+        }
+        let mut due = Vec::new();
+        let mut index = 0;
+        while index < self.callbacks.len() {
+            if self.callbacks[index].0 <= reached {
+                due.push(self.callbacks.remove(index));
+            } else {
+                index += 1;
+            }
+        }
+        due.sort_by_key(|(value, _)| *value);
+        due
+    }
+}
+
+impl fmt::Debug for Timeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Timeline({})", self.reached())
+    }
+}

@@ -1,0 +1,96 @@
+//! Facts about the process and the thread that the kernel may ask for but must not own: whether
+//! this process is a forked child, and whether this thread runs a runtime callback.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use crate::engine;
+
+static FORKS: AtomicU32 = AtomicU32::new(0);
+// A flag and not a once-cell: a child that is forked while another thread is inside the
+// registration would wait for that thread, which it does not have.
+static REGISTERED: AtomicBool = AtomicBool::new(false);
+
+engine::thread_local! {
+    static CALLBACK_DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Names the process that made it. Whoever keeps the value can tell later whether it is still in
+/// that process or in a forked child.
+///
+/// Thread-safe; never blocks. [`is_forked`](Generation::is_forked) costs one relaxed load.
+///
+/// ```
+/// let here = anabranch_sync::process::Generation::current();
+/// assert!(!here.is_forked());
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation(u32);
+
+impl Generation {
+    /// The generation of this process. The first call registers the fork handler.
+    ///
+    /// # Panics
+    /// When the C library has no memory for the handler.
+    pub fn current() -> Self {
+        if !REGISTERED.load(Ordering::Acquire) {
+            // SAFETY: The handler only adds to an atomic, which is async-signal-safe. Two
+            // threads that get here together register it twice: a fork then counts twice, and
+            // still differs from no fork.
+            let status = unsafe { libc::pthread_atfork(None, None, Some(count_fork)) };
+            assert_eq!(status, 0, "the C library has no memory for a fork handler");
+            REGISTERED.store(true, Ordering::Release);
+        }
+        Self(FORKS.load(Ordering::Relaxed))
+    }
+
+    /// Whether this process is a forked child of the one in which the value was made.
+    #[inline]
+    pub fn is_forked(self) -> bool {
+        self.0 != FORKS.load(Ordering::Relaxed)
+    }
+}
+
+extern "C" fn count_fork() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Marks the current thread as running a runtime callback until dropped. Nests.
+///
+/// Bound to its thread: neither `Send` nor `Sync`.
+///
+/// ```
+/// use anabranch_sync::process::{CallbackScope, in_callback};
+/// let scope = CallbackScope::enter();
+/// assert!(in_callback());
+/// drop(scope);
+/// assert!(!in_callback());
+/// ```
+#[derive(Debug)]
+pub struct CallbackScope {
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+impl CallbackScope {
+    /// Enters the scope.
+    pub fn enter() -> Self {
+        CALLBACK_DEPTH.with(|depth| depth.set(depth.get() + 1));
+        Self { _not_send: std::marker::PhantomData }
+    }
+}
+
+impl Drop for CallbackScope {
+    fn drop(&mut self) {
+        CALLBACK_DEPTH.with(|depth| depth.set(depth.get() - 1));
+    }
+}
+
+/// Whether the current thread runs a runtime callback, where waiting is refused.
+pub fn in_callback() -> bool {
+    CALLBACK_DEPTH.with(|depth| 0 < depth.get())
+}
+
+/// Threads of this process that can run at the same time, as far as the system tells; at least 1.
+pub fn available_parallelism() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
+}

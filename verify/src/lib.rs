@@ -1,0 +1,2 @@
+//! Evidence.
+#![forbid(unsafe_code)]

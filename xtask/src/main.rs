@@ -1,0 +1,54 @@
+//! `cargo xtask`: the checks and chores of this workspace.
+//!
+//! Sees no crate of the workspace, so that it runs when none of them compiles.
+#![forbid(unsafe_code)]
+
+mod ci;
+mod cross;
+mod mutants;
+mod shell;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask <task>
+
+  tidy                 the rules of the house that no lint checks (also a test of this package)
+  ci                   everything that continuous integration runs, in its order
+  cross                type-checks the workspace for aarch64 macOS and aarch64 Linux
+  mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let root = root();
+    let (task, rest) = match arguments.split_first() {
+        Some((task, rest)) => (task.as_str(), rest),
+        None => ("", &[][..]),
+    };
+    let outcome = match (task, rest) {
+        ("tidy", []) => tidy::run(&root),
+        ("ci", []) => ci::run(&root),
+        ("cross", []) => cross::run(&root),
+        ("mutants", filters) => mutants::run(&root, filters),
+        ("help" | "--help" | "-h", _) => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(format!("unknown task or argument: {}\n\n{USAGE}", arguments.join(" "))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the workspace.
+fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().expect("the package lies in a folder of the workspace").to_owned()
+}

@@ -1,0 +1,115 @@
+//! Runs other programs, and says what it runs.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Which engine of `anabranch-sync` a build uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Engine {
+    Native,
+    Loom,
+    Shuttle,
+}
+
+impl Engine {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Loom => "loom",
+            Self::Shuttle => "shuttle",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        [Self::Native, Self::Loom, Self::Shuttle].into_iter().find(|engine| engine.name() == name)
+    }
+
+    /// A cargo command for this engine, with a target folder of its own below `target`: two
+    /// engines in one folder would rebuild everything at each change of flags.
+    pub(crate) fn cargo(self, root: &Path, target: &Path) -> Command {
+        let mut cargo = cargo(root);
+        if self == Self::Native {
+            cargo.env("CARGO_TARGET_DIR", target);
+        } else {
+            cargo.env("CARGO_TARGET_DIR", target.join(self.name()));
+            cargo.env("RUSTFLAGS", format!("--cfg model=\"{}\"", self.name()));
+        }
+        cargo
+    }
+
+    /// The flags that suit the engine: exploration is arithmetic, and needs optimised code.
+    pub(crate) const fn profile(self) -> &'static [&'static str] {
+        match self {
+            Self::Native => &[],
+            Self::Loom | Self::Shuttle => &["--release"],
+        }
+    }
+}
+
+/// The cargo that runs this program, in the workspace.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root).stdin(Stdio::null());
+    command
+}
+
+/// Where cargo puts what it builds.
+pub(crate) fn target(root: &Path) -> std::path::PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(folder) => root.join(folder),
+        None => root.join("target"),
+    }
+}
+
+/// Runs a command to its end with its output visible.
+///
+/// # Errors
+/// A sentence that names the command when it cannot start or does not succeed.
+pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+    println!("$ {}", describe(command));
+    let status =
+        command.status().map_err(|error| format!("cannot run {}: {error}", describe(command)))?;
+    if status.success() { Ok(()) } else { Err(format!("{}: {status}", describe(command))) }
+}
+
+/// What a quiet command said.
+pub(crate) struct Output {
+    pub(crate) success: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs a command to its end and keeps what it prints.
+///
+/// # Errors
+/// A sentence that names the command when it cannot start.
+pub(crate) fn capture(command: &mut Command) -> Result<Output, String> {
+    let output =
+        command.output().map_err(|error| format!("cannot run {}: {error}", describe(command)))?;
+    Ok(Output {
+        success: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// Whether a program is there and answers.
+pub(crate) fn answers(command: &mut Command) -> bool {
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// The command as one would type it, without the path of the program.
+pub(crate) fn describe(command: &Command) -> String {
+    let flags = command
+        .get_envs()
+        .filter(|(name, _)| *name == "RUSTFLAGS")
+        .filter_map(|(_, value)| Some(format!("RUSTFLAGS='{}'", value?.to_string_lossy())));
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
+    flags.chain(words.map(|word| word.to_string_lossy().into_owned())).collect::<Vec<_>>().join(" ")
+}
