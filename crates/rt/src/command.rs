@@ -23,9 +23,9 @@
 //! # Checked by
 //! `command::tests`.
 
+use anabranch_hal::buffer::ALIGN_BYTES;
 use anabranch_hal::command::Operation;
 use anabranch_hal::kernel::{Access, Kernel, OperandSpec};
-use anabranch_hal::buffer::ALIGN_BYTES;
 use anabranch_sync::Arc;
 
 use crate::device::Backend;
@@ -94,9 +94,7 @@ impl View {
     /// Whether two ranges share a byte.
     pub(crate) fn overlaps(&self, other: &View) -> bool {
         let same = match (&self.target, &other.target) {
-            (Target::Buffer(a), Target::Buffer(b)) => {
-                a.0.usage().number() == b.0.usage().number()
-            }
+            (Target::Buffer(a), Target::Buffer(b)) => a.0.usage().number() == b.0.usage().number(),
             (Target::Parameter { index: a, .. }, Target::Parameter { index: b, .. })
             | (Target::Private { index: a, .. }, Target::Private { index: b, .. }) => a == b,
             _ => false,

@@ -117,6 +117,15 @@ struct DeviceCore {
     limits: Limits,
 }
 
+impl Drop for DeviceCore {
+    /// What was submitted still runs: nothing waits for it, and nothing is lost.
+    fn drop(&mut self) {
+        if !self.backend.is_forked() {
+            self.registry.streams().iter().for_each(StreamCore::commit_soon);
+        }
+    }
+}
+
 /// One device, ready for any number of threads.
 ///
 /// Thread-safe and cheap to clone; every clone is the same device. What blocks says so. Dropping
@@ -228,7 +237,7 @@ impl Device {
     /// # Errors
     /// The device's error; `Closed`, `ForkedChild`.
     pub fn new_stream(&self, priority: Priority) -> Result<Stream, Error> {
-        Ok(Stream::new(self.create_stream(priority)?, self.clone(), 0))
+        Ok(Stream::owned(self.create_stream(priority)?, self.clone()))
     }
 
     /// Allocates for later commands of `stream`: the memory may still be in use by earlier ones.
@@ -275,6 +284,13 @@ impl Device {
     /// bytes; `None` when it takes the plain one.
     pub fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
         self.0.backend.native.packed_bytes(kernel)
+    }
+
+    /// Registers a function that lets go of buffers which its owner can do without. It is called,
+    /// with no lock held, by a thread whose allocation would fail otherwise, and stays
+    /// registered for as long as the device lives.
+    pub fn on_memory_pressure(&self, relief: impl Fn() + Send + Sync + 'static) {
+        self.0.allocator.on_pressure(Box::new(relief));
     }
 
     /// Gives cached memory back to the device; returns the bytes.

@@ -36,8 +36,8 @@ pub(crate) mod pool;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use pool::{EventPool, TimingSlot};
 pub use pool::EventStats;
+pub(crate) use pool::{EventPool, TimingSlot};
 
 /// Everything that a stream had been given at one moment. The empty snapshot, which is what an
 /// event holds before it is recorded, is complete.

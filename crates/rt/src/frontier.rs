@@ -73,13 +73,6 @@ impl Clock {
         self.0.push(Mark { stream: Arc::clone(stream), value });
     }
 
-    /// Raises every mark to those of `other` that have not completed.
-    pub(crate) fn merge(&mut self, other: &Clock) {
-        for mark in other.0.iter().filter(|mark| !mark.is_complete()) {
-            self.raise(&mark.stream, mark.value);
-        }
-    }
-
     /// Whether everything here has been seen complete.
     pub(crate) fn is_complete(&self) -> bool {
         self.0.iter().all(Mark::is_complete)

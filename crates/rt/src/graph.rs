@@ -38,9 +38,10 @@ use anabranch_sync::{Arc, Deadline};
 use crate::command::{Command, Target, View};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind};
+use crate::invariant::invariant;
 use crate::memory::buffer::Buffer;
 use crate::stream::handle::Stream;
-use crate::stream::state::Action;
+use crate::stream::state::{Action, Outcome};
 
 mod launch;
 #[cfg(test)]
@@ -50,7 +51,7 @@ mod tests;
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     id: u64,
-    nodes: Vec<(native::Operation, Vec<(SlotName, usize, usize)>)>,
+    nodes: Vec<(native::Operation, Vec<Place>)>,
     pinned: Vec<(Buffer, Access)>,
     parameters: Vec<Parameter>,
     private: Vec<usize>,
@@ -62,6 +63,14 @@ enum SlotName {
     Pinned(usize),
     Parameter(usize),
     Private(usize),
+}
+
+/// A range of a slot.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    slot: SlotName,
+    offset: usize,
+    bytes: usize,
 }
 
 /// What a launch has to bring.
@@ -100,7 +109,7 @@ impl Tape {
                     SlotName::Parameter(index)
                 }
             };
-            operands.push((slot, view.offset, view.bytes));
+            operands.push(Place { slot, offset: view.offset, bytes: view.bytes });
         }
         self.nodes.push((command.operation, operands));
         Ok(())
@@ -127,8 +136,8 @@ impl Tape {
             private_offsets.push(private_bytes);
             private_bytes += bytes.next_multiple_of(ALIGN_BYTES);
         }
-        let locate = |(name, offset, bytes): (SlotName, usize, usize)| {
-            let (slot, offset) = match name {
+        let locate = |Place { slot, offset, bytes }: Place| {
+            let (slot, offset) = match slot {
                 SlotName::Pinned(index) => (index, offset),
                 SlotName::Parameter(index) => (parameters_from + index, offset),
                 SlotName::Private(index) => (private_slot, private_offsets[index] + offset),
@@ -186,7 +195,8 @@ impl Capture {
     pub(crate) fn begin(stream: &Stream) -> Result<Self, Error> {
         let id = stream.device().backend().next_queue().0;
         let mut section = stream.enter()?;
-        section.apply(Action::BeginCapture)?;
+        let outcome = section.apply(Action::BeginCapture)?;
+        invariant!("GR-2 Isolation", outcome == Outcome::Done);
         *section.tape() = Some(Tape::new(id));
         drop(section);
         Ok(Self { stream: stream.clone(), id, ended: false, _owner_thread: PhantomData })

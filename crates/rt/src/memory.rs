@@ -11,8 +11,8 @@
 //! # Transitions
 //! `free → live → pending → free`, or `live → free` when the uses have completed, or
 //! `pending → live` when they are ordered before the next owner's first command. When nothing is
-//! left: sweep, release cached segments of every class, commit and wait for the pending blocks,
-//! try once more, and then a typed error.
+//! left: ask the users of the device to let go of what they cache, sweep, release cached segments
+//! of every class, commit and wait for pending blocks, and only then a typed error.
 //!
 //! # Who may touch what
 //! Any thread allocates and frees. Freeing takes one class lock and never waits.
@@ -63,8 +63,12 @@ pub(crate) struct Allocator {
     reserved_bytes: AtomicUsize,
     reserved_peak_bytes: AtomicUsize,
     next_number: AtomicU64,
+    reliefs: Mutex<Vec<Arc<Relief>>>,
     shards: Vec<Mutex<Shard>>,
 }
+
+/// Gives memory back when the allocator has run out.
+pub(crate) type Relief = Box<dyn Fn() + Send + Sync>;
 
 /// One size class.
 #[derive(Default)]
@@ -112,6 +116,7 @@ impl Allocator {
             reserved_bytes: AtomicUsize::new(0),
             reserved_peak_bytes: AtomicUsize::new(0),
             next_number: AtomicU64::new(1),
+            reliefs: Mutex::new(Vec::new()),
             shards: (0..Class::COUNT).map(|_| Mutex::new(Shard::default())).collect(),
         }
     }
@@ -227,6 +232,8 @@ impl Allocator {
         if self.limit_bytes < class.block_bytes() {
             return Err(self.out_of_memory(bytes));
         }
+        let reliefs = self.reliefs.lock().clone();
+        reliefs.iter().for_each(|relief| relief());
         loop {
             self.trim();
             if let Some(buffer) = self.try_take(class, bytes, requester)? {
@@ -236,6 +243,11 @@ impl Allocator {
                 return Err(self.out_of_memory(bytes));
             }
         }
+    }
+
+    /// Registers something to give back before memory is reported to have run out.
+    pub(crate) fn on_pressure(&self, relief: Relief) {
+        self.reliefs.lock().push(Arc::new(relief));
     }
 
     /// Waits until one of the pending blocks can have become free; false when there is none.

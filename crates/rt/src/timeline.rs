@@ -50,13 +50,15 @@ use state::State;
 /// Told once whether what it was registered for completed or failed.
 pub(crate) type Callback = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
+/// Told how a command buffer ended, before anybody else learns of it.
+pub(crate) type Settle = Box<dyn FnOnce(Span, &Result<(), Error>) + Send>;
+
 /// What a committed command buffer keeps until the device has reported it.
 pub(crate) struct Retained {
     /// The buffer's value.
     pub(crate) value: u64,
-    /// Called with the outcome before anybody learns of it: poisons buffers, stamps times,
-    /// writes the trace.
-    pub(crate) settle: Box<dyn FnOnce(Span, &Result<(), Error>) + Send>,
+    /// Poisons buffers, stamps times, writes the trace.
+    pub(crate) settle: Settle,
 }
 
 /// The completed side of one stream.
@@ -226,11 +228,7 @@ impl Timeline {
         self.sleep(deadline, |shared| 0 < shared.running_callbacks)
     }
 
-    fn sleep(
-        &self,
-        deadline: &Deadline,
-        busy: impl Fn(&Shared) -> bool,
-    ) -> Result<(), Error> {
+    fn sleep(&self, deadline: &Deadline, busy: impl Fn(&Shared) -> bool) -> Result<(), Error> {
         let mut shared = self.shared.lock();
         shared.sleepers += 1;
         let (mut shared, waited) =

@@ -82,7 +82,11 @@ impl<C> State<C> {
 
     /// Takes a block for a requester at `home`, with the clock of those who may still use it:
     /// one of its own that is ordered before it, a free one, or one that has become complete.
-    pub(crate) fn take(&mut self, home: Home, order: &impl Order<C>) -> Option<(BlockId, Option<C>)> {
+    pub(crate) fn take(
+        &mut self,
+        home: Home,
+        order: &impl Order<C>,
+    ) -> Option<(BlockId, Option<C>)> {
         let taken = self
             .take_ordered(home, order)
             .map(|(block, clock)| (block, Some(clock)))

@@ -12,7 +12,10 @@ enum Slot {
     Free,
     Leased,
     /// Handed out by the sharing call only, to this many holders of one affinity.
-    Shared { holders: usize, affinity: u64 },
+    Shared {
+        holders: usize,
+        affinity: u64,
+    },
     /// No stream: never built, or its stream was retired.
     Empty,
 }
@@ -182,13 +185,12 @@ impl State {
         let own = self.slots.iter().position(
             |slot| matches!(slot, Slot::Shared { affinity: theirs, .. } if *theirs == affinity),
         );
-        if own.is_none() && self.waiters.is_empty() {
-            if let Some(grant) = self.take_free(self.slots_max) {
-                if let Grant::Stream(slot) = grant {
-                    self.slots[slot] = Slot::Shared { holders: 1, affinity };
-                }
-                return Outcome::Granted(grant);
+        let may_take = own.is_none() && self.waiters.is_empty();
+        if let Some(grant) = may_take.then(|| self.take_free(self.slots_max)).flatten() {
+            if let Grant::Stream(slot) = grant {
+                self.slots[slot] = Slot::Shared { holders: 1, affinity };
             }
+            return Outcome::Granted(grant);
         }
         let holders = |slot: &Slot| match slot {
             Slot::Shared { holders, .. } => Some(*holders),

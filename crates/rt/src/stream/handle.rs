@@ -54,11 +54,31 @@ pub struct Stream {
     core: Arc<StreamCore>,
     device: Device,
     generation: u64,
+    // Only for a stream outside the pool; its last handle commits what is open.
+    _owner: Option<Arc<Owner>>,
+}
+
+/// Commits what is open when the last handle of a stream goes: nothing that was submitted is
+/// lost, and nobody waits.
+struct Owner(Arc<StreamCore>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if self.0.check_process().is_ok() {
+            self.0.commit_soon();
+        }
+    }
 }
 
 impl Stream {
     pub(crate) fn new(core: Arc<StreamCore>, device: Device, generation: u64) -> Self {
-        Self { core, device, generation }
+        Self { core, device, generation, _owner: None }
+    }
+
+    /// A stream that belongs to its handles alone.
+    pub(crate) fn owned(core: Arc<StreamCore>, device: Device) -> Self {
+        let owner = Arc::new(Owner(Arc::clone(&core)));
+        Self { core, device, generation: 0, _owner: Some(owner) }
     }
 
     pub(crate) fn core(&self) -> &Arc<StreamCore> {
@@ -346,4 +366,3 @@ impl fmt::Debug for Stream {
         self.core.fmt(f)
     }
 }
-

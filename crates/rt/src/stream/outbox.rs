@@ -121,7 +121,10 @@ pub(super) fn drain(stream: &Arc<StreamCore>) {
 /// The head, once nothing holds it back.
 fn take_head(stream: &Arc<StreamCore>) -> Option<Parcel> {
     let waits = stream.outbox.lock().parcels.front()?.waits.clone();
-    waits.iter().all(|mark| may_pass(stream, mark)).then(|| stream.outbox.lock().parcels.pop_front())?
+    waits
+        .iter()
+        .all(|mark| may_pass(stream, mark))
+        .then(|| stream.outbox.lock().parcels.pop_front())?
 }
 
 fn may_pass(stream: &Arc<StreamCore>, mark: &Mark) -> bool {

@@ -65,10 +65,6 @@ impl State {
         self.capturing
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed
-    }
-
     /// The only way to change a stream.
     pub(crate) fn apply(&mut self, action: Action) -> Outcome {
         invariant!("CB-9 CommitOrder", self.committed <= self.issued);

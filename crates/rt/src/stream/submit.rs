@@ -66,11 +66,7 @@ impl StreamCore {
     ///
     /// What it has to wait for is committed before the wait is, in the producer's own section
     /// and never inside this one.
-    pub(crate) fn issue(
-        self: &Arc<Self>,
-        generation: u64,
-        mut work: Work,
-    ) -> Result<u64, Error> {
+    pub(crate) fn issue(self: &Arc<Self>, generation: u64, mut work: Work) -> Result<u64, Error> {
         work.settle_uses();
         loop {
             let mut section = self.enter();
@@ -114,7 +110,10 @@ impl Section<'_> {
             waits.extend(usage.conflicts(entry.access, stream, self.clock()).cloned());
             guards.push(usage);
         }
-        waits.extend(work.after.iter().cloned());
+        let known = |mark: &&Mark| mark.value <= self.clock().get(mark.stream.id());
+        // What has completed needs no wait, but what has failed has to be told to the device.
+        let done = |mark: &&Mark| mark.is_complete() && mark.stream.timeline().is_well();
+        waits.extend(work.after.iter().filter(|mark| !known(mark) && !done(mark)).cloned());
         let open: Vec<Mark> =
             waits.iter().filter(|mark| !mark.stream.is_committed(mark.value)).cloned().collect();
         if !open.is_empty() {

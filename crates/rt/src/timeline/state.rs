@@ -35,9 +35,8 @@ impl State {
 
     /// How `value` ended, given that it has been reached.
     pub(crate) fn outcome(&self, value: u64) -> Result<(), Error> {
-        let covers = |failure: &&Failure| {
-            failure.from <= value && failure.to.is_none_or(|to| value <= to)
-        };
+        let covers =
+            |failure: &&Failure| failure.from <= value && failure.to.is_none_or(|to| value <= to);
         match self.failures.iter().find(covers) {
             Some(failure) => Err(failure.error.clone()),
             None => Ok(()),
