@@ -189,18 +189,25 @@ impl StreamCore {
     /// Enters the exclusive section. Blocks while another thread is in it, which is never for
     /// longer than bounded work of the host.
     pub(crate) fn enter(self: &Arc<Self>) -> Section<'_> {
-        Section { stream: self, inner: Some(self.section.lock()) }
+        Section { stream: self, inner: Some(self.section.lock()), lend: false }
     }
 
     /// Commits what is open if `value` is in it, so that whoever waits for it does not wait for
     /// ever. Blocks while the in-flight limit is reached.
     pub(crate) fn commit_up_to(self: &Arc<Self>, value: u64) -> Result<(), Error> {
+        self.commit_for(value, false)
+    }
+
+    /// As [`commit_up_to`](Self::commit_up_to). With `lend`, the caller waits for `value` next,
+    /// and may run it on the way.
+    fn commit_for(self: &Arc<Self>, value: u64, lend: bool) -> Result<(), Error> {
         if self.is_committed(value) {
             return Ok(());
         }
         loop {
             let mut section = self.enter();
             if section.try_commit() {
+                section.lend = lend;
                 return Ok(());
             }
             drop(section);
@@ -225,9 +232,20 @@ impl StreamCore {
             let message = "the stream has too much work in flight to wait for room in a callback";
             return Err(Error::new(ErrorKind::WouldDeadlock, message).on(self.id));
         }
-        outbox::drain(self);
+        outbox::drain(self, false);
         let _ = self.native().queue.help(self.timeline.reached() + 1);
         self.timeline.wait_room(self.limits.in_flight_max, &Deadline::NEVER)
+    }
+
+    /// Commits `value` and waits until it has ended. What is being committed runs on this thread
+    /// where the device lets it.
+    pub(crate) fn commit_and_wait(
+        self: &Arc<Self>,
+        value: u64,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
+        self.commit_for(value, !deadline.has_passed())?;
+        self.wait_for(value, deadline)
     }
 
     /// Waits until `value` has ended, running the stream's own work on this thread where the
@@ -259,6 +277,7 @@ impl Native {
 pub(crate) struct Section<'a> {
     stream: &'a Arc<StreamCore>,
     inner: Option<MutexGuard<'a, Inner>>,
+    lend: bool,
 }
 
 impl Section<'_> {
@@ -382,7 +401,7 @@ impl Section<'_> {
 impl Drop for Section<'_> {
     fn drop(&mut self) {
         self.inner = None;
-        outbox::drain(self.stream);
+        outbox::drain(self.stream, self.lend);
     }
 }
 

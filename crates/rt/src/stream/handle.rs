@@ -283,8 +283,8 @@ impl Stream {
     /// `StaleHandle`, `Closed`, `ForkedChild`.
     pub fn synchronize(&self, deadline: &Deadline) -> Result<(), Error> {
         self.device.check_may_wait()?;
-        let value = self.commit()?;
-        self.core.wait_for(value, deadline)?;
+        let value = self.enter_uncaptured()?.state().issued();
+        self.core.commit_and_wait(value, deadline)?;
         match self.core.timeline().failure() {
             Some(error) => Err(error.on(self.id())),
             None => Ok(()),

@@ -94,8 +94,11 @@ impl Outbox {
     }
 }
 
-/// Hands over whatever can be handed over now, on `stream` and on those that waited for it.
-pub(super) fn drain(stream: &Arc<StreamCore>) {
+/// Hands over whatever can be handed over now, on `stream` and on those that waited for it. With
+/// `lend`, this thread is about to wait for the last parcel of `stream`, and the device may run
+/// it here instead of waking somebody.
+pub(super) fn drain(stream: &Arc<StreamCore>, lend: bool) {
+    let waiting = lend.then(|| stream.id());
     let mut due = vec![Arc::clone(stream)];
     while let Some(stream) = due.pop() {
         if !stream.outbox.lock().try_begin() {
@@ -105,7 +108,7 @@ pub(super) fn drain(stream: &Arc<StreamCore>) {
             match take_head(&stream) {
                 Some(parcel) => {
                     let value = parcel.value;
-                    submit(&stream, parcel);
+                    submit(&stream, parcel, waiting == Some(stream.id()));
                     due.extend(stream.outbox.lock().hand(value));
                 }
                 None => {
@@ -135,11 +138,11 @@ fn may_pass(stream: &Arc<StreamCore>, mark: &Mark) -> bool {
         return mark.stream.outbox.lock().is_handed(mark.value, stream);
     }
     let dependent = Arc::clone(stream);
-    mark.stream.timeline().on_reach(mark.value, Box::new(move |_| drain(&dependent)));
+    mark.stream.timeline().on_reach(mark.value, Box::new(move |_| drain(&dependent, false)));
     mark.is_complete()
 }
 
-fn submit(stream: &Arc<StreamCore>, parcel: Parcel) {
+fn submit(stream: &Arc<StreamCore>, parcel: Parcel, lend: bool) {
     let Parcel { value, waits, mut commands } = parcel;
     let mut native_waits = Vec::new();
     for mark in waits {
@@ -150,5 +153,11 @@ fn submit(stream: &Arc<StreamCore>, parcel: Parcel) {
             native_waits.push((mark.stream.native().id, mark.value));
         }
     }
-    stream.native().queue.submit(Submission { value, waits: native_waits, commands });
+    let submission = Submission { value, waits: native_waits, commands };
+    let native = stream.native();
+    if lend && stream.outbox.lock().parcels.is_empty() {
+        let _ = native.queue.submit_and_help(submission);
+    } else {
+        native.queue.submit(submission);
+    }
 }
