@@ -302,24 +302,36 @@ impl Device {
         Ok(self.0.allocator.trim())
     }
 
-    /// What the allocator holds, as one consistent cut.
+    /// What the allocator holds, as one consistent cut; nothing in a forked child.
     pub fn memory_stats(&self) -> MemoryStats {
+        if self.0.backend.is_forked() {
+            return MemoryStats::default();
+        }
         self.0.allocator.stats()
     }
 
-    /// What the stream pool holds.
+    /// What the stream pool holds; nothing in a forked child.
     pub fn stream_stats(&self) -> StreamStats {
+        if self.0.backend.is_forked() {
+            return StreamStats::default();
+        }
         self.0.streams.stats()
     }
 
-    /// What the event pool holds.
+    /// What the event pool holds; nothing in a forked child.
     pub fn event_stats(&self) -> EventStats {
+        if self.0.backend.is_forked() {
+            return EventStats::default();
+        }
         self.0.events.stats()
     }
 
     /// Takes the trace records of every stream since the last time; returns how many were
     /// dropped in all because a ring was full.
     pub fn drain_trace(&self, mut each: impl FnMut(TraceRecord)) -> u64 {
+        if self.0.backend.is_forked() {
+            return 0;
+        }
         self.0.registry.streams().iter().map(|stream| stream.trace().drain(&mut each)).sum()
     }
 

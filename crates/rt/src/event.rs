@@ -114,6 +114,7 @@ impl Snapshot {
     /// `CrossDevice` unless they are of one device, or the error of one that failed.
     pub fn elapsed_ns(&self, earlier: &Snapshot) -> Result<u64, Error> {
         let (start, end) = (earlier.timed_point()?, self.timed_point()?);
+        end.mark.stream.check_process()?;
         if !start.mark.stream.is_on_device_of(&end.mark.stream) {
             return Err(Error::new(ErrorKind::CrossDevice, "the events are of two devices"));
         }

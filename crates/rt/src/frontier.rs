@@ -23,7 +23,6 @@
 //! # Checked by
 //! `frontier::tests`, `memory::tests`.
 
-use anabranch_hal::device::QueueId;
 use anabranch_sync::Arc;
 
 use crate::stream::StreamCore;
@@ -39,6 +38,12 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
+    /// Whether it is a point of `stream`. Streams are told apart by what they are: the streams
+    /// of two devices may have one number.
+    pub(crate) fn is_on(&self, stream: &StreamCore) -> bool {
+        std::ptr::eq(&*self.stream, stream)
+    }
+
     /// Whether every command up to here has ended, well or not.
     pub(crate) fn is_complete(&self) -> bool {
         self.value <= self.stream.timeline().reached()
@@ -58,14 +63,14 @@ impl Clock {
     }
 
     /// The value known of a stream; 0 when it is not named.
-    pub(crate) fn get(&self, stream: QueueId) -> u64 {
-        self.0.iter().find(|mark| mark.stream.id() == stream).map_or(0, |mark| mark.value)
+    pub(crate) fn get(&self, stream: &StreamCore) -> u64 {
+        self.0.iter().find(|mark| mark.is_on(stream)).map_or(0, |mark| mark.value)
     }
 
     /// Raises a stream's mark. Completed marks of other streams make room, so the clock names
     /// no more streams than have work in flight, plus one.
     pub(crate) fn raise(&mut self, stream: &Arc<StreamCore>, value: u64) {
-        if let Some(mark) = self.0.iter_mut().find(|mark| mark.stream.id() == stream.id()) {
+        if let Some(mark) = self.0.iter_mut().find(|mark| mark.is_on(stream)) {
             mark.value = mark.value.max(value);
             return;
         }
@@ -82,19 +87,17 @@ impl Clock {
     /// whose own clock is `known`.
     pub(crate) fn beyond<'a>(
         &'a self,
-        stream: QueueId,
+        stream: &'a StreamCore,
         known: &'a Clock,
     ) -> impl Iterator<Item = &'a Mark> {
         self.0.iter().filter(move |mark| {
-            mark.stream.id() != stream
-                && known.get(mark.stream.id()) < mark.value
-                && !mark.is_complete()
+            !mark.is_on(stream) && known.get(&mark.stream) < mark.value && !mark.is_complete()
         })
     }
 
     /// Whether everything here is ordered before the next command of `stream`: reuse by order
     /// needs it of *every* stream named, not of the home stream alone.
-    pub(crate) fn is_dominated_by(&self, stream: QueueId, known: &Clock) -> bool {
+    pub(crate) fn is_dominated_by(&self, stream: &StreamCore, known: &Clock) -> bool {
         self.beyond(stream, known).next().is_none()
     }
 }

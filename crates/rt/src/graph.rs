@@ -42,6 +42,7 @@ use crate::invariant::invariant;
 use crate::memory::buffer::Buffer;
 use crate::stream::handle::Stream;
 use crate::stream::state::{Action, Outcome};
+use crate::stream::submit::Footprint;
 
 mod launch;
 #[cfg(test)]
@@ -52,7 +53,7 @@ mod tests;
 pub(crate) struct Tape {
     id: u64,
     nodes: Vec<(native::Operation, Vec<Place>)>,
-    pinned: Vec<(Buffer, Access)>,
+    pinned: Vec<(Buffer, Footprint)>,
     parameters: Vec<Parameter>,
     private: Vec<usize>,
 }
@@ -77,7 +78,7 @@ struct Place {
 #[derive(Clone, Copy, Debug)]
 struct Parameter {
     bytes: usize,
-    access: Access,
+    footprint: Footprint,
 }
 
 impl Tape {
@@ -101,11 +102,15 @@ impl Tape {
         let mut operands = Vec::with_capacity(accesses.len());
         for (view, &access) in command.operands.into_iter().zip(accesses) {
             let slot = match view.target {
-                Target::Buffer(buffer) => SlotName::Pinned(self.pin(buffer, access)),
+                Target::Buffer(buffer) => {
+                    let footprint = Footprint::of(access, view.bytes == buffer.bytes());
+                    SlotName::Pinned(self.pin(buffer, footprint))
+                }
                 Target::Private { index, .. } => SlotName::Private(index),
                 Target::Parameter { index, .. } => {
                     let parameter = &mut self.parameters[index];
-                    parameter.access = parameter.access.max(access);
+                    let footprint = Footprint::of(access, view.bytes == parameter.bytes);
+                    parameter.footprint = parameter.footprint.then(footprint);
                     SlotName::Parameter(index)
                 }
             };
@@ -115,14 +120,15 @@ impl Tape {
         Ok(())
     }
 
-    fn pin(&mut self, buffer: Buffer, access: Access) -> usize {
+    fn pin(&mut self, buffer: Buffer, footprint: Footprint) -> usize {
         let number = buffer.0.usage().number();
         let found = self.pinned.iter().position(|(b, _)| b.0.usage().number() == number);
         let index = found.unwrap_or_else(|| {
-            self.pinned.push((buffer, access));
+            self.pinned.push((buffer, Footprint::default()));
             self.pinned.len() - 1
         });
-        self.pinned[index].1 = self.pinned[index].1.max(access);
+        let pinned = &mut self.pinned[index].1;
+        *pinned = pinned.then(footprint);
         index
     }
 
@@ -205,6 +211,9 @@ impl Capture {
     /// Changes the tape. A capture whose lease has ended has none any longer; its views fit no
     /// other capture, and `end` tells.
     fn with_tape(&mut self, declare: impl FnOnce(&mut Tape) -> usize) -> usize {
+        if self.stream.device().backend().is_forked() {
+            return 0;
+        }
         let mut section = self.stream.core().enter();
         section.tape().as_mut().filter(|tape| tape.id == self.id).map_or(0, declare)
     }
@@ -212,7 +221,7 @@ impl Capture {
     /// Declares `bytes` bytes that every launch brings anew, in the order of declaration.
     pub fn parameter(&mut self, bytes: usize) -> View {
         let index = self.with_tape(|tape| {
-            tape.parameters.push(Parameter { bytes, access: Access::Read });
+            tape.parameters.push(Parameter { bytes, footprint: Footprint::default() });
             tape.parameters.len() - 1
         });
         View { target: Target::Parameter { tape: self.id, index }, offset: 0, bytes }
@@ -258,7 +267,7 @@ impl Drop for Capture {
 
 struct GraphCore {
     native: Arc<native::Executable>,
-    pinned: Vec<(Buffer, Access)>,
+    pinned: Vec<(Buffer, Footprint)>,
     parameters: Vec<Parameter>,
     private_bytes: usize,
 }

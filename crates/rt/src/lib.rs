@@ -23,6 +23,8 @@ mod limits;
 mod memory;
 mod pool;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod trace;
 

@@ -91,13 +91,19 @@ struct Requester<'a> {
     clock: Clock,
 }
 
+impl Requester<'_> {
+    fn home(&self) -> Home {
+        self.stream.map(|stream| stream.id().0)
+    }
+}
+
 impl Order<Clock> for Requester<'_> {
     fn is_complete(&self, clock: &Clock) -> bool {
         clock.is_complete()
     }
 
     fn is_dominated(&self, clock: &Clock) -> bool {
-        self.stream.is_some_and(|stream| clock.is_dominated_by(stream.id(), &self.clock))
+        self.stream.is_some_and(|stream| clock.is_dominated_by(stream, &self.clock))
     }
 }
 
@@ -154,8 +160,8 @@ impl Allocator {
             return Ok(Some(buffer));
         }
         for blocks in class.segment_blocks() {
-            if self.try_grow(class, blocks)? {
-                return Ok(self.take_cached(class, bytes, requester));
+            if let Some(buffer) = self.try_grow(class, blocks, bytes, requester)? {
+                return Ok(Some(buffer));
             }
         }
         Ok(None)
@@ -167,26 +173,39 @@ impl Allocator {
         bytes: usize,
         requester: &Requester<'_>,
     ) -> Option<Arc<BufferCore>> {
-        let home = requester.stream.map(|stream| stream.id().0);
-        let (id, clock, memory) = {
-            let mut shard = self.shards[class.index()].lock();
-            let (id, clock) = shard.state.take(home, requester)?;
-            (id, clock, shard.memory(id))
-        };
+        let taken = self.shards[class.index()].lock().take(requester)?;
+        Some(self.buffer(class, bytes, requester, taken))
+    }
+
+    fn buffer(
+        self: &Arc<Self>,
+        class: Class,
+        bytes: usize,
+        requester: &Requester<'_>,
+        Taken { id, clock, memory }: Taken,
+    ) -> Arc<BufferCore> {
+        let home = requester.home();
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let slice = Slice { memory, offset: id.index as usize * class.block_bytes(), bytes };
         let block = Block { class, id, home };
         let usage = SharedUse::new(number, clock.unwrap_or_default());
-        Some(Arc::new(BufferCore::new(Arc::clone(self), block, slice, usage)))
+        Arc::new(BufferCore::new(Arc::clone(self), block, slice, usage))
     }
 
-    /// Adds a segment; false when the limit or the device has no room for it.
-    fn try_grow(&self, class: Class, blocks: u32) -> Result<bool, Error> {
-        let bytes = class.block_bytes() * blocks as usize;
-        if !self.claim(bytes) {
-            return Ok(false);
+    /// Adds a segment and takes its first block, before anybody else can; nothing when the limit
+    /// or the device has no room for it.
+    fn try_grow(
+        self: &Arc<Self>,
+        class: Class,
+        blocks: u32,
+        bytes: usize,
+        requester: &Requester<'_>,
+    ) -> Result<Option<Arc<BufferCore>>, Error> {
+        let segment_bytes = class.block_bytes() * blocks as usize;
+        if !self.claim(segment_bytes) {
+            return Ok(None);
         }
-        match self.backend.native().allocate(bytes) {
+        match self.backend.native().allocate(segment_bytes) {
             Ok(memory) => {
                 let mut shard = self.shards[class.index()].lock();
                 let index = shard.state.grow(blocks) as usize;
@@ -194,12 +213,14 @@ impl Allocator {
                     shard.memory.resize(index + 1, None);
                 }
                 shard.memory[index] = Some(memory);
-                Ok(true)
+                let taken = shard.take(requester);
+                drop(shard);
+                Ok(taken.map(|taken| self.buffer(class, bytes, requester, taken)))
             }
             Err(error) => {
-                self.reserved_bytes.fetch_sub(bytes, Ordering::Relaxed);
+                self.reserved_bytes.fetch_sub(segment_bytes, Ordering::Relaxed);
                 match error.kind() {
-                    hal::ErrorKind::OutOfMemory => Ok(false),
+                    hal::ErrorKind::OutOfMemory => Ok(None),
                     _ => Err(error.into()),
                 }
             }
@@ -306,7 +327,19 @@ impl Allocator {
     }
 }
 
+/// A block that was taken, with the clock of those who may still use it.
+struct Taken {
+    id: BlockId,
+    clock: Option<Clock>,
+    memory: Memory,
+}
+
 impl Shard {
+    fn take(&mut self, requester: &Requester<'_>) -> Option<Taken> {
+        let (id, clock) = self.state.take(requester.home(), requester)?;
+        Some(Taken { id, clock, memory: self.memory(id) })
+    }
+
     fn memory(&self, block: BlockId) -> Memory {
         self.memory[block.segment as usize].clone().expect("a segment with a live block is there")
     }

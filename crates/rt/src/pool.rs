@@ -34,6 +34,7 @@ use anabranch_sync::{Arc, Condvar, Deadline, Mutex, MutexGuard, TimedOut, proces
 
 use crate::device::Device;
 use crate::error::{Error, ErrorKind};
+use crate::invariant::invariant;
 use crate::stream::StreamCore;
 use crate::stream::handle::Stream;
 
@@ -132,8 +133,23 @@ impl StreamPool {
         }
     }
 
-    fn stream(&self, slot: usize) -> Option<Arc<StreamCore>> {
-        self.shared.lock().streams[slot].clone()
+    /// The stream of a slot that was granted. If it has failed since its last lease ended, and
+    /// nobody shares it, another one takes its place.
+    fn fit_stream(
+        &self,
+        device: &Device,
+        slot: usize,
+        affinity: Option<u64>,
+    ) -> Result<Arc<StreamCore>, Error> {
+        let mut shared = self.shared.lock();
+        let stream = shared.streams[slot].clone().ok_or_else(exhausted)?;
+        if affinity.is_some() || stream.timeline().failure().is_none() {
+            return Ok(stream);
+        }
+        let outcome = shared.state.apply(Action::Rebuild { slot });
+        invariant!("SP-7 CreateOnce", outcome == Outcome::Granted(Grant::Build(slot)));
+        drop(shared);
+        self.build(device, slot, affinity)
     }
 
     /// Builds the stream of a slot with no lock held, then publishes it.
@@ -161,15 +177,21 @@ impl StreamPool {
         }
     }
 
-    /// Takes a stream back. One that failed is replaced instead of being lent again.
-    fn give_back(&self, slot: usize, stream: &Arc<StreamCore>, shared_lease: bool) {
+    /// Takes a stream back from one of its holders. The last one ends the lease: handles become
+    /// stale, a capture is abandoned, and a stream that failed is replaced instead of being lent
+    /// again.
+    fn give_back(&self, slot: usize, stream: &Arc<StreamCore>) {
+        if self.shared.lock().state.apply(Action::Release { slot }) != Outcome::Last {
+            return;
+        }
+        let abandoned = stream.enter().end_lease();
+        drop(abandoned);
+        stream.commit_soon();
         let failed = stream.timeline().failure().is_some();
         let mut shared = self.shared.lock();
-        if failed && !shared_lease {
-            let retired = shared.streams[slot].take();
+        if failed {
+            shared.streams[slot] = None;
             shared.apply(Action::Retire { slot });
-            drop(shared);
-            drop(retired);
         } else {
             shared.apply(Action::Return { slot });
         }
@@ -228,11 +250,7 @@ impl Device {
     fn lend(&self, grant: Grant, affinity: Option<u64>) -> Result<Lease, Error> {
         let (slot, core) = match grant {
             Grant::Build(slot) => (slot, self.streams().build(self, slot, affinity)?),
-            Grant::Stream(slot) => match self.streams().stream(slot) {
-                Some(core) => (slot, core),
-                // A share can meet a slot whose first holder is still building it.
-                None => return Err(exhausted()),
-            },
+            Grant::Stream(slot) => (slot, self.streams().fit_stream(self, slot, affinity)?),
         };
         let generation = core.enter().state().generation();
         let stream = Stream::new(core, self.clone(), generation);
@@ -286,13 +304,7 @@ impl Drop for Lease {
         if device.backend().is_forked() {
             return;
         }
-        let core = self.stream.core();
-        if !self.is_shared {
-            let abandoned = core.enter().end_lease();
-            drop(abandoned);
-            core.commit_soon();
-        }
-        device.streams().give_back(self.slot, core, self.is_shared);
+        device.streams().give_back(self.slot, self.stream.core());
     }
 }
 

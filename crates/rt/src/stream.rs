@@ -217,10 +217,12 @@ impl StreamCore {
 
     /// Commits what is open as soon as the in-flight limit allows it, without waiting for that.
     pub(crate) fn commit_soon(self: &Arc<Self>) {
+        // Read before the refusal: a buffer that was in flight then ends at this value or later,
+        // so the callback is called.
+        let next = self.timeline.reached() + 1;
         let committed = self.enter().try_commit();
         if !committed {
             let stream = Arc::clone(self);
-            let next = self.timeline.reached() + 1;
             self.timeline.on_reach(next, Box::new(move |_| stream.commit_soon()));
         }
     }

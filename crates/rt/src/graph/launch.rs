@@ -1,6 +1,6 @@
 //! Launching an executable: one command of a stream.
 
-use anabranch_hal::buffer::{ALIGN_BYTES, Slice};
+use anabranch_hal::buffer::ALIGN_BYTES;
 use anabranch_hal::command as native;
 use anabranch_hal::kernel::Access;
 use anabranch_sync::Arc;
@@ -8,8 +8,8 @@ use anabranch_sync::Arc;
 use super::{Executable, GraphCore};
 use crate::command::View;
 use crate::error::{Error, ErrorKind};
-use crate::stream::handle::{Stream, resolve};
-use crate::stream::submit::{Use, Work};
+use crate::stream::handle::{Stream, native_slice, resolve};
+use crate::stream::submit::{Footprint, Use, Work};
 
 impl Stream {
     /// Runs every node of `executable`, in order, as one command. `parameters` are what the
@@ -27,29 +27,26 @@ impl Stream {
         check_parameters(graph, parameters)?;
         let mut table = Vec::with_capacity(graph.pinned.len() + parameters.len() + 1);
         let mut uses: Vec<Use> = Vec::with_capacity(parameters.len() + 1);
-        for (buffer, access) in &graph.pinned {
-            push(&mut table, &mut uses, &buffer.view(), *access)?;
+        let mut push = |view: &View, footprint: Footprint| -> Result<(), Error> {
+            let buffer = self.local_buffer(view)?;
+            let covers = footprint.covers && view.bytes == buffer.bytes();
+            uses.extend(resolve(buffer, Footprint { covers, ..footprint })?);
+            table.push(native_slice(buffer, view.offset, view.bytes));
+            Ok(())
+        };
+        for (buffer, footprint) in &graph.pinned {
+            push(&buffer.view(), *footprint)?;
         }
         for (parameter, view) in graph.parameters.iter().zip(parameters) {
-            push(&mut table, &mut uses, view, parameter.access)?;
+            let covers = parameter.footprint.covers && view.bytes == parameter.bytes;
+            push(view, Footprint { covers, ..parameter.footprint })?;
         }
-        push(&mut table, &mut uses, &executable.private.view(), Access::Write)?;
+        // Every launch writes it: launches of one executable are ordered by it.
+        push(&executable.private.view(), Footprint::of(Access::Write, true))?;
         let command = native::Command::Launch { executable: Arc::clone(&graph.native), table };
         self.issue(Work { command: Some(command), uses, label: "launch", ..Work::default() })
             .map(drop)
     }
-}
-
-fn push(
-    table: &mut Vec<Slice>,
-    uses: &mut Vec<Use>,
-    view: &View,
-    access: Access,
-) -> Result<(), Error> {
-    let (slice, entry) = resolve(view, access)?;
-    table.push(slice);
-    uses.extend(entry);
-    Ok(())
 }
 
 fn check_parameters(graph: &GraphCore, views: &[View]) -> Result<(), Error> {
@@ -67,11 +64,12 @@ fn check_parameters(graph: &GraphCore, views: &[View]) -> Result<(), Error> {
                 view.bytes, view.offset, parameter.bytes
             )));
         }
-        let pinned = graph.pinned.iter().map(|(buffer, access)| (buffer.view(), *access));
+        let pinned = graph.pinned.iter().map(|(buffer, footprint)| (buffer.view(), *footprint));
         let others = graph.parameters[..index].iter().zip(views);
-        let others = others.map(|(other, view)| (view.clone(), other.access)).chain(pinned);
-        for (other, access) in others {
-            if access.max(parameter.access) == Access::Write && view.overlaps(&other) {
+        let others = others.map(|(other, view)| (view.clone(), other.footprint)).chain(pinned);
+        for (other, footprint) in others {
+            let writes = footprint.writes || parameter.footprint.writes;
+            if writes && view.overlaps(&other) {
                 let message = format!("parameter {index} overlaps another operand of the graph");
                 return Err(Error::invalid(message));
             }

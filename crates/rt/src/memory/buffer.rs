@@ -8,6 +8,7 @@ use anabranch_sync::Arc;
 
 use super::{Allocator, Block, SharedUse};
 use crate::command::View;
+use crate::device::Backend;
 use crate::error::Error;
 
 /// What all references to one buffer share. Dropping the last one gives the block back, with the
@@ -35,6 +36,10 @@ impl BufferCore {
 
     pub(crate) fn usage(&self) -> &SharedUse {
         &self.usage
+    }
+
+    pub(crate) fn is_on(&self, backend: &Backend) -> bool {
+        std::ptr::eq(&*self.allocator.backend, backend)
     }
 }
 

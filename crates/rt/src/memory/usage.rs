@@ -36,6 +36,7 @@ use anabranch_sync::{Arc, Mutex, MutexGuard};
 use crate::error::{Error, ErrorKind};
 use crate::frontier::{Clock, Mark};
 use crate::stream::StreamCore;
+use crate::stream::submit::Footprint;
 
 /// See the [module](self). Cheap to clone; thread-safe; never blocks for long.
 #[derive(Clone, Debug)]
@@ -85,6 +86,7 @@ impl SharedUse {
     /// Refuses writes from here on; uses need no recording any longer.
     pub(crate) fn freeze(&self) -> Result<(), Error> {
         let mut usage = self.lock();
+        usage.check_poison()?;
         usage.begin_host(Access::Write)?;
         usage.end_host(Access::Write, false);
         usage.frozen = true;
@@ -109,16 +111,14 @@ impl Usage {
     }
 
     /// Refuses a command that may not use the buffer at all now.
-    pub(crate) fn check(&self, access: Access) -> Result<(), Error> {
-        match access {
-            Access::Write if self.frozen => {
-                Err(Error::invalid("the buffer is frozen and cannot be written"))
-            }
-            Access::Write if self.host_writes || 0 < self.host_reads => Err(busy("mapped")),
-            Access::Read if self.host_writes => Err(busy("mapped for writing")),
-            Access::Read => self.check_poison(),
-            Access::Write => Ok(()),
+    pub(crate) fn check(&self, footprint: Footprint) -> Result<(), Error> {
+        if footprint.writes && self.frozen {
+            return Err(Error::invalid("the buffer is frozen and cannot be written"));
         }
+        if self.host_writes || (footprint.writes && 0 < self.host_reads) {
+            return Err(busy("mapped by the host"));
+        }
+        if footprint.reads { self.check_poison() } else { Ok(()) }
     }
 
     fn check_poison(&self) -> Result<(), Error> {
@@ -142,35 +142,29 @@ impl Usage {
             Access::Read => &self.writes,
             Access::Write => &self.uses,
         };
-        clock.beyond(stream.id(), known)
+        clock.beyond(stream, known)
     }
 
     /// Records command `value` of `stream`, which is ordered behind its conflicts. A write of the
     /// whole buffer makes it valid again.
-    pub(crate) fn register(
-        &mut self,
-        access: Access,
-        whole: bool,
-        stream: &Arc<StreamCore>,
-        value: u64,
-    ) {
+    pub(crate) fn register(&mut self, footprint: Footprint, stream: &Arc<StreamCore>, value: u64) {
         if self.frozen {
             return;
         }
-        if access == Access::Write {
+        if footprint.writes {
             self.uses = Clock::default();
             self.writes = Clock::default();
             self.writes.raise(stream, value);
-            if whole {
-                self.poison = None;
-            }
+        }
+        if footprint.covers {
+            self.poison = None;
         }
         self.uses.raise(stream, value);
     }
 
     /// Maps the buffer for the host.
     pub(crate) fn begin_host(&mut self, access: Access) -> Result<(), Error> {
-        self.check(access)?;
+        self.check(Footprint::of(access, false))?;
         let clock = match access {
             Access::Read => &self.writes,
             Access::Write => &self.uses,

@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use crate::invariant::invariant;
 
+#[cfg(test)]
+mod tests;
+
 /// One stream's place in the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Slot {
@@ -58,8 +61,12 @@ pub(crate) enum Action {
     Built { slot: usize, affinity: Option<u64> },
     /// Building failed, or the stream is not fit for another lease.
     Retire { slot: usize },
-    /// A lease or a share has ended.
+    /// One holder of a slot lets go; the last one goes on to end the lease.
+    Release { slot: usize },
+    /// A lease has ended.
     Return { slot: usize },
+    /// The stream of a leased slot turned out to have failed: build another one for it.
+    Rebuild { slot: usize },
     /// Refuse everything and let every waiter go.
     Close,
 }
@@ -74,6 +81,8 @@ pub(crate) enum Outcome {
     /// Everything is taken.
     Exhausted,
     Closed,
+    /// Nobody else holds the slot: the lease is the caller's to end.
+    Last,
     /// It is so. The waiter with this ticket, if any, has been granted something.
     Done(Option<u64>),
 }
@@ -126,7 +135,13 @@ impl State {
                 self.waiters.clear();
                 Outcome::Done(None)
             }
+            Action::Release { slot } => self.release(slot),
             Action::Return { slot } => self.give_back(slot),
+            Action::Rebuild { slot } => {
+                invariant!("SP-1 LeaseExclusive", self.slots[slot] == Slot::Leased);
+                self.slots[slot] = Slot::Building;
+                Outcome::Granted(Grant::Build(slot))
+            }
             Action::Retire { slot } => {
                 invariant!("SP-3 ReturnOnce", self.slots[slot] != Slot::Free);
                 self.slots[slot] = Slot::Empty;
@@ -152,7 +167,7 @@ impl State {
                 Outcome::Queued(ticket)
             }
             // Whoever comes later does not overtake those who wait.
-            Action::Lease { .. } if !self.waiters.is_empty() => Outcome::Exhausted,
+            Action::Lease { grow: false } if !self.waiters.is_empty() => Outcome::Exhausted,
             Action::Lease { grow } => {
                 let max = if grow { self.grown_max } else { self.slots_max };
                 self.take_free(max).map_or(Outcome::Exhausted, Outcome::Granted)
@@ -208,7 +223,7 @@ impl State {
         Outcome::Granted(Grant::Stream(slot))
     }
 
-    fn give_back(&mut self, slot: usize) -> Outcome {
+    fn release(&mut self, slot: usize) -> Outcome {
         if let Slot::Shared { holders, .. } = &mut self.slots[slot] {
             *holders -= 1;
             if 0 < *holders {
@@ -216,6 +231,10 @@ impl State {
             }
             self.slots[slot] = Slot::Leased;
         }
+        Outcome::Last
+    }
+
+    fn give_back(&mut self, slot: usize) -> Outcome {
         invariant!("SP-3 ReturnOnce", self.slots[slot] == Slot::Leased);
         if let Some(ticket) = self.waiters.pop_front() {
             self.granted.push((ticket, Grant::Stream(slot)));

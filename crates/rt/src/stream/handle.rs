@@ -2,13 +2,13 @@
 
 use std::fmt;
 
+use anabranch_hal::buffer::Slice;
 use anabranch_hal::command as native;
 use anabranch_hal::device::QueueId;
 use anabranch_hal::error as hal;
-use anabranch_hal::kernel::Access;
 use anabranch_sync::{Arc, Deadline, process};
 
-use super::submit::{Use, Work};
+use super::submit::{Footprint, Use, Work};
 use super::{Native, Section, StreamCore};
 use crate::command::{Command, Target, View};
 use crate::device::Device;
@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Snapshot;
 use crate::frontier::Mark;
 use crate::graph::Capture;
+use crate::memory::buffer::Buffer;
 
 /// What a flush does with the open command buffer.
 #[derive(Clone, Debug)]
@@ -130,12 +131,25 @@ impl Stream {
         let mut uses = Vec::with_capacity(accesses.len());
         let mut operands = Vec::with_capacity(accesses.len());
         for (view, &access) in command.operands.iter().zip(&accesses) {
-            let (slice, entry) = resolve(view, access)?;
-            operands.push(slice);
-            uses.extend(entry);
+            let buffer = self.local_buffer(view)?;
+            let footprint = Footprint::of(access, view.bytes == buffer.bytes());
+            uses.extend(resolve(buffer, footprint)?);
+            operands.push(native_slice(buffer, view.offset, view.bytes));
         }
         let command = native::Command::Run { operation: command.operation, operands };
         self.issue(Work { command: Some(command), uses, label, ..Work::default() }).map(drop)
+    }
+
+    /// The buffer of a view, which is one of this device.
+    pub(crate) fn local_buffer<'a>(&self, view: &'a View) -> Result<&'a Buffer, Error> {
+        let Target::Buffer(buffer) = &view.target else {
+            let message = "a graph's parameter is an operand only during its capture";
+            return Err(Error::invalid(message));
+        };
+        if !buffer.0.is_on(self.device.backend()) {
+            return Err(Error::new(ErrorKind::CrossDevice, "the buffer is of another device"));
+        }
+        Ok(buffer)
     }
 
     /// Appends a function that runs on a thread of the device, in stream order. If it fails or
@@ -231,7 +245,7 @@ impl Stream {
     pub fn wait(&self, snapshot: &Snapshot) -> Result<(), Error> {
         let section = self.enter_uncaptured()?;
         let Some((mark, clock)) = snapshot.parts() else { return Ok(()) };
-        if mark.stream.id() == self.id() && Arc::ptr_eq(&mark.stream, &self.core) {
+        if mark.is_on(&self.core) {
             return Ok(());
         }
         drop(section);
@@ -241,7 +255,7 @@ impl Stream {
             Err(error) => return Err(self.fail(error)),
         }
         let mut after: Vec<Mark> =
-            clock.marks().iter().filter(|mark| mark.stream.id() != self.id()).cloned().collect();
+            clock.marks().iter().filter(|mark| !mark.is_on(&self.core)).cloned().collect();
         after.push(mark.clone());
         self.issue(Work { after, label: "wait", ..Work::default() }).map(drop)
     }
@@ -339,26 +353,22 @@ impl Stream {
     }
 }
 
-/// The native operand of a view, and how its buffer is used; none for a frozen one, which needs
-/// no order.
-pub(crate) fn resolve(
-    view: &View,
-    access: Access,
-) -> Result<(anabranch_hal::buffer::Slice, Option<Use>), Error> {
-    let Target::Buffer(buffer) = &view.target else {
-        return Err(Error::invalid("a graph's parameter is an operand only during its capture"));
-    };
-    let core = &buffer.0;
-    let mut slice = core.slice().clone();
-    slice.offset += view.offset;
-    slice.bytes = view.bytes;
-    let frozen = core.usage().is_frozen();
-    if frozen && access == Access::Write {
-        return Err(Error::invalid("the buffer is frozen and cannot be written"));
+/// How a command uses a buffer; none for a frozen one, which needs no order.
+pub(crate) fn resolve(buffer: &Buffer, footprint: Footprint) -> Result<Option<Use>, Error> {
+    let usage = buffer.0.usage();
+    match (usage.is_frozen(), footprint.writes) {
+        (true, true) => Err(Error::invalid("the buffer is frozen and cannot be written")),
+        (true, false) => Ok(None),
+        (false, _) => Ok(Some(Use { usage: usage.clone(), footprint })),
     }
-    let whole = view.bytes == buffer.bytes();
-    let entry = (!frozen).then(|| Use { usage: core.usage().clone(), access, whole });
-    Ok((slice, entry))
+}
+
+/// The native operand of a range of a buffer.
+pub(crate) fn native_slice(buffer: &Buffer, offset: usize, bytes: usize) -> Slice {
+    let mut slice = buffer.0.slice().clone();
+    slice.offset += offset;
+    slice.bytes = bytes;
+    slice
 }
 
 impl fmt::Debug for Stream {

@@ -146,11 +146,15 @@ fn submit(stream: &Arc<StreamCore>, parcel: Parcel, lend: bool) {
     let Parcel { value, waits, mut commands } = parcel;
     let mut native_waits = Vec::new();
     for mark in waits {
-        if let Err(error) = mark.stream.timeline().query(mark.value) {
-            let error = error.to_native();
-            commands.insert(0, Command::Host(Box::new(move || Err(error))));
-        } else if !mark.is_complete() {
-            native_waits.push((mark.stream.native().id, mark.value));
+        // Read before the query: a stream that is reset in between has completed the value.
+        let producer = mark.stream.native().id;
+        match mark.stream.timeline().query(mark.value) {
+            Ok(true) => {}
+            Ok(false) => native_waits.push((producer, mark.value)),
+            Err(error) => {
+                let error = error.to_native();
+                commands.insert(0, Command::Host(Box::new(move || Err(error))));
+            }
         }
     }
     let submission = Submission { value, waits: native_waits, commands };

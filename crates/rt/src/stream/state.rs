@@ -3,6 +3,9 @@
 
 use crate::invariant::invariant;
 
+#[cfg(test)]
+mod tests;
+
 /// See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct State {

@@ -2,7 +2,7 @@
 
 use anabranch_hal::command::Command;
 use anabranch_hal::kernel::Access;
-use anabranch_sync::{Arc, MutexGuard};
+use anabranch_sync::{Arc, MutexGuard, process};
 
 use super::{Section, StreamCore};
 use crate::error::Error;
@@ -14,9 +14,40 @@ use crate::memory::{SharedUse, Usage};
 #[derive(Debug)]
 pub(crate) struct Use {
     pub(crate) usage: SharedUse,
-    pub(crate) access: Access,
-    /// Whether the access covers the whole buffer.
-    pub(crate) whole: bool,
+    pub(crate) footprint: Footprint,
+}
+
+/// What one command does to one buffer, all its operands and nodes taken together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Footprint {
+    /// Whether it reads what was there before.
+    pub(crate) reads: bool,
+    /// Whether it writes.
+    pub(crate) writes: bool,
+    /// Whether it writes all of the buffer.
+    pub(crate) covers: bool,
+}
+
+impl Footprint {
+    /// One access, to all of the buffer or to a part.
+    pub(crate) fn of(access: Access, whole: bool) -> Self {
+        let writes = access == Access::Write;
+        Self { reads: !writes, writes, covers: writes && whole }
+    }
+
+    /// This footprint followed by another one: what was covered before is not read from before.
+    pub(crate) fn then(self, later: Footprint) -> Self {
+        Self {
+            reads: self.reads || (later.reads && !self.covers),
+            writes: self.writes || later.writes,
+            covers: self.covers || later.covers,
+        }
+    }
+
+    /// The access that the order has to respect.
+    pub(crate) fn access(self) -> Access {
+        if self.writes { Access::Write } else { Access::Read }
+    }
 }
 
 /// One command, ready to be numbered.
@@ -42,18 +73,14 @@ enum Attempt {
 }
 
 impl Work {
-    /// One entry a buffer, in the order of their numbers, each with its strongest access.
+    /// One entry a buffer, in the order of their numbers. The operands of one command are read
+    /// before any is written.
     fn settle_uses(&mut self) {
-        self.uses.sort_by_key(|entry| entry.usage.number());
+        self.uses.sort_by_key(|entry| (entry.usage.number(), entry.footprint.writes));
         self.uses.dedup_by(|next, kept| {
             let same = next.usage.number() == kept.usage.number();
             if same {
-                kept.whole = match kept.access.cmp(&next.access) {
-                    std::cmp::Ordering::Less => next.whole,
-                    std::cmp::Ordering::Equal => kept.whole || next.whole,
-                    std::cmp::Ordering::Greater => kept.whole,
-                };
-                kept.access = kept.access.max(next.access);
+                kept.footprint = kept.footprint.then(next.footprint);
             }
             same
         });
@@ -106,11 +133,12 @@ impl Section<'_> {
         let mut waits: Vec<Mark> = Vec::new();
         for entry in &work.uses {
             let usage = entry.usage.lock();
-            usage.check(entry.access)?;
-            waits.extend(usage.conflicts(entry.access, stream, self.clock()).cloned());
+            usage.check(entry.footprint)?;
+            let access = entry.footprint.access();
+            waits.extend(usage.conflicts(access, stream, self.clock()).cloned());
             guards.push(usage);
         }
-        let known = |mark: &&Mark| mark.value <= self.clock().get(mark.stream.id());
+        let known = |mark: &&Mark| mark.value <= self.clock().get(&mark.stream);
         // What has completed needs no wait, but what has failed has to be told to the device.
         let done = |mark: &&Mark| mark.is_complete() && mark.stream.timeline().is_well();
         waits.extend(work.after.iter().filter(|mark| !known(mark) && !done(mark)).cloned());
@@ -120,35 +148,45 @@ impl Section<'_> {
             drop(guards);
             return Ok(Attempt::Producers(open, work));
         }
-        // A wait holds back everything behind it, but nothing before it.
-        if !waits.is_empty() && !self.try_commit() {
+        // A wait holds back everything behind it, but nothing before it. A full buffer takes no
+        // more commands, except from a callback, which cannot wait for room.
+        let must_commit = !waits.is_empty() || (self.is_full() && !process::in_callback());
+        if must_commit && !self.try_commit() {
             drop(guards);
             return Ok(Attempt::NoRoom(work));
         }
         let value = self.issue()?;
         for (entry, usage) in work.uses.iter().zip(&mut guards) {
-            usage.register(entry.access, entry.whole, stream, value);
+            usage.register(entry.footprint, stream, value);
         }
         drop(guards);
         Ok(Attempt::Issued(value, self.append(work, waits)))
     }
 
-    /// Puts a numbered command into the open buffer; true when it is full.
-    fn append(&mut self, work: Work, waits: Vec<Mark>) -> bool {
-        let limit = match self.stream.limits.trace_records_max {
+    fn limit(&self) -> usize {
+        match self.stream.limits.trace_records_max {
             0 => self.stream.limits.commands_per_buffer_max,
             _ => 1,
-        };
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.limit() <= self.inner().open.commands.len()
+    }
+
+    /// Puts a numbered command into the open buffer; true when that has become full.
+    fn append(&mut self, work: Work, waits: Vec<Mark>) -> bool {
+        let limit = self.limit();
         let inner = self.inner_mut();
         for mark in waits {
             inner.clock.raise(&mark.stream, mark.value);
             inner.open.waits.push(mark);
         }
-        let written = work.uses.into_iter().filter(|entry| entry.access == Access::Write);
+        let written = work.uses.into_iter().filter(|entry| entry.footprint.writes);
         inner.open.writes.extend(written.map(|entry| entry.usage));
         inner.open.commands.extend(work.command);
         inner.open.timings.extend(work.timing);
         inner.open.label = work.label;
-        limit <= inner.open.commands.len()
+        limit == inner.open.commands.len()
     }
 }

@@ -3,6 +3,9 @@
 use crate::error::Error;
 use crate::invariant::invariant;
 
+#[cfg(test)]
+mod tests;
+
 /// A run of values that failed for one reason. It stays open until the stream is reset.
 #[derive(Clone, Debug)]
 struct Failure {

@@ -1,0 +1,74 @@
+//! What the tests of the kernel have in common: devices in known states, and short names.
+
+use anabranch_hal::error as hal;
+use anabranch_hal::sim::{Config, SimControl, SimDevice};
+use anabranch_hal::{cpu, null};
+use anabranch_sync::Deadline;
+
+use crate::{Buffer, Device, Error, ErrorKind, Limits, Stream};
+
+pub(crate) const NEVER: Deadline = Deadline::NEVER;
+pub(crate) const NOW: Deadline = Deadline::NOW;
+
+/// A device that completes everything on the thread that commits it.
+pub(crate) fn null_device() -> Device {
+    null_with(Limits::default())
+}
+
+pub(crate) fn null_with(limits: Limits) -> Device {
+    Device::open(null::open(64 << 20), limits).unwrap()
+}
+
+/// A device on which nothing runs until its control says so.
+pub(crate) fn manual() -> (Device, SimControl) {
+    manual_with(Limits::default())
+}
+
+pub(crate) fn manual_with(limits: Limits) -> (Device, SimControl) {
+    let (native, control) = SimDevice::new(Config::manual());
+    (Device::open(native, limits).unwrap(), control)
+}
+
+/// A device driven by those who submit and wait, in an order drawn from `seed`.
+pub(crate) fn lazy_with(seed: u64, limits: Limits) -> (Device, SimControl) {
+    let (native, control) = SimDevice::new(Config::lazy(seed));
+    (Device::open(native, limits).unwrap(), control)
+}
+
+pub(crate) fn cpu_device(workers: usize) -> Device {
+    let config = cpu::CpuConfig { workers, memory_bytes: 64 << 20 };
+    Device::open(cpu::open(&config).unwrap(), Limits::default()).unwrap()
+}
+
+pub(crate) fn streams_max(streams_max: usize) -> Limits {
+    Limits { streams_max, streams_grown_max: streams_max, ..Limits::default() }
+}
+
+/// How a call failed; a success is a test that fails.
+#[track_caller]
+pub(crate) fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
+    result.expect_err("this call was to be refused").kind()
+}
+
+pub(crate) fn failure(message: &str) -> hal::Error {
+    hal::Error::new(hal::ErrorKind::CommandFailed, message)
+}
+
+/// Appends a command that fails when it runs.
+pub(crate) fn doom(stream: &Stream, message: &str) {
+    let error = failure(message);
+    stream.host(move || Err(error)).unwrap();
+}
+
+pub(crate) fn contents(buffer: &Buffer) -> Vec<u8> {
+    let mut bytes = vec![0; buffer.bytes()];
+    buffer.read(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// A host buffer with these contents.
+pub(crate) fn host_buffer(device: &Device, bytes: &[u8]) -> Buffer {
+    let buffer = device.allocate_host(bytes.len()).unwrap();
+    buffer.write(0, bytes).unwrap();
+    buffer
+}

@@ -1,0 +1,115 @@
+//! Random histories of one timeline against the outcome of every single value.
+
+use proptest::prelude::*;
+
+use super::State;
+use crate::error::{Error, ErrorKind};
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// The device reports a buffer of so many values, well or not.
+    Finish(u64, bool),
+    /// Something fails so many values behind the last one reached.
+    FailFrom(u64),
+    /// Everything issued was reached, and the stream is reset.
+    Reset,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1_u64..5, prop::bool::weighted(0.8)).prop_map(|(n, well)| Step::Finish(n, well)),
+        1 => (1_u64..4).prop_map(Step::FailFrom),
+        2 => Just(Step::Reset),
+    ]
+}
+
+/// The error of every value that was reached, in order.
+#[derive(Default)]
+struct Naive {
+    outcomes: Vec<Option<Error>>,
+    open: Option<(u64, Error)>,
+    failures: usize,
+}
+
+impl Naive {
+    fn reached(&self) -> u64 {
+        self.outcomes.len() as u64
+    }
+
+    fn fail(&mut self, from: u64, error: Error) {
+        if self.open.is_none() {
+            self.failures += 1;
+            self.open = Some((from, error));
+        }
+    }
+
+    fn reach(&mut self, value: u64) {
+        while self.reached() < value {
+            let next = self.reached() + 1;
+            let error = self.open.as_ref().filter(|(from, _)| *from <= next);
+            self.outcomes.push(error.map(|(_, error)| error.clone()));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn er_2_every_value_keeps_its_first_error(steps in prop::collection::vec(step(), 1..80)) {
+        let (mut state, mut naive) = (State::default(), Naive::default());
+        for (index, step) in steps.into_iter().enumerate() {
+            let error = Error::new(ErrorKind::CommandFailed, format!("failure {index}"));
+            let before = state.reached();
+            match step {
+                Step::Finish(count, well) => {
+                    let value = before + count;
+                    if !well {
+                        naive.fail(before + 1, error.clone());
+                    }
+                    naive.reach(value);
+                    state.finish(value, if well { Ok(()) } else { Err(error) });
+                }
+                Step::FailFrom(beyond) => {
+                    naive.fail(before + beyond, error.clone());
+                    state.fail_from(before + beyond, error);
+                }
+                Step::Reset => {
+                    // A failure that lies beyond what was issued cannot be there at a reset.
+                    if naive.open.as_ref().is_none_or(|(from, _)| *from <= before) {
+                        state.reset(before, usize::MAX).unwrap();
+                        naive.open = None;
+                    }
+                }
+            }
+            prop_assert!(before <= state.reached(), "SO-3");
+            prop_assert_eq!(state.reached(), naive.reached());
+            prop_assert_eq!(state.open_failure(), naive.open.as_ref().map(|(_, error)| error));
+            prop_assert_eq!(state.first_failed() == u64::MAX, naive.failures == 0);
+            for (value, expected) in (1..).zip(&naive.outcomes) {
+                prop_assert_eq!(state.outcome(value).err().as_ref(), expected.as_ref());
+                prop_assert!(expected.is_none() || state.first_failed() <= value);
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "SO-3 CompletedMonotone")]
+fn so_3_a_value_is_never_reported_twice() {
+    let mut state = State::default();
+    state.finish(3, Ok(()));
+    state.finish(3, Ok(()));
+}
+
+#[test]
+fn resets_are_bounded_by_the_limit() {
+    let mut state = State::default();
+    let mut resets = 0;
+    for value in 1..10 {
+        state.finish(value, Err(Error::new(ErrorKind::CommandFailed, "again")));
+        match state.reset(value, 3) {
+            Ok(()) => resets += 1,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Exhausted),
+        }
+    }
+    assert_eq!(resets, 3);
+}
