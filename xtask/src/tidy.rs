@@ -6,8 +6,8 @@
 mod doors;
 mod layers;
 mod layout;
-mod leftovers;
 mod ledger;
+mod leftovers;
 mod lexer;
 mod tree;
 

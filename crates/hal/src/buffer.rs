@@ -1,7 +1,7 @@
 //! Native memory and the slices of it that commands name.
 
 use std::fmt;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use anabranch_sync::Arc;
 
@@ -58,14 +58,11 @@ impl Memory {
     /// When the range does not lie inside the allocation.
     pub fn write(&self, offset: usize, source: &[u8]) {
         self.check(offset, source.len());
+        // SAFETY: The range was checked.
+        let target = unsafe { self.0.address.add(offset) };
         // SAFETY: The range was checked, and a borrowed slice cannot overlap device memory
         // that nobody else may touch now.
-        unsafe {
-            self.0.address.add(offset).copy_from_nonoverlapping(
-                NonNull::new_unchecked(source.as_ptr().cast_mut()),
-                source.len(),
-            );
-        }
+        unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target.as_ptr(), source.len()) };
     }
 
     /// Copies bytes of the allocation to the host.
@@ -76,13 +73,10 @@ impl Memory {
     /// When the range does not lie inside the allocation.
     pub fn read(&self, offset: usize, target: &mut [u8]) {
         self.check(offset, target.len());
+        // SAFETY: The range was checked.
+        let source = unsafe { self.0.address.add(offset) };
         // SAFETY: As in `write`.
-        unsafe {
-            self.0
-                .address
-                .add(offset)
-                .copy_to_nonoverlapping(NonNull::new_unchecked(target.as_mut_ptr()), target.len());
-        }
+        unsafe { ptr::copy_nonoverlapping(source.as_ptr(), target.as_mut_ptr(), target.len()) };
     }
 
     fn check(&self, offset: usize, bytes: usize) {

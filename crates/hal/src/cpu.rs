@@ -72,7 +72,7 @@ pub fn info(config: &CpuConfig) -> Info {
 }
 
 struct CpuDevice {
-    executor: ManuallyDrop<Arc<Executor>>,
+    executor: ManuallyDrop<Executor>,
     heap: ManuallyDrop<Arc<Heap>>,
     info: Info,
 }
@@ -101,7 +101,7 @@ unsafe impl Device for CpuDevice {
     ) -> Result<Box<dyn Queue>, Error> {
         self.check()?;
         let (slot, lane) = self.executor.create(id, priority, sink)?;
-        let executor = ManuallyDrop::new(Arc::clone(&self.executor));
+        let executor = self.executor.clone();
         Ok(Box::new(CpuQueue { executor, lane: ManuallyDrop::new(lane), slot, id }))
     }
 
@@ -149,7 +149,7 @@ impl fmt::Debug for CpuDevice {
 }
 
 struct CpuQueue {
-    executor: ManuallyDrop<Arc<Executor>>,
+    executor: ManuallyDrop<Executor>,
     lane: ManuallyDrop<Arc<Lane>>,
     slot: Slot,
     id: QueueId,

@@ -97,7 +97,8 @@ pub enum Help {
 ///   no lock of the device held, and after every effect of it is visible to the thread that makes
 ///   the call.
 /// - **D6 failure**: after a command failed, no later command of its queue runs; the submission
-///   and every later one of that queue is reported as failed with the first error. Other queues
+///   and every later one of that queue is reported as failed with the first error, each of them
+///   after everything in its `waits` has been reported. Other queues
 ///   go on, except for submissions that wait for a failed value: they fail with the same error.
 /// - **D7 loss**: once lost, a device reports every pending and later submission as `DeviceLost`,
 ///   in finite time, and refuses allocations and queues; dropping anything stays legal.

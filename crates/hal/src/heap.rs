@@ -31,10 +31,6 @@ impl Heap {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn limit_bytes(&self) -> usize {
-        self.limit_bytes
-    }
-
     /// Allocates zeroed memory.
     ///
     /// The sum of live allocations stays within the limit at every moment: room is claimed before

@@ -286,8 +286,9 @@ impl<W> State<W> {
         let lane = self.lane(slot);
         debug_assert_eq!(lane.phase, Phase::Idle, "only an idle lane is settled");
         let Some(head) = lane.pending.front() else { return };
-        let doomed = self.stopped.is_some() || lane.failed.is_some();
-        if !doomed {
+        // A doomed submission waits too: whoever is told that it has ended may count on what it
+        // waited for to have ended before.
+        if self.stopped.is_none() {
             let open =
                 head.waits.iter().find_map(|&(id, value)| match self.wait(slot, id, value) {
                     Wait::Pending(target) => Some((target, value)),

@@ -1,6 +1,7 @@
 //! The model as a graph of typed operators: what importers and builders make, what passes
 //! rewrite, and what plans are lowered from.
 
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
 use crate::dtype::DType;
@@ -107,6 +108,12 @@ impl Graph {
         self.values[id.0].constant.as_ref()
     }
 
+    /// Bytes of all constants.
+    pub(crate) fn weight_bytes(&self) -> usize {
+        let constants = self.values.iter().filter_map(|value| value.constant.as_ref());
+        constants.map(|tensor| tensor.as_bytes().len()).sum()
+    }
+
     /// Which node defines each value.
     pub(crate) fn producers(&self) -> Vec<Option<usize>> {
         let mut producers = vec![None; self.values.len()];
@@ -128,16 +135,6 @@ impl Graph {
         counts
     }
 
-    /// Lets every user of `old` use `new` instead.
-    pub(crate) fn replace_uses(&mut self, old: ValueId, new: ValueId) {
-        let by_nodes = self.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().flatten());
-        for id in by_nodes.chain(self.outputs.iter_mut().map(|(id, _)| id)) {
-            if *id == old {
-                *id = new;
-            }
-        }
-    }
-
     /// Brings the nodes into an order in which each comes after what it needs. The order of
     /// nodes that are already so is kept.
     ///
@@ -145,7 +142,7 @@ impl Graph {
     /// `InvalidModel` when a value is used and not defined, or needs itself.
     pub(crate) fn sort(&mut self) -> Result<(), Error> {
         let producers = self.producers();
-        let is_input = |id: ValueId| self.inputs.iter().any(|(input, _)| *input == id);
+        let inputs: HashSet<ValueId> = self.inputs.iter().map(|(id, _)| *id).collect();
         let mut blockers = vec![0usize; self.nodes.len()];
         let mut followers = vec![Vec::new(); self.nodes.len()];
         for (index, node) in self.nodes.iter().enumerate() {
@@ -153,14 +150,14 @@ impl Graph {
                 if let Some(producer) = producers[id.0] {
                     blockers[index] += 1;
                     followers[producer].push(index);
-                } else if self.constant(id).is_none() && !is_input(id) {
+                } else if self.constant(id).is_none() && !inputs.contains(&id) {
                     let name = self.values[id.0].name.escape_debug();
                     let error = Error::invalid_model(format!("needs '{name}', which nothing makes"));
                     return Err(error.at_node(&node.label));
                 }
             }
         }
-        let mut ready: std::collections::BTreeSet<usize> =
+        let mut ready: BTreeSet<usize> =
             (0..self.nodes.len()).filter(|&index| blockers[index] == 0).collect();
         let mut order = Vec::with_capacity(self.nodes.len());
         while let Some(index) = ready.pop_first() {

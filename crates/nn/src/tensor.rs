@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use anabranch_sync::Arc;
 
+pub(crate) use convert::{Numbers, is_float};
+
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::shape::{Show, element_count};

@@ -243,15 +243,10 @@ impl Shared {
         if self.callbacks.is_empty() {
             return Vec::new();
         }
-        let mut due = Vec::new();
-        let mut index = 0;
-        while index < self.callbacks.len() {
-            if self.callbacks[index].0 <= reached {
-                due.push(self.callbacks.remove(index));
-            } else {
-                index += 1;
-            }
-        }
+        let (mut due, later) = std::mem::take(&mut self.callbacks)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(value, _)| *value <= reached);
+        self.callbacks = later;
         due.sort_by_key(|(value, _)| *value);
         due
     }

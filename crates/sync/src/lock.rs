@@ -24,11 +24,11 @@
 //! between a sleeper's test and its sleep, and the wake-up would be lost.
 //!
 //! # Orderings
-//! Those of the engine's mutex: an unlock is the release side, the next lock the acquire side,
-//! and they carry everything that the holder wrote. Waking up locks again.
+//! Those of the engine's mutex, which is trusted to exclude: an unlock is the release side, the
+//! next lock the acquire side, and they carry everything that the holder wrote. Waking up locks
+//! again.
 //!
 //! # Invariants
-//! - `LOCK-EXCLUSIVE`: one holder at a time, and each sees what the previous one did.
 //! - `LOCK-NO-LOST-WAKEUP`: a sleeper whose condition was changed under the lock and notified
 //!   returns.
 //! - `LOCK-TESTED`: a wait returns with its condition true, or with [`TimedOut`].

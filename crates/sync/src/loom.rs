@@ -61,6 +61,16 @@ pub mod model {
         check_counted(Some(preemptions_max), scenario);
     }
 
+    /// Runs `scenario` a single time, on one schedule of the engine: for checks whose outcome no
+    /// schedule can change, and which are long instead.
+    pub fn check_once(scenario: impl Fn() + Send + Sync + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(0);
+        builder.max_permutations = Some(1);
+        builder.max_branches = 1_000_000;
+        builder.check(scenario);
+    }
+
     /// Explores every execution of `scenario` with at most `preemptions_max` preemptions, or
     /// without a bound, and returns how many executions that were. The number depends on the
     /// scenario alone, so a test asserts it: a drift is a finding.

@@ -173,6 +173,12 @@ pub mod model {
         check_counted(None, scenario);
     }
 
+    /// Runs `scenario` a single time, on one schedule of the engine: for checks whose outcome no
+    /// schedule can change, and which are long instead.
+    pub fn check_once(scenario: impl Fn() + Send + Sync + 'static) {
+        scenario();
+    }
+
     /// Like [`check`], and returns how many times the scenario ran. The bound on preemptions is
     /// for the engine that explores exhaustively.
     pub fn check_counted(

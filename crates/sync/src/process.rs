@@ -2,9 +2,13 @@
 //! this process is a forked child, and whether this thread runs a runtime callback.
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::engine;
+
+#[cfg(test)]
+mod tests;
 
 static FORKS: AtomicU32 = AtomicU32::new(0);
 // A flag and not a once-cell: a child that is forked while another thread is inside the
@@ -48,6 +52,54 @@ impl Generation {
     #[inline]
     pub fn is_forked(self) -> bool {
         self.0 != FORKS.load(Ordering::Relaxed)
+    }
+}
+
+/// Runs `check` in a forked child and returns what it answered; `false` also when the child
+/// panicked or was killed. For tests of what a child may do.
+///
+/// Blocks until the child has ended. The child runs nothing but `check`: it leaves without
+/// destructors, and has only the thread that forked it.
+///
+/// # Errors
+/// The operating system's error when it refuses a child.
+///
+/// ```
+/// use anabranch_sync::process::{Generation, fork_and_check};
+/// let here = Generation::current();
+/// assert!(fork_and_check(|| here.is_forked()).unwrap());
+/// assert!(!here.is_forked());
+/// ```
+pub fn fork_and_check(check: impl FnOnce() -> bool) -> std::io::Result<bool> {
+    // SAFETY: The child continues on a copy of this thread and of all memory, which stays valid.
+    // A lock that another thread held stays locked in the copy, which can block the child and
+    // cannot make it touch invalid memory.
+    match unsafe { libc::fork() } {
+        -1 => Err(std::io::Error::last_os_error()),
+        0 => {
+            let passed = catch_unwind(AssertUnwindSafe(check)).unwrap_or(false);
+            // SAFETY: Ends the process at once; nothing of it is used afterwards.
+            unsafe { libc::_exit(if passed { CHILD_PASSED } else { 1 }) }
+        }
+        child => exit_code(child).map(|code| code == Some(CHILD_PASSED)),
+    }
+}
+
+// Not zero, which a check that calls `exit` by itself would return.
+const CHILD_PASSED: libc::c_int = 42;
+
+/// Waits for a child to end; `None` when a signal ended it.
+fn exit_code(child: libc::pid_t) -> std::io::Result<Option<libc::c_int>> {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` is a valid place for an integer during the call.
+        if unsafe { libc::waitpid(child, &raw mut status, 0) } == child {
+            return Ok(libc::WIFEXITED(status).then(|| libc::WEXITSTATUS(status)));
+        }
+        let error = std::io::Error::last_os_error();
+        if error.kind() != std::io::ErrorKind::Interrupted {
+            return Err(error);
+        }
     }
 }
 

@@ -88,6 +88,12 @@ pub mod model {
         check_counted(None, scenario);
     }
 
+    /// Runs `scenario` a single time, on one schedule of the engine: for checks whose outcome no
+    /// schedule can change, and which are long instead.
+    pub fn check_once(scenario: impl Fn() + Send + Sync + 'static) {
+        Runner::new(RandomScheduler::new(1), config()).run(scenario);
+    }
+
     /// Like [`check`], and returns how many schedules were run. The bound on preemptions is
     /// for the engine that explores exhaustively.
     pub fn check_counted(
@@ -104,6 +110,7 @@ pub mod model {
         let pct = Runner::new(PctScheduler::new(3, 1_000), config()).run(move || {
             // PCT refuses a scenario that never has two threads to choose from.
             let idle = shuttle::thread::spawn(|| ());
+            shuttle::thread::yield_now();
             scenario();
             idle.join().expect("a thread that does nothing does not panic");
         });

@@ -24,9 +24,8 @@ const LAYERS: &[(&str, &str, &[&str])] = &[
 
 /// Every edge between workspace crates is in the table, and no crate is missing from it.
 pub(super) fn dependencies(tree: &Tree) -> Vec<Finding> {
-    let is_manifest = |file: &&File| {
-        file.path.ends_with("/Cargo.toml") && !file.path.starts_with("fuzz/")
-    };
+    let is_manifest =
+        |file: &&File| file.path.ends_with("/Cargo.toml") && !file.path.starts_with("fuzz/");
     tree.files.iter().filter(is_manifest).flat_map(edges_outside).collect()
 }
 

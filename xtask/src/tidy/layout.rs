@@ -71,7 +71,8 @@ pub(super) fn module_headings(tree: &Tree) -> Vec<Finding> {
 
 fn missing_heading(file: &File) -> Option<Finding> {
     let mut docs = file.text.lines().take_while(|line| line.starts_with("//!"));
-    let mut is_next = |heading: &&&str| !docs.any(|line| line.trim_start_matches("//! ") == **heading);
+    let mut is_next =
+        |heading: &&&str| !docs.any(|line| line.trim_start_matches("//! ") == **heading);
     let missing = HEADINGS.iter().find(|heading| is_next(heading))?;
     Some(file.finding(
         1,

@@ -31,18 +31,23 @@ fn declared(file: &File) -> impl Iterator<Item = (usize, &str)> {
 fn missing(tree: &Tree, file: &File, name: &str) -> Vec<(&'static str, &'static str)> {
     let folder = file.path.trim_end_matches(".rs");
     let any = |holds: &dyn Fn(&File) -> bool| tree.files.iter().any(holds);
-    let in_test = |file: &File| {
-        file.path.starts_with(folder) && file.is_test() && file.text.contains(name)
-    };
+    let in_test =
+        |file: &File| file.path.starts_with(folder) && file.is_test() && file.text.contains(name);
     let in_mutant = |file: &File| {
         let is_property = |line: &str| line.starts_with("# property:") && line.contains(name);
         file.path.starts_with("verify/mutants/") && file.text.lines().any(is_property)
     };
     let in_ledger = |file: &File| file.path == LEDGER && file.text.contains(name);
-    let checks: [(&dyn Fn(&File) -> bool, _, _); 3] = [
-        (&in_test, "test that names it", "name it in the assertion or the comment of its test"),
-        (&in_mutant, "mutant", "add a patch to verify/mutants with this property in its header"),
-        (&in_ledger, "line in the ledger", "add it to docs/VERIFICATION.md"),
-    ];
-    checks.into_iter().filter(|(has, ..)| !any(*has)).map(|(_, what, todo)| (what, todo)).collect()
+    let mut missing = Vec::new();
+    if !any(&in_test) {
+        missing.push(("test that names it", "name it in the assertion or the comment of its test"));
+    }
+    if !any(&in_mutant) {
+        let remedy = "add a patch to verify/mutants with this property in its header";
+        missing.push(("mutant", remedy));
+    }
+    if !any(&in_ledger) {
+        missing.push(("line in the ledger", "add it to docs/VERIFICATION.md"));
+    }
+    missing
 }

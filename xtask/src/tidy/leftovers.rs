@@ -17,7 +17,9 @@ const IN_COMMENTS: &[&str] = &["TODO", "FIXME", "XXX"];
 
 /// No unfinished work, no skipped test, no sleep in a test.
 pub(super) fn leftovers(tree: &Tree) -> Vec<Finding> {
-    tree.rust().flat_map(|file| in_code(file).chain(in_comments(file)).chain(sleeps(file))).collect()
+    tree.rust()
+        .flat_map(|file| in_code(file).chain(in_comments(file)).chain(sleeps(file)))
+        .collect()
 }
 
 fn in_code(file: &File) -> impl Iterator<Item = Finding> {

@@ -41,7 +41,8 @@ fn a_tree_is_read_from_disk() {
     let outcome = run(&root);
     let tree = Tree::load(&root).unwrap();
     std::fs::remove_dir_all(&root).unwrap();
-    let places: Vec<String> = check(&tree).iter().map(|f| format!("{}:{}", f.path, f.line)).collect();
+    let places: Vec<String> =
+        check(&tree).iter().map(|f| format!("{}:{}", f.path, f.line)).collect();
     assert_eq!(
         places,
         ["crates/rt/Cargo.toml:2", "crates/rt/src/common.rs:1", "crates/rt/src/common.rs:1"]
@@ -205,7 +206,9 @@ fn invariants_have_their_evidence() {
         files.remove(gone);
         let findings = found(ledger::invariants, &files);
         assert_eq!(findings.len(), 1);
-        assert!(findings[0].starts_with("crates/sync/src/slots.rs:2: ") && findings[0].contains(what));
+        assert!(
+            findings[0].starts_with("crates/sync/src/slots.rs:2: ") && findings[0].contains(what)
+        );
     }
 }
 
@@ -215,6 +218,9 @@ fn the_lexer_keeps_lines_and_parts() {
     let views = lexer::views(text);
     let words = |view: &str| view.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(views.code.lines().count(), text.lines().count());
-    assert_eq!(words(&views.code), ["a", "e", "\"", "\"", "\"", "'j", "#\"", "\"#;", "\"", "\"", "bar"]);
+    assert_eq!(
+        words(&views.code),
+        ["a", "e", "\"", "\"", "\"", "'j", "#\"", "\"#;", "\"", "\"", "bar"]
+    );
     assert_eq!(words(&views.comments), ["/*", "b", "/*", "c", "*/", "d", "*/", "//", "f"]);
 }

@@ -83,9 +83,11 @@ impl File {
         &'a self,
         token: &'a str,
     ) -> impl Iterator<Item = (usize, &'a str)> {
-        self.views.code.lines().enumerate().filter_map(move |(index, line)| {
-            has_token(line, token).then_some((index + 1, line))
-        })
+        self.views
+            .code
+            .lines()
+            .enumerate()
+            .filter_map(move |(index, line)| has_token(line, token).then_some((index + 1, line)))
     }
 }
 
@@ -96,8 +98,9 @@ pub(super) fn has_token(line: &str, token: &str) -> bool {
     line.match_indices(token).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + token.len()..].chars().next();
-        !(begins && before.is_some_and(|c| word(c) || c == '\''))
-            && !(ends && after.is_some_and(word))
+        let joined_before = begins && before.is_some_and(|c| word(c) || c == '\'');
+        let joined_after = ends && after.is_some_and(word);
+        !joined_before && !joined_after
     })
 }
 
@@ -123,5 +126,9 @@ fn collect_file(path: PathBuf, paths: &mut Vec<PathBuf>) {
 
 fn relative(root: &Path, path: &Path) -> String {
     let relative = path.strip_prefix(root).unwrap_or(path);
-    relative.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+    relative
+        .components()
+        .map(|part| part.as_os_str().to_string_lossy())
+        .collect::<Vec<_>>()
+        .join("/")
 }

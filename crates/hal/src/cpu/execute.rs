@@ -17,6 +17,7 @@ const TILE_BYTES: usize = 256 << 10;
 pub(crate) struct Step<'a> {
     operation: &'a Operation,
     operands: &'a [RawOperand],
+    first: usize,
     tiles: usize,
 }
 
@@ -46,11 +47,17 @@ impl<'a> Step<'a> {
             (Operation::Kernel(kernel), _) => kernels::tile_count(kernel),
             _ => return Err(failed(format!("{operation:?} does not fit its operands"))),
         };
-        Ok(Self { operation, operands, tiles })
+        Ok(Self { operation, operands, first: 0, tiles })
     }
 
+    /// Tiles that are left.
     pub(crate) fn tiles(&self) -> usize {
         self.tiles
+    }
+
+    /// The step without its first tile, which there is.
+    pub(crate) fn after_first(self) -> Self {
+        Self { first: self.first + 1, tiles: self.tiles - 1, ..self }
     }
 
     /// Runs the tiles in order, and stops at the first that fails.
@@ -58,8 +65,9 @@ impl<'a> Step<'a> {
         (0..self.tiles).try_for_each(|tile| self.run_tile(tile, scratch))
     }
 
-    /// Runs one tile; a panic inside becomes an error.
+    /// Runs one of the tiles that are left; a panic inside becomes an error.
     pub(crate) fn run_tile(self, tile: usize, scratch: &mut Scratch) -> Result<(), Error> {
+        let tile = self.first + tile;
         guard("a kernel", || match self.operation {
             Operation::Fill(byte) => {
                 let (target, bytes) = part(self.operands[0], tile);

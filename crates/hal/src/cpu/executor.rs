@@ -32,11 +32,12 @@
 //! # Checked by
 //! `model_*` in `cpu/tests.rs`, and the conformance suite.
 
+use std::ops::Deref;
 use std::time::Instant;
 
 use anabranch_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use anabranch_sync::process::Generation;
-use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, thread};
+use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, model, thread};
 
 use crate::command::{Command, Submission};
 use crate::cpu::execute::{self, Spread, Step};
@@ -46,6 +47,10 @@ use crate::cpu::schedule::{Action, Job, Outcome, State};
 use crate::device::{Completion, Help, Priority, QueueId, Sink, Span};
 use crate::error::{Error, ErrorKind};
 use crate::order::{Entry, Slot};
+
+/// A submission runs so long before it asks for help with its tiles: about what it costs to wake
+/// a worker, so that short work never pays more than it could gain. The model has no time.
+const LONE_NS: u64 = model::bound(0, 0, 20_000) as u64;
 
 /// What a queue's handle and its submissions share.
 pub(crate) struct Lane {
@@ -59,8 +64,20 @@ pub(crate) struct Work {
     lane: Arc<Lane>,
 }
 
-/// Executes submissions on at most `cores` cores.
-pub(crate) struct Executor {
+/// Executes submissions on at most `cores` cores. Clones are the same executor.
+#[derive(Clone)]
+pub(crate) struct Executor(Arc<Shared>);
+
+impl Deref for Executor {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// What the threads of an executor share.
+pub(crate) struct Shared {
     generation: Generation,
     epoch: Instant,
     inner: Mutex<Inner>,
@@ -103,8 +120,8 @@ impl Inner {
 
 impl Executor {
     /// Starts an executor and its first worker.
-    pub(crate) fn start(cores: usize) -> Result<Arc<Self>, Error> {
-        let executor = Arc::new(Self {
+    pub(crate) fn start(cores: usize) -> Result<Self, Error> {
+        let executor = Self(Arc::new(Shared {
             generation: Generation::current(),
             epoch: Instant::now(),
             inner: Mutex::new(Inner {
@@ -121,7 +138,7 @@ impl Executor {
             wanted: AtomicBool::new(false),
             spare: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
-        });
+        }));
         let mut inner = executor.inner.lock();
         inner.note(Action::Enlist);
         inner.unfiled += 1;
@@ -164,20 +181,20 @@ impl Executor {
     }
 
     /// Forgets the handle of a queue.
-    pub(crate) fn release(self: &Arc<Self>, slot: Slot) {
+    pub(crate) fn release(&self, slot: Slot) {
         let mut inner = self.inner.lock();
         inner.note(Action::Release { slot });
         self.leave(inner);
     }
 
     /// Forgets the handle of the device.
-    pub(crate) fn abandon(self: &Arc<Self>) {
+    pub(crate) fn abandon(&self) {
         let mut inner = self.inner.lock();
         inner.note(Action::Abandon);
         self.leave(inner);
     }
 
-    pub(crate) fn submit(self: &Arc<Self>, slot: Slot, lane: &Arc<Lane>, submission: Submission) {
+    pub(crate) fn submit(&self, slot: Slot, lane: &Arc<Lane>, submission: Submission) {
         let entry = entry(lane, submission);
         let mut inner = self.inner.lock();
         inner.note(Action::Submit { slot, entry });
@@ -189,7 +206,7 @@ impl Executor {
 
     /// Submits, and runs the queue up to the submission if this thread can.
     pub(crate) fn submit_and_help(
-        self: &Arc<Self>,
+        &self,
         slot: Slot,
         lane: &Arc<Lane>,
         submission: Submission,
@@ -205,19 +222,14 @@ impl Executor {
         self.help_locked(inner, slot, value)
     }
 
-    pub(crate) fn help(self: &Arc<Self>, slot: Slot, lane: &Arc<Lane>, value: u64) -> Help {
+    pub(crate) fn help(&self, slot: Slot, lane: &Arc<Lane>, value: u64) -> Help {
         if value <= lane.reached.load(Ordering::Acquire) {
             return Help::Reached;
         }
         self.help_locked(self.inner.lock(), slot, value)
     }
 
-    fn help_locked<'a>(
-        self: &'a Arc<Self>,
-        mut inner: MutexGuard<'a, Inner>,
-        slot: Slot,
-        value: u64,
-    ) -> Help {
+    fn help_locked<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, slot: Slot, value: u64) -> Help {
         loop {
             let help = match inner.apply(Action::Help { slot, value }) {
                 Outcome::Run(job) => {
@@ -233,7 +245,7 @@ impl Executor {
     }
 
     /// After a stop, a submitter reports its own submission if nobody else is at it.
-    fn drain<'a>(self: &'a Arc<Self>, mut inner: MutexGuard<'a, Inner>, slot: Slot) {
+    fn drain<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, slot: Slot) {
         while let Outcome::Run(job) = inner.apply(Action::Drain { slot }) {
             inner = self.perform(inner, job, false);
         }
@@ -241,7 +253,7 @@ impl Executor {
     }
 
     /// Stops the executor, and returns when no thread of it is left.
-    pub(crate) fn shutdown(self: &Arc<Self>) {
+    pub(crate) fn shutdown(&self) {
         let mut inner = self.inner.lock();
         inner.note(Action::Stop(closed()));
         self.closed.store(true, Ordering::Release);
@@ -265,7 +277,7 @@ impl Executor {
 
     /// Runs a job between two sections, and gives its permit back in the second.
     fn perform<'a>(
-        self: &'a Arc<Self>,
+        &'a self,
         mut inner: MutexGuard<'a, Inner>,
         job: Job<Work>,
         permit: bool,
@@ -273,8 +285,8 @@ impl Executor {
         let mut scratch = if permit { inner.pop_scratch() } else { Scratch::default() };
         self.leave(inner);
         let Job { slot, value, work: Work { mut commands, lane }, verdict } = job;
-        let mut crew = Crew { executor: self, gang: None };
         let start_ns = self.now_ns();
+        let mut crew = Crew { executor: self, start_ns, gang: None };
         let result = verdict.and_then(|()| execute::run(&mut commands, &mut scratch, &mut crew));
         let gang = crew.disband();
         let end_ns = if commands.is_empty() { start_ns } else { self.now_ns() };
@@ -294,7 +306,7 @@ impl Executor {
     }
 
     /// Ends a section: wakes and starts whom the schedule names.
-    fn leave(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) {
+    fn leave(&self, mut inner: MutexGuard<'_, Inner>) {
         let Outcome::Wake { notify, spawn } = inner.apply(Action::Settle) else {
             unreachable!("settling yields whom to wake")
         };
@@ -319,12 +331,12 @@ impl Executor {
     }
 
     /// Starts a worker that the schedule counts already. False when the system refuses.
-    fn spawn(self: &Arc<Self>) -> bool {
+    fn spawn(&self) -> bool {
         let mut inner = self.inner.lock();
         let name = format!("anabranch-cpu-{}", inner.started);
         inner.started += 1;
         drop(inner);
-        let executor = Arc::clone(self);
+        let executor = self.clone();
         let thread = thread::spawn_named(&name, move || executor.worker());
         let mut inner = self.inner.lock();
         inner.unfiled -= 1;
@@ -337,7 +349,7 @@ impl Executor {
         started
     }
 
-    fn worker(self: &Arc<Self>) {
+    fn worker(&self) {
         let mut inner = self.inner.lock();
         inner.note(Action::Arrive);
         loop {
@@ -375,16 +387,21 @@ impl Inner {
 
 /// The runner of a submission and those who assist it.
 struct Crew<'a> {
-    executor: &'a Arc<Executor>,
+    executor: &'a Executor,
+    start_ns: u64,
     gang: Option<Arc<Gang>>,
 }
 
 impl Crew<'_> {
-    /// Invites workers to a step of several tiles, if permits are to spare.
-    fn recruit(&mut self, tiles: usize) {
+    /// Invites workers to a step of several tiles, if permits are to spare and the submission has
+    /// run for long enough to be worth a wake-up. True when somebody may come.
+    fn recruit(&mut self, tiles: usize) -> bool {
         let here = self.gang.as_ref().map_or(0, |gang| gang.seats());
         if tiles <= here + 1 || self.executor.spare.load(Ordering::Relaxed) == 0 {
-            return;
+            return 0 < here;
+        }
+        if self.executor.now_ns() < self.start_ns.saturating_add(LONE_NS) {
+            return 0 < here;
         }
         let gang = self.gang.get_or_insert_with(Gang::new);
         let mut inner = self.executor.inner.lock();
@@ -393,6 +410,7 @@ impl Crew<'_> {
             gang.invite(seats);
         }
         self.executor.leave(inner);
+        0 < gang.seats()
     }
 
     /// Sends the members away; the seats that nobody took are still to be withdrawn.
@@ -404,12 +422,15 @@ impl Crew<'_> {
 }
 
 impl Spread for Crew<'_> {
-    fn run(&mut self, step: Step<'_>, scratch: &mut Scratch) -> Result<(), Error> {
-        if 1 < step.tiles() {
-            self.recruit(step.tiles());
-            if let Some(gang) = self.gang.as_ref().filter(|gang| 0 < gang.seats()) {
+    fn run(&mut self, mut step: Step<'_>, scratch: &mut Scratch) -> Result<(), Error> {
+        while 1 < step.tiles() {
+            if self.recruit(step.tiles())
+                && let Some(gang) = &self.gang
+            {
                 return gang.run(step, scratch);
             }
+            step.run_tile(0, scratch)?;
+            step = step.after_first();
         }
         step.run_all(scratch)
     }

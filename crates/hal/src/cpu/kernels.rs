@@ -1,64 +1,148 @@
-//! Stand-in for the processor's kernels.
+//! What the CPU device computes.
+//!
+//! A kernel is cut into tiles that do not depend on each other; the cut follows from the shapes.
+//! Every element of an output is a fixed sequence of operations on elements of the inputs: it
+//! depends neither on the batch that it is in, nor on the tile, nor on who runs it. The one thing
+//! that bits depend on besides the operands is the instruction set.
 
-use std::ptr::NonNull;
+mod cast;
+mod convolution;
+mod elementwise;
+mod function;
+mod gemm;
+mod matmul;
+mod movement;
+mod normalize;
+mod operand;
+mod pooling;
+mod reduce;
+mod scratch;
+mod simd;
+mod softmax;
+mod sums;
+mod tiles;
+mod walk;
+
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 
-/// Where an operand lies.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RawOperand {
-    pub(crate) address: NonNull<u8>,
-    pub(crate) bytes: usize,
+pub(crate) use operand::RawOperand;
+pub(crate) use scratch::Scratch;
+
+use elementwise::{binary, select, unary};
+use movement::{copy, gather};
+use operand::Operands;
+use simd::Isa;
+use tiles::Tiles;
+
+/// Number of tiles that `kernel` is cut into: 0 when there is nothing to do, 1 when the work is
+/// too small to be shared.
+pub(crate) fn tile_count(kernel: &Kernel) -> usize {
+    tiles(Isa::detect(), kernel).count()
 }
 
-/// Workspace of one executing core.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch;
-
-/// Tiles that `kernel` is divided into.
-pub(crate) fn tile_count(kernel: &Kernel) -> usize {
+fn tiles(isa: Isa, kernel: &Kernel) -> Tiles {
     match kernel {
-        Kernel::Unary(unary) => unary.count.div_ceil(1 << 12),
-        _ => 1,
+        Kernel::Conv2d(kernel) => convolution::tiles(isa, kernel),
+        Kernel::MatMul(kernel) => matmul::tiles(isa, kernel),
+        Kernel::Normalize(kernel) => normalize::tiles(kernel),
+        Kernel::Pool2d(kernel) => pooling::windows::tiles(kernel),
+        Kernel::AdaptiveAveragePool2d(kernel) => pooling::adaptive::tiles(kernel),
+        Kernel::Unary(kernel) => unary::tiles(kernel),
+        Kernel::Binary(kernel) => binary::tiles(kernel),
+        Kernel::Softmax(kernel) => softmax::tiles(kernel),
+        Kernel::Reduce(kernel) => reduce::tiles(kernel),
+        Kernel::StridedCopy(kernel) => copy::tiles(kernel),
+        Kernel::Gather(kernel) => gather::tiles(kernel),
+        Kernel::Select(kernel) => select::tiles(kernel),
+        Kernel::Cast(kernel) => cast::tiles(kernel),
+        Kernel::Pack(kernel) => match &**kernel {
+            Kernel::Conv2d(kernel) => convolution::packing::tiles(isa, kernel),
+            Kernel::MatMul(kernel) => matmul::packing::tiles(isa, kernel),
+            _ => Tiles::NONE,
+        },
     }
 }
 
-/// Runs one tile.
+/// Runs one tile. Blocks for nothing; thread-safe.
 ///
 /// # Safety
-/// The operands are valid for what the kernel reads and writes.
+/// The operands satisfy [`Kernel::operands`], are valid for reads, the output for writes too, and
+/// overlap only as [`Kernel::in_place`] allows. While the call lasts, nobody else writes them,
+/// nor reads the output, except for the calls for other tiles of the same kernel.
+/// `tile` is below [`tile_count`].
+///
+/// # Errors
+/// `CommandFailed` when the operands refuse the kernel, `OutOfMemory` when there is no workspace.
 pub(crate) unsafe fn run_tile(
     kernel: &Kernel,
     operands: &[RawOperand],
     tile: usize,
-    _scratch: &mut Scratch,
+    scratch: &mut Scratch,
 ) -> Result<(), Error> {
-    let (Kernel::Unary(unary), [x, y]) = (kernel, operands) else {
-        return Err(Error::new(ErrorKind::Unsupported, "the stand-in knows unary kernels only"));
-    };
-    if x.bytes != unary.count * 4 || y.bytes != unary.count * 4 {
-        return Err(Error::new(ErrorKind::CommandFailed, "an operand has the wrong size"));
-    }
-    for index in tile << 12..unary.count.min((tile + 1) << 12) {
-        // SAFETY: The index is below the count, which was compared with the size.
-        let source = unsafe { x.address.cast::<f32>().add(index) };
-        // SAFETY: As above.
-        let target = unsafe { y.address.cast::<f32>().add(index) };
-        // SAFETY: The caller promises readable memory.
-        let value = unsafe { source.read() };
-        // SAFETY: The caller promises writable memory.
-        unsafe { target.write(-value) };
-    }
-    Ok(())
+    // SAFETY: The caller promises what is asked for.
+    unsafe { run_tile_with(Isa::detect(), kernel, operands, tile, scratch) }
 }
 
-/// Size of the packed operand.
-pub(crate) fn packed_bytes(_kernel: &Kernel) -> Option<usize> {
-    None
+/// [`run_tile`] with a given instruction set.
+///
+/// # Safety
+/// As for [`run_tile`].
+unsafe fn run_tile_with(
+    isa: Isa,
+    kernel: &Kernel,
+    operands: &[RawOperand],
+    tile: usize,
+    scratch: &mut Scratch,
+) -> Result<(), Error> {
+    // SAFETY: The caller promises that the operands are valid and not in other hands.
+    let operands = unsafe { Operands::new(operands) };
+    match kernel {
+        Kernel::Conv2d(kernel) => convolution::run(isa, kernel, operands, tile, scratch),
+        Kernel::MatMul(kernel) => matmul::run(isa, kernel, operands, tile, scratch),
+        Kernel::Normalize(kernel) => normalize::run(isa, kernel, operands, tile, scratch),
+        Kernel::Pool2d(kernel) => pooling::windows::run(isa, kernel, operands, tile, scratch),
+        Kernel::AdaptiveAveragePool2d(kernel) => {
+            pooling::adaptive::run(isa, kernel, operands, tile, scratch)
+        }
+        Kernel::Unary(kernel) => unary::run(isa, kernel, operands, tile),
+        Kernel::Binary(kernel) => binary::run(isa, kernel, operands, tile),
+        Kernel::Softmax(kernel) => softmax::run(isa, kernel, operands, tile),
+        Kernel::Reduce(kernel) => reduce::run(isa, kernel, operands, tile),
+        Kernel::StridedCopy(kernel) => copy::run(kernel, operands, tile),
+        Kernel::Gather(kernel) => gather::run(kernel, operands, tile),
+        Kernel::Select(kernel) => select::run(kernel, operands, tile),
+        Kernel::Cast(kernel) => cast::run(isa, kernel, operands, tile),
+        Kernel::Pack(kernel) => match &**kernel {
+            Kernel::Conv2d(kernel) => convolution::packing::run(isa, kernel, operands, tile),
+            Kernel::MatMul(kernel) => matmul::packing::run(isa, kernel, operands, tile),
+            other => {
+                let message = format!("the operand of {} cannot be packed", other.name());
+                Err(Error::new(ErrorKind::Unsupported, message))
+            }
+        },
+    }
 }
 
-/// What the kernels are compiled for.
+/// The size of the packed constant operand of a convolution or a matrix multiplication, in bytes;
+/// `None` for what takes no packed operand.
+pub(crate) fn packed_bytes(kernel: &Kernel) -> Option<usize> {
+    packed_bytes_with(Isa::detect(), kernel)
+}
+
+fn packed_bytes_with(isa: Isa, kernel: &Kernel) -> Option<usize> {
+    match kernel {
+        Kernel::Conv2d(kernel) => convolution::packed_bytes(kernel),
+        Kernel::MatMul(kernel) => matmul::packed_bytes(isa, kernel),
+        Kernel::Pack(kernel) => packed_bytes_with(isa, kernel),
+        _ => None,
+    }
+}
+
+/// The instruction set that the kernels use: `avx512`, `avx2`, `neon` or `portable`.
 pub(crate) fn instruction_set() -> &'static str {
-    "stand-in"
+    Isa::detect().name()
 }

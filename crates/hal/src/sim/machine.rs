@@ -258,7 +258,7 @@ impl Machine {
     /// Takes so many random steps, and more while a helper waits for something that can still
     /// come. One thread at a time; whoever comes meanwhile leaves its work to that thread, which
     /// looks again before it stops.
-    pub(super) fn pump<'a>(
+    fn pump<'a>(
         &'a self,
         mut inner: MutexGuard<'a, Inner>,
         mut steps: usize,

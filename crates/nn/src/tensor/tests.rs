@@ -1,6 +1,5 @@
 use super::*;
 use crate::ErrorKind;
-use crate::tensor::convert::Numbers;
 
 #[test]
 fn rows_share_and_concat_joins() {

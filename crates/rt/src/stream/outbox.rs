@@ -51,6 +51,8 @@ pub(crate) struct Outbox {
     again: bool,
     handed: u64,
     dependents: Vec<(u64, Arc<StreamCore>)>,
+    // What a callback on another device has been registered for.
+    watched: Option<Mark>,
 }
 
 impl Outbox {
@@ -84,12 +86,27 @@ impl Outbox {
         due.into_iter().map(|(_, stream)| stream).collect()
     }
 
+    /// Notes that a callback is about to be registered for `mark`; false when there is one.
+    fn try_watch(&mut self, mark: &Mark) -> bool {
+        let same = |watched: &Mark| watched.is_on(&mark.stream) && watched.value == mark.value;
+        if self.watched.as_ref().is_some_and(same) {
+            return false;
+        }
+        self.watched = Some(mark.clone());
+        true
+    }
+
     /// Whether the device has `value`; if not, `dependent` is drained once it has.
     fn is_handed(&mut self, value: u64, dependent: &Arc<StreamCore>) -> bool {
         if value <= self.handed {
             return true;
         }
-        self.dependents.push((value, Arc::clone(dependent)));
+        let known = |(awaited, stream): &(u64, Arc<StreamCore>)| {
+            *awaited == value && Arc::ptr_eq(stream, dependent)
+        };
+        if !self.dependents.iter().any(known) {
+            self.dependents.push((value, Arc::clone(dependent)));
+        }
         false
     }
 }
@@ -137,8 +154,14 @@ fn may_pass(stream: &Arc<StreamCore>, mark: &Mark) -> bool {
     if mark.stream.is_on_device_of(stream) {
         return mark.stream.outbox.lock().is_handed(mark.value, stream);
     }
-    let dependent = Arc::clone(stream);
-    mark.stream.timeline().on_reach(mark.value, Box::new(move |_| drain(&dependent, false)));
+    if stream.outbox.lock().try_watch(mark) {
+        let dependent = Arc::clone(stream);
+        let wake = move |_| {
+            dependent.outbox.lock().watched = None;
+            drain(&dependent, false);
+        };
+        mark.stream.timeline().on_reach(mark.value, Box::new(wake));
+    }
     mark.is_complete()
 }
 

@@ -64,7 +64,7 @@ impl State {
 
     /// Ends the open failure with `issued`, its last value.
     pub(crate) fn reset(&mut self, issued: u64, resets_max: usize) -> Result<(), Error> {
-        if resets_max <= self.failures.len() {
+        if resets_max < self.failures.len() {
             let message = format!("the stream has failed {resets_max} times; lease another one");
             return Err(Error::new(crate::error::ErrorKind::Exhausted, message));
         }

@@ -48,9 +48,26 @@ fn model_no_wakeup_is_lost() {
         payload.write(7);
         *lock.lock() = true;
         changed.notify_one();
-        assert_eq!(sleeper.join().unwrap(), 7);
+        assert_eq!(sleeper.join().unwrap(), 7, "LOCK-NO-LOST-WAKEUP");
     });
     assert_eq!(executions, expected(3));
+}
+
+#[test]
+fn model_a_stray_notification_is_ignored() {
+    let executions = model::check_counted(None, || {
+        let (lock, changed) = (Arc::new(Mutex::new(0_u32)), Arc::new(Condvar::new()));
+        let sleeper = thread::spawn({
+            let (lock, changed) = (Arc::clone(&lock), Arc::clone(&changed));
+            move || *changed.wait_while(lock.lock(), |steps| *steps < 2)
+        });
+        for _ in 0..2 {
+            *lock.lock() += 1;
+            changed.notify_one();
+        }
+        assert_eq!(sleeper.join().unwrap(), 2, "LOCK-TESTED");
+    });
+    assert_eq!(executions, expected(18));
 }
 
 #[test]
@@ -87,7 +104,7 @@ fn a_passed_deadline_is_a_test() {
             tests += 1;
             *value == 1
         });
-        assert_eq!((*guard, outcome, tests), (1, Err(TimedOut), 2));
+        assert_eq!((*guard, outcome, tests), (1, Err(TimedOut), 2), "LOCK-DEADLINE");
         let (guard, outcome) = changed.wait_while_until(guard, &Deadline::NOW, |value| *value != 1);
         assert_eq!((*guard, outcome), (1, Ok(())));
     });
@@ -123,7 +140,7 @@ fn model_a_deadline_races_with_the_condition() {
             move || {
                 let guard = lock.lock();
                 let (guard, outcome) = changed.wait_while_until(guard, &deadline, |ready| !*ready);
-                assert_eq!(*guard, outcome.is_ok());
+                assert_eq!(*guard, outcome.is_ok(), "LOCK-TESTED");
                 assert!(outcome.is_ok() || deadline.has_passed());
             }
         });
@@ -148,6 +165,6 @@ fn a_panic_does_not_poison() {
             std::panic::resume_unwind(Box::new("holder"));
         }));
         assert!(unwound.is_err());
-        assert_eq!(*lock.lock(), 1);
+        assert_eq!(*lock.lock(), 1, "LOCK-NO-POISON");
     });
 }

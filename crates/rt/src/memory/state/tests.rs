@@ -185,6 +185,8 @@ impl Model {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn al_2_no_early_reuse_al_13_accounting_exact(
         steps in prop::collection::vec(step(), 1..200),

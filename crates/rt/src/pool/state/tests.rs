@@ -17,6 +17,7 @@ enum Step {
     Built(usize),
     Retire(usize),
     Return(usize),
+    Rebuild(usize),
     Close,
 }
 
@@ -30,6 +31,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0_usize..8).prop_map(Step::Built),
         1 => (0_usize..8).prop_map(Step::Retire),
         6 => (0_usize..8).prop_map(Step::Return),
+        1 => (0_usize..8).prop_map(Step::Rebuild),
         1 => prop::bool::weighted(0.02).prop_map(|close| if close { Step::Close } else { Step::Enqueue }),
     ]
 }
@@ -73,6 +75,12 @@ impl Naive {
                 self.shared.push((slot, affinity));
             }
         }
+    }
+
+    /// An exclusive lease that is in somebody's hands, not one on its way to a waiter.
+    fn held(&self, pick: usize) -> Option<usize> {
+        let on_its_way = |slot| self.granted.values().any(|granted| *granted == Some(slot));
+        self.leased.iter().copied().filter(|slot| !on_its_way(*slot)).nth(pick)
     }
 
     fn created(&self) -> usize {
@@ -126,6 +134,14 @@ fn run(state: &mut State, naive: &mut Naive, step: &Step, slots_max: usize) {
         }
         Step::Retire(pick) => retire(state, naive, pick, slots_max),
         Step::Return(pick) => give_back(state, naive, pick),
+        Step::Rebuild(pick) => {
+            if let Some(slot) = naive.held(pick) {
+                let expected = Outcome::Granted(Grant::Build(slot));
+                assert_eq!(state.apply(Action::Rebuild { slot }), expected);
+                naive.leased.retain(|leased| *leased != slot);
+                naive.building.push((slot, None));
+            }
+        }
         Step::Close => {
             assert_eq!(state.apply(Action::Close), Outcome::Done(None));
             naive.closed = true;
@@ -138,7 +154,7 @@ fn lease(state: &mut State, naive: &mut Naive, grow: bool) {
     match state.apply(Action::Lease { grow }) {
         Outcome::Granted(Grant::Stream(slot)) => {
             assert_eq!(naive.free.last(), Some(&slot), "the warmest stream is lent");
-            assert!(naive.waiters.is_empty(), "SP-L1: nobody overtakes those who wait");
+            assert!(grow || naive.waiters.is_empty(), "SP-L1: nobody overtakes those who wait");
             naive.take(Grant::Stream(slot), None);
         }
         Outcome::Granted(grant) => {
@@ -158,8 +174,10 @@ fn share(state: &mut State, naive: &mut Naive, affinity: u64) {
         Outcome::Granted(grant) => {
             if let Grant::Stream(slot) = grant {
                 assert!(!naive.leased.contains(&slot), "SP-5: a leased stream is never shared");
-                let own = naive.shared.iter().find(|(_, theirs)| *theirs == affinity);
-                assert!(own.is_none_or(|(own, _)| *own == slot), "affinity comes first");
+                // Two requests may have begun to build for one affinity.
+                let of = |(_, theirs): &&(usize, u64)| *theirs == affinity;
+                let own: Vec<_> = naive.shared.iter().filter(of).map(|(slot, _)| *slot).collect();
+                assert!(own.is_empty() || own.contains(&slot), "affinity comes first");
             }
             naive.take(grant, Some(affinity));
         }
@@ -170,27 +188,17 @@ fn share(state: &mut State, naive: &mut Naive, affinity: u64) {
 
 /// The holder of an exclusive lease, or a builder, gives the slot up for good.
 fn retire(state: &mut State, naive: &mut Naive, pick: usize, slots_max: usize) {
-    let builders = naive.building.len();
-    let Some(slot) = naive
-        .building
-        .iter()
-        .map(|(slot, _)| *slot)
-        .chain(
-            naive
-                .leased
-                .iter()
-                .copied()
-                .filter(|slot| !naive.granted.values().any(|granted| *granted == Some(*slot))),
-        )
-        .nth(pick)
-    else {
-        return;
+    let slot = match naive.building.get(pick) {
+        Some(&(slot, _)) => {
+            naive.building.remove(pick);
+            slot
+        }
+        None => {
+            let Some(slot) = naive.held(pick - naive.building.len()) else { return };
+            naive.leased.retain(|leased| *leased != slot);
+            slot
+        }
     };
-    if pick < builders {
-        naive.building.remove(pick);
-    } else {
-        naive.leased.retain(|leased| *leased != slot);
-    }
     match state.apply(Action::Retire { slot }) {
         Outcome::Done(Some(ticket)) => {
             assert_eq!(naive.waiters.pop_front(), Some(ticket), "SP-L1: first come, first served");
@@ -198,10 +206,8 @@ fn retire(state: &mut State, naive: &mut Naive, pick: usize, slots_max: usize) {
         }
         other => {
             assert_eq!(other, Outcome::Done(None));
-            assert!(
-                naive.waiters.is_empty() || slots_max <= pending_created(naive),
-                "a waiter was left although there is room"
-            );
+            let full = slots_max <= pending_created(naive);
+            assert!(naive.waiters.is_empty() || full, "SP-L1: a waiter was left out");
         }
     }
 }
@@ -211,46 +217,43 @@ fn pending_created(naive: &Naive) -> usize {
     naive.created() + naive.granted.values().filter(|granted| granted.is_none()).count()
 }
 
+/// A holder lets go, and ends the lease if it was the last one.
 fn give_back(state: &mut State, naive: &mut Naive, pick: usize) {
-    let leases = naive.leased.len();
-    if pick < leases {
-        let slot = naive.leased[pick];
-        if naive.granted.values().any(|granted| *granted == Some(slot)) {
-            return;
+    let slot = match naive.shared.get(pick) {
+        Some(&(slot, _)) => {
+            naive.shared.remove(pick);
+            let last = !naive.shared.iter().any(|(held, _)| *held == slot);
+            let expected = if last { Outcome::Last } else { Outcome::Done(None) };
+            assert_eq!(state.apply(Action::Release { slot }), expected, "SP-3");
+            if !last {
+                return;
+            }
+            naive.leased.push(slot);
+            slot
         }
-        match state.apply(Action::Return { slot }) {
-            Outcome::Done(Some(ticket)) => {
-                assert_eq!(naive.waiters.pop_front(), Some(ticket), "SP-L1: first come first");
-                naive.granted.insert(ticket, Some(slot));
-            }
-            other => {
-                assert_eq!(other, Outcome::Done(None));
-                assert!(naive.waiters.is_empty());
-                naive.leased.remove(pick);
-                naive.free.push(slot);
-            }
+        None => {
+            let Some(slot) = naive.held(pick - naive.shared.len()) else { return };
+            assert_eq!(state.apply(Action::Release { slot }), Outcome::Last);
+            slot
         }
-    } else if let Some(&(slot, _)) = naive.shared.get(pick - leases) {
-        naive.shared.remove(pick - leases);
-        let last = !naive.shared.iter().any(|(held, _)| *held == slot);
-        match state.apply(Action::Return { slot }) {
-            Outcome::Done(Some(ticket)) => {
-                assert!(last, "SP-5: a shared stream is not leased to a waiter");
-                assert_eq!(naive.waiters.pop_front(), Some(ticket));
-                naive.granted.insert(ticket, Some(slot));
-                naive.leased.push(slot);
-            }
-            other => {
-                assert_eq!(other, Outcome::Done(None));
-                if last {
-                    naive.free.push(slot);
-                }
-            }
+    };
+    match state.apply(Action::Return { slot }) {
+        Outcome::Done(Some(ticket)) => {
+            assert_eq!(naive.waiters.pop_front(), Some(ticket), "SP-L1: first come, first served");
+            naive.granted.insert(ticket, Some(slot));
+        }
+        other => {
+            assert_eq!(other, Outcome::Done(None));
+            assert!(naive.waiters.is_empty(), "SP-L1: a waiter was left out");
+            naive.leased.retain(|leased| *leased != slot);
+            naive.free.push(slot);
         }
     }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn sp_1_lease_exclusive_sp_2_conservation(
         steps in prop::collection::vec(step(), 1..150),
@@ -281,6 +284,7 @@ fn sp_3_a_stream_comes_back_once() {
     let mut state = State::new(1, 1);
     assert_eq!(state.apply(Action::Lease { grow: false }), Outcome::Granted(Grant::Build(0)));
     assert_eq!(state.apply(Action::Built { slot: 0, affinity: None }), Outcome::Done(None));
+    assert_eq!(state.apply(Action::Release { slot: 0 }), Outcome::Last);
     assert_eq!(state.apply(Action::Return { slot: 0 }), Outcome::Done(None));
     let _ = state.apply(Action::Return { slot: 0 });
 }

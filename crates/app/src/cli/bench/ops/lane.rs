@@ -1,0 +1,67 @@
+//! What one caller of `bench ops` works with.
+
+use anabranch::{Buffer, Command, CommitMode, Deadline, Device, Lease, RuntimeError, Stream};
+use anabranch_sync::{Arc, Condvar, Mutex};
+
+/// Two streams and a small buffer on each, of one caller.
+pub(super) struct Lane {
+    pub(super) device: Device,
+    pub(super) stream: Lease,
+    pub(super) other: Lease,
+    pub(super) buffer: Buffer,
+    pub(super) batch: usize,
+}
+
+impl Lane {
+    pub(super) fn new(device: &Device, batch: usize) -> Result<Self, RuntimeError> {
+        let (stream, other) = (device.lease_now()?, device.lease_now()?);
+        Self::touch(device, &other)?;
+        let buffer = Self::touch(device, &stream)?;
+        Ok(Self { device: device.clone(), stream, other, buffer, batch })
+    }
+
+    /// Lets a stream run one command to its end.
+    pub(super) fn touch(device: &Device, stream: &Stream) -> Result<Buffer, RuntimeError> {
+        let buffer = device.allocate(64, stream)?;
+        stream.submit(Command::fill(buffer.view(), 0))?;
+        stream.synchronize(&Deadline::NEVER)?;
+        Ok(buffer)
+    }
+
+    /// Commands for one sample.
+    pub(super) fn commands(&self) -> Vec<Command> {
+        (0..self.batch).map(|_| Command::fill(self.buffer.view(), 0)).collect()
+    }
+
+    /// Keeps the stream busy, without using a core for it, until the hold is dropped.
+    pub(super) fn hold(&self) -> Result<Hold, RuntimeError> {
+        let hold = Hold(Arc::new(Gate { is_open: Mutex::new(false), change: Condvar::new() }));
+        let gate = Arc::clone(&hold.0);
+        self.stream.host(move || {
+            drop(gate.change.wait_while(gate.is_open.lock(), |is_open| !*is_open));
+            Ok(())
+        })?;
+        self.stream.flush(CommitMode::Now)?;
+        Ok(hold)
+    }
+
+    pub(super) fn synchronize(&self) -> Result<(), RuntimeError> {
+        self.stream.synchronize(&Deadline::NEVER)?;
+        self.other.synchronize(&Deadline::NEVER)
+    }
+}
+
+struct Gate {
+    is_open: Mutex<bool>,
+    change: Condvar,
+}
+
+/// Lets the stream go on when dropped.
+pub(super) struct Hold(Arc<Gate>);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        *self.0.is_open.lock() = true;
+        self.0.change.notify_all();
+    }
+}

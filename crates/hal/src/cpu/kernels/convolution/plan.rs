@@ -1,0 +1,296 @@
+//! How a convolution is divided, and where its pixels and taps lie in a strip.
+
+use std::ops::Range;
+
+use super::super::gemm::{self, Group, Groups};
+use super::super::simd::{Isa, Simd, Work};
+use super::super::tiles::Tiles;
+use crate::kernel::Conv2d;
+
+/// Elements of a strip: it shares the second-level cache with the sums and the weights.
+const STRIP_COUNT: usize = 64 << 10;
+/// Elements of the sums that rest between steps of the depth.
+const SUMS_COUNT: usize = 64 << 10;
+/// Depth of a step, when the depth is cut at all.
+const DEPTH_STEP: usize = 320;
+/// A depth up to this is not cut.
+const DEPTH_WHOLE: usize = 640;
+/// Floating-point operations of a unit of work.
+const UNIT_FLOPS: usize = 32 << 20;
+
+/// One axis of the window in a strip. With a stride, the input is split in phases, so that
+/// neighbouring pixels of the output are neighbours in each phase.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Axis {
+    stride: usize,
+    dilation: usize,
+    /// Taps that are apart by a multiple of this share a phase.
+    period: usize,
+    /// Phases in use.
+    pub(super) phases: usize,
+    /// How far the last tap lies behind the first one, within phases.
+    pub(super) shift: usize,
+}
+
+impl Axis {
+    fn new(kernel: &Conv2d, axis: usize) -> Self {
+        let (taps, stride, dilation) =
+            (kernel.kernel[axis], kernel.stride[axis], kernel.dilation[axis]);
+        let period = stride / greatest_common_divisor(stride, dilation);
+        let shift = (taps - 1) * dilation / stride;
+        Self { stride, dilation, period, phases: taps.min(period), shift }
+    }
+
+    /// The phase and the distance of a tap.
+    fn tap(self, tap: usize) -> (usize, usize) {
+        (tap % self.period, tap * self.dilation / self.stride)
+    }
+
+    /// The padded coordinate of position `index` in a phase.
+    pub(super) fn coordinate(self, phase: usize, index: usize) -> usize {
+        index * self.stride + phase * self.dilation % self.stride
+    }
+}
+
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a.max(1) } else { greatest_common_divisor(b, a % b) }
+}
+
+/// How a convolution is divided.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// Height and width of the output.
+    pub(super) out: [usize; 2],
+    /// Input channels of a group.
+    pub(super) in_group: usize,
+    /// Output channels of a group.
+    pub(super) out_group: usize,
+    /// Elements of the window.
+    pub(super) taps: usize,
+    /// Input channels of a step.
+    pub(super) channels: usize,
+    /// Output rows of a unit.
+    pub(super) rows: usize,
+    /// Output channels of a unit; whole panels.
+    pub(super) outs: usize,
+    pub(super) axes: [Axis; 2],
+    /// Distance of two rows of a strip.
+    pub(super) pitch: usize,
+    /// Vectors of a group.
+    pub(super) group_vectors: usize,
+    row_units: usize,
+    out_units: usize,
+    pub(super) tiles: Tiles,
+}
+
+/// A rectangle of one output image.
+#[derive(Clone, Debug)]
+pub(super) struct Unit {
+    pub(super) image: usize,
+    pub(super) group: usize,
+    /// Output rows.
+    pub(super) rows: Range<usize>,
+    /// Output channels within the group.
+    pub(super) outs: Range<usize>,
+}
+
+impl Unit {
+    /// Where the packed weight begins.
+    pub(super) fn weights(&self, plan: &Plan) -> usize {
+        self.plain(plan)
+    }
+
+    /// Where the plain weight begins: panels are as large packed as they are plain.
+    pub(super) fn plain(&self, plan: &Plan) -> usize {
+        (self.group * plan.out_group + self.outs.start) * plan.depth()
+    }
+}
+
+struct GroupVectors(usize);
+
+impl Work for GroupVectors {
+    type Output = usize;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> usize {
+        gemm::vectors(simd, self.0)
+    }
+}
+
+impl Plan {
+    /// The division of `kernel`, or `None` when it has no output.
+    pub(super) fn new(isa: Isa, kernel: &Conv2d) -> Option<Self> {
+        let out = kernel.out_size()?;
+        let in_group = kernel.in_channels.checked_div(kernel.groups)?;
+        let out_group = kernel.out_channels.checked_div(kernel.groups)?;
+        if kernel.batch == 0 || out_group == 0 {
+            return None;
+        }
+        let taps = kernel.kernel[0] * kernel.kernel[1];
+        let axes = [Axis::new(kernel, 0), Axis::new(kernel, 1)];
+        let pitch = out[1] + axes[1].shift;
+        let depth = in_group * taps;
+        let channels = if depth <= DEPTH_WHOLE { in_group } else { DEPTH_STEP / taps };
+        let channels = channels.clamp(1, in_group.max(1));
+        let row_flops = (2 * depth * out_group * out[1]).max(1);
+        let line = channels * axes[0].phases * axes[1].phases * pitch;
+        let mut rows = (UNIT_FLOPS / row_flops)
+            .min((STRIP_COUNT / line.max(1)).saturating_sub(axes[0].shift))
+            .clamp(1, out[0]);
+        if channels < in_group {
+            rows = rows.min(SUMS_COUNT / (out_group * pitch)).max(1);
+        }
+        let row_units = out[0].div_ceil(rows);
+        let rows = out[0].div_ceil(row_units);
+        let out_units = (rows * row_flops).div_ceil(UNIT_FLOPS);
+        let outs = out_group.div_ceil(out_units).next_multiple_of(isa.rows());
+        let out_units = out_group.div_ceil(outs);
+        let outs = outs.min(out_group);
+        let units = kernel.batch * kernel.groups * row_units * out_units;
+        let staged = (rows + axes[0].shift) * pitch * axes[0].phases * axes[1].phases * in_group;
+        let unit_ns = rows * row_flops / out_units / 128 + staged / 8 + 100;
+        let group_vectors = isa.run(GroupVectors(outs));
+        let tiles = Tiles::new(units, unit_ns);
+        Some(Self {
+            out,
+            in_group,
+            out_group,
+            taps,
+            channels,
+            rows,
+            outs,
+            axes,
+            pitch,
+            group_vectors,
+            row_units,
+            out_units,
+            tiles,
+        })
+    }
+
+    /// Products in each sum.
+    pub(super) fn depth(&self) -> usize {
+        self.in_group * self.taps
+    }
+
+    /// The unit of that index.
+    pub(super) fn unit(&self, kernel: &Conv2d, index: usize) -> Unit {
+        let (rest, out_unit) = (index / self.out_units, index % self.out_units);
+        let (rest, row_unit) = (rest / self.row_units, rest % self.row_units);
+        let (image, group) = (rest / kernel.groups, rest % kernel.groups);
+        let part =
+            |index: usize, size: usize, all: usize| index * size..((index + 1) * size).min(all);
+        Unit {
+            image,
+            group,
+            rows: part(row_unit, self.rows, self.out[0]),
+            outs: part(out_unit, self.outs, self.out_group),
+        }
+    }
+
+    /// Rows of each phase in a strip.
+    pub(super) fn strip_rows(&self) -> usize {
+        self.rows + self.axes[0].shift
+    }
+
+    /// Elements of one channel in a strip.
+    pub(super) fn strip_plane(&self) -> usize {
+        self.axes[0].phases * self.axes[1].phases * self.strip_rows() * self.pitch
+    }
+
+    /// Elements of a strip, with what the last vector reads behind it.
+    pub(super) fn strip_count(&self, lanes: usize) -> usize {
+        self.channels * self.strip_plane() + lanes + self.pitch
+    }
+
+    /// Whether vectors begin anew in each row, which takes fewer of them than running through the
+    /// strip and throwing away what lies between two rows of the output.
+    fn aligned(&self, rows: usize, lanes: usize) -> bool {
+        rows * self.out[1].div_ceil(lanes) <= self.running(rows).div_ceil(lanes)
+    }
+
+    fn running(&self, rows: usize) -> usize {
+        rows.saturating_sub(1) * self.pitch + self.out[1]
+    }
+
+    /// Vectors for that many rows of the output.
+    pub(super) fn vectors(&self, rows: usize, lanes: usize) -> usize {
+        if self.aligned(rows, lanes) {
+            rows * self.out[1].div_ceil(lanes)
+        } else {
+            self.running(rows).div_ceil(lanes)
+        }
+    }
+
+    /// Lists the groups of pixels of a unit; returns their number.
+    #[inline(always)]
+    pub(super) fn groups<S: Simd>(&self, _: S, unit: &Unit, groups: &mut Vec<Group>) -> usize {
+        let (rows, width) = (unit.rows.len(), self.out[1]);
+        let aligned = self.aligned(rows, S::LANES);
+        let vectors = self.vectors(rows, S::LANES);
+        let in_row = width.div_ceil(S::LANES);
+        let mut list = Groups::new(groups);
+        for first in (0..vectors).step_by(self.group_vectors) {
+            let group = list.add();
+            for vector in first..vectors.min(first + self.group_vectors) {
+                let lane = (vector - first) * S::LANES;
+                if aligned {
+                    let (row, column) = (vector / in_row, vector % in_row * S::LANES);
+                    group.push(row * self.pitch + column);
+                    group.run(lane, S::LANES.min(width - column), row * width + column);
+                    continue;
+                }
+                group.push(vector * S::LANES);
+                let (mut at, end) = (vector * S::LANES, (vector + 1) * S::LANES);
+                while at < end {
+                    let (row, column) = (at / self.pitch, at % self.pitch);
+                    if row < rows && column < width {
+                        let length = (width - column).min(end - at);
+                        group.run(lane + at - vector * S::LANES, length, row * width + column);
+                    }
+                    at += self.pitch - column;
+                }
+            }
+        }
+        list.finish()
+    }
+
+    /// Where the input itself can serve as the strip: its first element. That takes stride 1, no
+    /// padding, and that the last vector ends inside the input.
+    pub(super) fn direct(
+        &self,
+        kernel: &Conv2d,
+        unit: &Unit,
+        channels: &Range<usize>,
+        input_count: usize,
+        lanes: usize,
+    ) -> Option<usize> {
+        if kernel.stride != [1, 1] || kernel.pads != [0; 4] || channels.is_empty() {
+            return None;
+        }
+        let [h, w] = kernel.in_size;
+        let channel = unit.image * kernel.in_channels + unit.group * self.in_group + channels.start;
+        let start = (channel * h + unit.rows.start) * w;
+        let last_row = unit.rows.len() - 1 + self.axes[0].shift;
+        let last = (channels.len() - 1) * h * w + last_row * w + self.axes[1].shift + self.out[1];
+        (start + last + lanes <= input_count).then_some(start)
+    }
+
+    /// Lists where each element of a step's depth lies, in a strip or in the input itself.
+    pub(super) fn offsets(&self, kernel: &Conv2d, direct: bool, offsets: &mut Vec<usize>) {
+        let plane = if direct { kernel.in_size[0] * kernel.in_size[1] } else { self.strip_plane() };
+        let [y_axis, x_axis] = self.axes;
+        offsets.clear();
+        for channel in 0..self.channels {
+            for ky in 0..kernel.kernel[0] {
+                let (y_phase, y) = y_axis.tap(ky);
+                for kx in 0..kernel.kernel[1] {
+                    let (x_phase, x) = x_axis.tap(kx);
+                    let phase = y_phase * x_axis.phases + x_phase;
+                    let row = phase * self.strip_rows() + y;
+                    offsets.push(channel * plane + row * self.pitch + x);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Functions of one element, on vectors.
+//!
+//! Each is accurate to a few units in the last place, keeps NaN, and gives the same bits for an
+//! element wherever it lies.
+
+use crate::kernel::Function;
+
+use super::simd::{Simd, Work};
+
+/// A function of one element.
+trait Lanewise: Copy {
+    fn apply<S: Simd>(self, simd: S, x: S::V) -> S::V;
+}
+
+/// Applies `function` to every element of `data`.
+#[inline(always)]
+pub(super) fn activate<S: Simd>(simd: S, function: Function, data: &mut [f32]) {
+    match function {
+        Function::Identity => {}
+        Function::Relu => map(simd, Relu, data),
+        _ => simd.run(Activate { function, data }),
+    }
+}
+
+/// Elements that one core can be expected to do in a microsecond, for choosing tiles.
+pub(super) fn elements_per_us(function: Function) -> usize {
+    match function {
+        Function::Log | Function::Sin | Function::Cos => 128,
+        Function::Sigmoid
+        | Function::Silu
+        | Function::Tanh
+        | Function::Gelu
+        | Function::GeluTanh
+        | Function::Erf
+        | Function::Exp => 2048,
+        _ => 4096,
+    }
+}
+
+/// [`activate`] in a function of its own.
+struct Activate<'a> {
+    function: Function,
+    data: &'a mut [f32],
+}
+
+impl Work for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let data = self.data;
+        match self.function {
+            Function::Identity => {}
+            Function::Relu => map(simd, Relu, data),
+            Function::LeakyRelu { alpha } => map(simd, LeakyRelu(alpha), data),
+            Function::HardSigmoid { alpha, beta } => map(simd, HardSigmoid(alpha, beta), data),
+            Function::HardSwish => map(simd, HardSwish, data),
+            Function::Sigmoid => map(simd, Sigmoid, data),
+            Function::Silu => map(simd, Silu, data),
+            Function::Tanh => map(simd, Tanh, data),
+            Function::Gelu => map(simd, Gelu, data),
+            Function::GeluTanh => map(simd, GeluTanh, data),
+            Function::Erf => map(simd, Erf, data),
+            Function::Exp => map(simd, Exp, data),
+            Function::Log => data.iter_mut().for_each(|x| *x = x.ln()),
+            Function::Sqrt => map(simd, Sqrt, data),
+            Function::Reciprocal => map(simd, Reciprocal, data),
+            Function::Neg => data.iter_mut().for_each(|x| *x = -*x),
+            Function::Abs => data.iter_mut().for_each(|x| *x = x.abs()),
+            Function::Floor => map(simd, Floor, data),
+            Function::Ceil => map(simd, Ceil, data),
+            Function::Sin => data.iter_mut().for_each(|x| *x = x.sin()),
+            Function::Cos => data.iter_mut().for_each(|x| *x = x.cos()),
+            Function::Clip { low, high } => map(simd, Clip(low, high), data),
+        }
+    }
+}
+
+#[inline(always)]
+fn map<S: Simd, F: Lanewise>(simd: S, function: F, data: &mut [f32]) {
+    let mut chunks = data.chunks_exact_mut(S::LANES);
+    for chunk in &mut chunks {
+        let x = simd.load(chunk);
+        simd.store(function.apply(simd, x), chunk);
+    }
+    let rest = chunks.into_remainder();
+    if !rest.is_empty() {
+        let x = simd.load_partial(rest);
+        simd.store_partial(function.apply(simd, x), rest);
+    }
+}
+
+/// `sum(coefficients[i] * x^i)`, the highest power first.
+#[inline(always)]
+fn polynomial<S: Simd, const N: usize>(simd: S, x: S::V, coefficients: [f32; N]) -> S::V {
+    let mut sum = simd.splat(coefficients[0]);
+    for &coefficient in &coefficients[1..] {
+        sum = simd.fma(sum, x, simd.splat(coefficient));
+    }
+    sum
+}
+
+/// `e^x` by the reduction and the polynomial of Cephes' `expf` (S. Moshier, `expf.c`). The power
+/// of two is applied in two steps, so that results below the normal range are right.
+#[inline(always)]
+pub(super) fn exp<S: Simd>(simd: S, x: S::V) -> S::V {
+    let x = simd.smaller(simd.splat(89.0), x);
+    let x = simd.larger(simd.splat(-104.0), x);
+    let n = simd.round(simd.mul(x, simd.splat(std::f32::consts::LOG2_E)));
+    let r = simd.fma(n, simd.splat(-0.693_359_4), x);
+    let r = simd.fma(n, simd.splat(2.121_944_4e-4), r);
+    let p = polynomial(
+        simd,
+        r,
+        [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1],
+    );
+    let y = simd.add(simd.fma(p, simd.mul(r, r), r), simd.splat(1.0));
+    let half = simd.floor(simd.mul(n, simd.splat(0.5)));
+    let y = simd.mul(y, simd.power_of_two(half));
+    simd.mul(y, simd.power_of_two(simd.sub(n, half)))
+}
+
+#[inline(always)]
+fn sigmoid<S: Simd>(simd: S, x: S::V) -> S::V {
+    let one = simd.splat(1.0);
+    let e = exp(simd, simd.sub(simd.splat(0.0), x));
+    simd.div(one, simd.add(one, e))
+}
+
+/// The two ranges of Cephes' `tanhf` (S. Moshier, `tanhf.c`).
+#[inline(always)]
+fn tanh<S: Simd>(simd: S, x: S::V) -> S::V {
+    let size = simd.abs(x);
+    let z = simd.mul(x, x);
+    let p = polynomial(
+        simd,
+        z,
+        [-5.704_988_7e-3, 2.063_908_9e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328_2e-1],
+    );
+    let small = simd.fma(simd.mul(p, z), x, x);
+    let one = simd.splat(1.0);
+    let e = exp(simd, simd.add(size, size));
+    let large = simd.sub(one, simd.div(simd.splat(2.0), simd.add(e, one)));
+    let large = simd.copysign(large, x);
+    simd.select(simd.less(size, simd.splat(0.625)), small, large)
+}
+
+/// The two minimax polynomials by N. Juffa
+/// (<https://stackoverflow.com/questions/35148198>, `my_erff`).
+#[inline(always)]
+fn erf<S: Simd>(simd: S, x: S::V) -> S::V {
+    let size = simd.abs(x);
+    let s = simd.mul(x, x);
+    let small = polynomial(
+        simd,
+        s,
+        [
+            -5.967_617e-4,
+            4.991_194_2e-3,
+            -2.676_813_5e-2,
+            1.128_199_25e-1,
+            -3.761_253_4e-1,
+            1.283_791_7e-1,
+        ],
+    );
+    let small = simd.fma(small, x, x);
+    // Beyond 4 the function is 1 to the last place.
+    let t = simd.smaller(simd.splat(4.0), size);
+    let s = simd.mul(t, t);
+    let high = simd.fma(simd.splat(-1.728_534_7e-5), t, simd.splat(3.831_974_7e-4));
+    let low = simd.fma(simd.splat(-3.883_964_4e-3), t, simd.splat(2.425_462_2e-2));
+    let p = simd.fma(high, s, low);
+    let p = simd.fma(p, t, simd.splat(-1.067_778_8e-1));
+    let p = simd.fma(p, t, simd.splat(-6.348_466_9e-1));
+    let p = simd.fma(p, t, simd.splat(-1.287_175_1e-1));
+    let p = simd.fma(p, t, simd.sub(simd.splat(0.0), t));
+    let large = simd.sub(simd.splat(1.0), exp(simd, p));
+    let large = simd.copysign(large, x);
+    simd.select(simd.less(size, simd.splat(0.927_734_4)), small, large)
+}
+
+#[inline(always)]
+fn clip<S: Simd>(simd: S, x: S::V, low: f32, high: f32) -> S::V {
+    simd.smaller(simd.splat(high), simd.larger(simd.splat(low), x))
+}
+
+macro_rules! lanewise {
+    ($($name:ident $(($($field:ident),*))? = |$simd:ident, $x:ident| $value:expr;)*) => {$(
+        #[derive(Clone, Copy)]
+        struct $name $(($(lanewise!(@type $field)),*))?;
+
+        impl Lanewise for $name {
+            #[inline(always)]
+            fn apply<S: Simd>(self, $simd: S, $x: S::V) -> S::V {
+                $(let Self($($field),*) = self;)?
+                $value
+            }
+        }
+    )*};
+    (@type $field:ident) => { f32 };
+}
+
+lanewise! {
+    Relu = |simd, x| simd.larger(simd.splat(0.0), x);
+    LeakyRelu(alpha) = |simd, x| {
+        let scaled = simd.mul(x, simd.splat(alpha));
+        simd.select(simd.less(x, simd.splat(0.0)), scaled, x)
+    };
+    HardSigmoid(alpha, beta) = |simd, x| {
+        clip(simd, simd.add(simd.mul(x, simd.splat(alpha)), simd.splat(beta)), 0.0, 1.0)
+    };
+    HardSwish = |simd, x| {
+        let gate = simd.add(simd.mul(x, simd.splat(1.0 / 6.0)), simd.splat(0.5));
+        simd.mul(x, clip(simd, gate, 0.0, 1.0))
+    };
+    Sigmoid = |simd, x| sigmoid(simd, x);
+    Silu = |simd, x| simd.mul(x, sigmoid(simd, x));
+    Tanh = |simd, x| tanh(simd, x);
+    Gelu = |simd, x| {
+        let inner = erf(simd, simd.mul(x, simd.splat(std::f32::consts::FRAC_1_SQRT_2)));
+        let half = simd.mul(x, simd.splat(0.5));
+        simd.mul(half, simd.add(simd.splat(1.0), inner))
+    };
+    GeluTanh = |simd, x| {
+        let cube = simd.mul(simd.mul(x, x), x);
+        let inner = simd.add(x, simd.mul(cube, simd.splat(0.044_715)));
+        let inner = tanh(simd, simd.mul(inner, simd.splat(0.797_884_6)));
+        let half = simd.mul(x, simd.splat(0.5));
+        simd.mul(half, simd.add(simd.splat(1.0), inner))
+    };
+    Erf = |simd, x| erf(simd, x);
+    Exp = |simd, x| exp(simd, x);
+    Sqrt = |simd, x| simd.sqrt(x);
+    Reciprocal = |simd, x| simd.div(simd.splat(1.0), x);
+    Floor = |simd, x| simd.floor(x);
+    Ceil = |simd, x| simd.ceil(x);
+    Clip(low, high) = |simd, x| clip(simd, x, low, high);
+}

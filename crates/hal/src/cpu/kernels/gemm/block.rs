@@ -1,0 +1,85 @@
+//! The innermost loop: one block of sums in registers.
+
+use super::Group;
+use crate::cpu::kernels::simd::{Simd, Work};
+
+/// The most vectors in a block.
+pub(in crate::cpu::kernels) const VECTORS_MAX: usize = 8;
+
+/// Adds one step of the depth to a block of sums.
+pub(super) struct Multiply<'a> {
+    pub(super) rows: usize,
+    /// Panel of rows, depth first.
+    pub(super) weights: &'a [f32],
+    pub(super) offsets: &'a [usize],
+    pub(super) columns: &'a [f32],
+    pub(super) group: &'a Group,
+    /// Whether the sums continue what the tile holds.
+    pub(super) resume: bool,
+    /// Sums, row after row.
+    pub(super) tile: &'a mut [f32],
+}
+
+/// Calls the block of the right size. Sizes that no instruction set uses are left out.
+macro_rules! sizes {
+    ($work:ident, $simd:ident, $($rows:literal: $($vectors:literal)*;)*) => {
+        match ($work.rows, $work.group.vectors) {
+            $($(($rows, $vectors) if $rows <= S::ROWS && $rows * $vectors <= S::SUMS =>
+                multiply::<S, $rows, $vectors>($simd, $work),)*)*
+            (rows, vectors) => unreachable!("blocks have no {rows} rows of {vectors} vectors"),
+        }
+    };
+}
+
+impl Work for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        sizes! {
+            self, simd,
+            1: 1 2 3 4 5 6 7 8;
+            2: 1 2 3 4 5 6 7 8;
+            3: 1 2 3 4 5 6 7 8;
+            4: 1 2 3 4 5 6;
+            5: 1 2 3 4;
+            6: 1 2 3 4;
+            7: 1 2 3;
+            8: 1 2 3;
+        }
+    }
+}
+
+#[inline(always)]
+fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, work: Multiply<'_>) {
+    let mut bases = [0; VECTORS];
+    bases.copy_from_slice(&work.group.bases[..VECTORS]);
+    let columns = work.columns;
+    let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
+    if work.resume {
+        let rows = work.tile.chunks_exact(VECTORS * S::LANES);
+        for (sums, row) in sums.iter_mut().zip(rows) {
+            for v in 0..VECTORS {
+                sums[v] = simd.load(&row[v * S::LANES..]);
+            }
+        }
+    }
+    for (weights, &offset) in work.weights.chunks_exact(ROWS).zip(work.offsets) {
+        let mut values = [simd.splat(0.0); VECTORS];
+        for v in 0..VECTORS {
+            values[v] = simd.load(&columns[bases[v] + offset..]);
+        }
+        for r in 0..ROWS {
+            let weight = simd.splat(weights[r]);
+            for v in 0..VECTORS {
+                sums[r][v] = simd.fma(weight, values[v], sums[r][v]);
+            }
+        }
+    }
+    let rows = work.tile.chunks_exact_mut(VECTORS * S::LANES);
+    for (sums, row) in sums.iter().zip(rows) {
+        for v in 0..VECTORS {
+            simd.store(sums[v], &mut row[v * S::LANES..]);
+        }
+    }
+}

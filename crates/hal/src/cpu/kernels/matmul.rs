@@ -1,0 +1,352 @@
+//! Batched matrix multiplication.
+
+use std::ops::Range;
+
+use crate::error::Error;
+use crate::kernel::{Function, MatMul};
+
+use super::function::activate;
+use super::gemm::{self, Finish, Group, Groups, Matrix, Step, copy, pack_columns, pack_rows};
+use super::operand::{Operands, View};
+use super::scratch::Scratch;
+use super::simd::{Isa, Simd, Work};
+use super::tiles::Tiles;
+
+/// Rows of a unit of work.
+const ROWS_MAX: usize = 128;
+/// Depth of a step: a group of columns of that depth stays in the first-level cache.
+const DEPTH_STEP: usize = 256;
+/// Floating-point operations of a unit of work.
+const UNIT_FLOPS: usize = 32 << 20;
+/// Bytes of the columns operand in a unit of few rows, which only streams them.
+const STREAM_BYTES: usize = 512 << 10;
+
+/// How a product is divided.
+struct Plan {
+    row_units: usize,
+    column_units: usize,
+    columns: usize,
+    tiles: Tiles,
+}
+
+/// Bytes of the packed columns operand, if it can be packed.
+pub(super) fn packed_bytes(isa: Isa, kernel: &MatMul) -> Option<usize> {
+    if kernel.b.batch.iter().any(|&stride| stride != 0) {
+        return None;
+    }
+    let lanes = isa.lanes();
+    kernel.n.checked_next_multiple_of(lanes)?.checked_mul(kernel.k)?.checked_mul(size_of::<f32>())
+}
+
+/// How `kernel` is divided.
+pub(super) fn tiles(isa: Isa, kernel: &MatMul) -> Tiles {
+    plan(isa, kernel).tiles
+}
+
+fn plan(isa: Isa, kernel: &MatMul) -> Plan {
+    let matrices = elements(&kernel.batch);
+    let (m, n, k) = (kernel.m, kernel.n, kernel.k.max(1));
+    if matrices == 0 || m == 0 || n == 0 {
+        return Plan { row_units: 0, column_units: 0, columns: 0, tiles: Tiles::NONE };
+    }
+    let rows = m.min(ROWS_MAX);
+    let width = 8 * 3 * isa.lanes();
+    let wanted = if m <= isa.rows() { STREAM_BYTES / (4 * k) } else { UNIT_FLOPS / (2 * rows * k) };
+    let columns = wanted.next_multiple_of(width).min(n.next_multiple_of(isa.lanes()));
+    let row_units = m.div_ceil(ROWS_MAX);
+    let column_units = n.div_ceil(columns);
+    let used = columns.min(n);
+    let unit_ns = (rows * used / 64).saturating_mul(k) + (used / 8).saturating_mul(k) / 2 + 50;
+    let tiles = Tiles::new(matrices * row_units * column_units, unit_ns);
+    Plan { row_units, column_units, columns, tiles }
+}
+
+fn elements(shape: &[usize]) -> usize {
+    shape.iter().product()
+}
+
+/// Runs one tile.
+pub(super) fn run(
+    isa: Isa,
+    kernel: &MatMul,
+    operands: Operands<'_>,
+    tile: usize,
+    scratch: &mut Scratch,
+) -> Result<(), Error> {
+    let plan = plan(isa, kernel);
+    for unit in plan.tiles.units(tile) {
+        let (rest, column_unit) = (unit / plan.column_units, unit % plan.column_units);
+        let (matrix, row_unit) = (rest / plan.row_units, rest % plan.row_units);
+        let rows = part(row_unit, ROWS_MAX, kernel.m);
+        let columns = part(column_unit, plan.columns, kernel.n);
+        isa.run(Unit { kernel, operands, matrix, rows, columns, scratch: &mut *scratch })?;
+    }
+    Ok(())
+}
+
+fn part(index: usize, size: usize, all: usize) -> Range<usize> {
+    index * size..((index + 1) * size).min(all)
+}
+
+/// A rectangle of one output matrix.
+struct Unit<'a> {
+    kernel: &'a MatMul,
+    operands: Operands<'a>,
+    matrix: usize,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    scratch: &'a mut Scratch,
+}
+
+/// The offset of matrix `index` along batch axes.
+fn batch_offset(shape: &[usize], strides: &[usize], mut index: usize) -> usize {
+    let mut offset = 0;
+    for (&extent, &stride) in shape.iter().zip(strides).rev() {
+        offset += index % extent * stride;
+        index /= extent;
+    }
+    offset
+}
+
+/// How many elements a layout reaches; the checked descriptor says that it fits.
+fn reach(shape: &[usize], strides: &[usize], rows: [usize; 2], columns: [usize; 2]) -> usize {
+    let batch: usize =
+        shape.iter().zip(strides).map(|(&extent, &stride)| (extent - 1) * stride).sum();
+    if rows[0] == 0 || columns[0] == 0 {
+        return 0;
+    }
+    batch + (rows[0] - 1) * rows[1] + (columns[0] - 1) * columns[1] + 1
+}
+
+impl Work for Unit<'_> {
+    type Output = Result<(), Error>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Result<(), Error> {
+        let Self { kernel, operands, matrix, rows, columns, scratch } = self;
+        let k = kernel.k;
+        let a = a_matrix(kernel, operands, matrix)?;
+        let b = b_operand(simd, kernel, operands, matrix)?;
+        let mut finish = Output::new(kernel, operands, matrix, rows.start, columns.start)?;
+        let count = rows.len();
+        let step = if count <= S::ROWS { k.max(1) } else { DEPTH_STEP };
+        let steps = k.div_ceil(step).max(1);
+        let vectors = gemm::vectors(simd, count);
+        let panels = columns.len().div_ceil(S::LANES);
+        let depth_max = step.min(k);
+        let own_b = if kernel.packed { 0 } else { panels * S::LANES * depth_max };
+        let sums = gemm::sums_count(simd, count, panels.div_ceil(vectors), steps);
+        let ([a_packed, b_packed, sums], blocks) =
+            scratch.regions([count * depth_max, own_b, sums])?;
+        let (stride, first_panel) =
+            if kernel.packed { (k, columns.start / S::LANES) } else { (depth_max, 0) };
+        for index in 0..steps {
+            let depth = index * step..((index + 1) * step).min(k);
+            if !depth.is_empty() {
+                let target = &mut a_packed[..count * depth.len()];
+                pack_rows(a, rows.clone(), depth.clone(), S::ROWS, target);
+                if !kernel.packed {
+                    let target = &mut b_packed[..panels * S::LANES * depth.len()];
+                    pack_columns(b, columns.clone(), depth.clone(), S::LANES, target);
+                }
+            }
+            let (stride, origin) =
+                if kernel.packed { (stride, depth.start) } else { (depth.len(), 0) };
+            blocks.offsets.clear();
+            blocks.offsets.extend((0..depth.len()).map(|i| (origin + i) * S::LANES));
+            let bases = (first_panel, stride * S::LANES);
+            let groups = group(simd, &mut blocks.groups, bases, vectors, columns.len());
+            let step = Step {
+                rows: count,
+                weights: &a_packed[..count * depth.len()],
+                weights_depth: depth.len(),
+                depth: 0..depth.len(),
+                offsets: &blocks.offsets,
+                columns: if kernel.packed { b.data } else { b_packed },
+                groups: &blocks.groups[..groups],
+                first: index == 0,
+                last: index + 1 == steps,
+            };
+            step.run(simd, sums, &mut finish);
+        }
+        Ok(())
+    }
+}
+
+fn a_matrix<'a>(
+    kernel: &MatMul,
+    operands: Operands<'a>,
+    matrix: usize,
+) -> Result<Matrix<'a>, Error> {
+    let layout = &kernel.a;
+    let rows = [kernel.m, layout.row];
+    let count = reach(&kernel.batch, &layout.batch, rows, [kernel.k, layout.column]);
+    let offset = batch_offset(&kernel.batch, &layout.batch, matrix);
+    let data = operands.view::<f32>(0, count)?.all();
+    Ok(Matrix { data: data.get(offset..).unwrap_or(&[]), row: layout.row, column: layout.column })
+}
+
+/// The plain matrix, or all of the packed one.
+fn b_operand<'a, S: Simd>(
+    _: S,
+    kernel: &MatMul,
+    operands: Operands<'a>,
+    matrix: usize,
+) -> Result<Matrix<'a>, Error> {
+    let layout = &kernel.b;
+    if kernel.packed {
+        let count = kernel.n.next_multiple_of(S::LANES) * kernel.k;
+        return Ok(Matrix { data: operands.view::<f32>(1, count)?.all(), row: 0, column: 0 });
+    }
+    let rows = [kernel.k, layout.row];
+    let count = reach(&kernel.batch, &layout.batch, rows, [kernel.n, layout.column]);
+    let offset = batch_offset(&kernel.batch, &layout.batch, matrix);
+    let data = operands.view::<f32>(1, count)?.all();
+    Ok(Matrix { data: data.get(offset..).unwrap_or(&[]), row: layout.row, column: layout.column })
+}
+
+/// Groups over `columns` columns that lie in panels; `bases` is the first panel and the distance
+/// of two. Returns their number.
+fn group<S: Simd>(
+    _: S,
+    groups: &mut Vec<Group>,
+    bases: (usize, usize),
+    vectors: usize,
+    columns: usize,
+) -> usize {
+    let mut list = Groups::new(groups);
+    let panels = columns.div_ceil(S::LANES);
+    for first in (0..panels).step_by(vectors) {
+        let group = list.add();
+        for panel in first..panels.min(first + vectors) {
+            let lane = (panel - first) * S::LANES;
+            let target = panel * S::LANES;
+            group.push((bases.0 + panel) * bases.1);
+            group.run(lane, S::LANES.min(columns - target), target);
+        }
+    }
+    list.finish()
+}
+
+/// Where the sums go.
+struct Output<'a> {
+    alpha: f32,
+    bias: Option<&'a [f32]>,
+    residual: Option<View<'a, f32>>,
+    activation: Function,
+    y: View<'a, f32>,
+    /// First element of the unit in `y`.
+    first: usize,
+    row: usize,
+    column: usize,
+}
+
+impl<'a> Output<'a> {
+    fn new(
+        kernel: &MatMul,
+        operands: Operands<'a>,
+        matrix: usize,
+        row: usize,
+        column: usize,
+    ) -> Result<Self, Error> {
+        let layout = &kernel.y;
+        let columns = [kernel.n, layout.column];
+        let count = reach(&kernel.batch, &layout.batch, [kernel.m, layout.row], columns);
+        let offset = batch_offset(&kernel.batch, &layout.batch, matrix);
+        let bias = kernel.bias.then(|| operands.view::<f32>(2, kernel.n)).transpose()?;
+        let residual = 2 + usize::from(kernel.bias);
+        let residual = kernel.residual.then(|| operands.view(residual, count)).transpose()?;
+        Ok(Self {
+            alpha: kernel.alpha,
+            bias: bias.map(|bias| &bias.all()[column..]),
+            residual,
+            activation: kernel.activation,
+            y: operands.output(count)?,
+            first: offset + row * layout.row + column * layout.column,
+            row: layout.row,
+            column: layout.column,
+        })
+    }
+}
+
+impl Finish for Output<'_> {
+    #[inline(always)]
+    fn finish<S: Simd>(
+        &mut self,
+        simd: S,
+        row: usize,
+        rows: usize,
+        group: &Group,
+        tile: &mut [f32],
+    ) {
+        let width = group.vectors * S::LANES;
+        let alpha = simd.splat(self.alpha);
+        // Columns of a product are one run: the panels follow each other.
+        let run = group.runs[0];
+        for r in 0..rows {
+            let line = &mut tile[r * width..][..width];
+            let first = self.first + (row + r) * self.row + run.target * self.column;
+            for (v, lanes) in line[..run.length].chunks_mut(S::LANES).enumerate() {
+                let at = v * S::LANES;
+                let mut sum = simd.mul(simd.load_some(lanes), alpha);
+                if let Some(bias) = self.bias {
+                    let bias = &bias[run.target + at..][..lanes.len()];
+                    sum = simd.add(sum, simd.load_some(bias));
+                }
+                simd.store_some(sum, lanes);
+                if let Some(residual) = &self.residual {
+                    for (i, value) in lanes.iter_mut().enumerate() {
+                        *value += residual.get(first + (at + i) * self.column);
+                    }
+                }
+            }
+        }
+        activate(simd, self.activation, tile);
+        for r in 0..rows {
+            let line = &tile[r * width..][..run.length];
+            let first = self.first + (row + r) * self.row + run.target * self.column;
+            if self.column == 1 {
+                let target = self.y.window_mut(first, run.length);
+                copy(simd, line, target);
+            } else {
+                for (i, &value) in line.iter().enumerate() {
+                    self.y.set(first + i * self.column, value);
+                }
+            }
+        }
+    }
+}
+
+/// Packs the columns operand: one panel for each unit.
+pub(super) mod packing {
+    use super::*;
+
+    /// How the packing is divided.
+    pub(in crate::cpu::kernels) fn tiles(isa: Isa, kernel: &MatMul) -> Tiles {
+        Tiles::new(kernel.n.div_ceil(isa.lanes()), kernel.k.saturating_mul(isa.lanes()))
+    }
+
+    /// Packs the panels of one tile.
+    pub(in crate::cpu::kernels) fn run(
+        isa: Isa,
+        kernel: &MatMul,
+        operands: Operands<'_>,
+        tile: usize,
+    ) -> Result<(), Error> {
+        let lanes = isa.lanes();
+        let (k, layout) = (kernel.k, &kernel.b);
+        let count = reach(&[], &[], [k, layout.row], [kernel.n, layout.column]);
+        let data = operands.view::<f32>(0, count)?.all();
+        let mut target = operands.output::<f32>(kernel.n.next_multiple_of(lanes) * k)?;
+        if k == 0 {
+            return Ok(());
+        }
+        let matrix = Matrix { data, row: layout.row, column: layout.column };
+        for panel in tiles(isa, kernel).units(tile) {
+            let columns = part(panel, lanes, kernel.n);
+            let panel = target.window_mut(panel * lanes * k, lanes * k);
+            pack_columns(matrix, columns, 0..k, lanes, panel);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,75 @@
+//! Workspace that outlives a tile, so that steady state allocates nothing.
+
+use crate::error::{Error, ErrorKind};
+
+use super::gemm::Group;
+
+/// Elements between two aligned addresses.
+const ALIGN: usize = 16;
+
+/// Growable workspace owned by one executing core. Contents do not matter between tiles.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    floats: Vec<f32>,
+    doubles: Vec<f64>,
+    blocks: Blocks,
+}
+
+/// Tables of the matrix multiplication.
+#[derive(Debug, Default)]
+pub(super) struct Blocks {
+    /// Where each step of the depth lies in the columns operand.
+    pub(super) offsets: Vec<usize>,
+    /// Groups of columns.
+    pub(super) groups: Vec<Group>,
+}
+
+impl Scratch {
+    /// Regions of the given sizes, each aligned to 64 bytes, with arbitrary contents, and the
+    /// tables.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub(super) fn regions<const N: usize>(
+        &mut self,
+        counts: [usize; N],
+    ) -> Result<([&mut [f32]; N], &mut Blocks), Error> {
+        let total = counts
+            .iter()
+            .try_fold(ALIGN, |sum: usize, count| {
+                sum.checked_add(count.checked_next_multiple_of(ALIGN)?)
+            })
+            .ok_or_else(|| out_of_memory(usize::MAX))?;
+        if self.floats.len() < total {
+            let more = total - self.floats.len();
+            self.floats.try_reserve_exact(more).map_err(|_| out_of_memory(total))?;
+            self.floats.resize(total, 0.0);
+        }
+        let aligned = self.floats.as_ptr().align_offset(ALIGN * size_of::<f32>()).min(ALIGN);
+        let mut rest = &mut self.floats[aligned..];
+        let regions = counts.map(|count| {
+            let (region, behind) =
+                std::mem::take(&mut rest).split_at_mut(count.next_multiple_of(ALIGN));
+            rest = behind;
+            &mut region[..count]
+        });
+        Ok((regions, &mut self.blocks))
+    }
+
+    /// A region of `f64` with arbitrary contents.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub(super) fn doubles(&mut self, count: usize) -> Result<&mut [f64], Error> {
+        if self.doubles.len() < count {
+            let more = count - self.doubles.len();
+            self.doubles.try_reserve_exact(more).map_err(|_| out_of_memory(count))?;
+            self.doubles.resize(count, 0.0);
+        }
+        Ok(&mut self.doubles[..count])
+    }
+}
+
+fn out_of_memory(elements: usize) -> Error {
+    Error::new(ErrorKind::OutOfMemory, format!("no workspace of {elements} elements"))
+}

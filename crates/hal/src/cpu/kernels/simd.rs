@@ -1,0 +1,218 @@
+//! A small vector layer: one trait over AVX-512, AVX2, NEON and plain Rust, chosen at run time.
+//!
+//! A type that implements [`Simd`] is a token: a value of it exists only where the processor has
+//! the instructions, so its methods are safe. Generic code takes the token, is marked
+//! `#[inline(always)]`, and is instantiated inside a function that enables the instructions by
+//! handing it over as [`Work`] to [`Isa::run`] or [`Simd::run`].
+//!
+//! Lanes never see each other: a partial vector gives the same bits as a full one, and results do
+//! not depend on where an element lies.
+
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
+/// A piece of generic vector code. Implementations of `run` are `#[inline(always)]`.
+pub(super) trait Work {
+    /// What it yields.
+    type Output;
+
+    /// Runs with the instructions that the token stands for.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// One instruction set.
+pub(super) trait Simd: Copy {
+    /// A vector of `f32`.
+    type V: Copy;
+    /// The result of a comparison.
+    type M: Copy;
+
+    /// Elements of a vector.
+    const LANES: usize;
+    /// Rows of a block of the matrix multiplication.
+    const ROWS: usize;
+    /// Vectors that a block may keep in registers as sums.
+    const SUMS: usize;
+
+    /// Runs `work` in a function of its own that has the instructions enabled.
+    fn run<W: Work>(self, work: W) -> W::Output;
+
+    fn splat(self, x: f32) -> Self::V;
+    /// The first elements of `source`. Panics when there are too few.
+    fn load(self, source: &[f32]) -> Self::V;
+    /// Panics when there is no room in `target`.
+    fn store(self, a: Self::V, target: &mut [f32]);
+    /// All elements of a `source` shorter than a vector, then zeros.
+    fn load_partial(self, source: &[f32]) -> Self::V;
+    /// As many elements as a `target` shorter than a vector has.
+    fn store_partial(self, a: Self::V, target: &mut [f32]);
+
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c`; rounded once where the processor can.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a > b ? a : b`, which is `b` when either is NaN.
+    fn larger(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a < b ? a : b`, which is `b` when either is NaN.
+    fn smaller(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sqrt(self, a: Self::V) -> Self::V;
+    fn abs(self, a: Self::V) -> Self::V;
+    fn floor(self, a: Self::V) -> Self::V;
+    fn ceil(self, a: Self::V) -> Self::V;
+    /// To the nearest integer, ties to even.
+    fn round(self, a: Self::V) -> Self::V;
+    /// The magnitude of the first, the sign of the second.
+    fn copysign(self, magnitude: Self::V, sign: Self::V) -> Self::V;
+    /// `2^n` for an integral `n` from -126 to 127.
+    fn power_of_two(self, n: Self::V) -> Self::V;
+    fn less(self, a: Self::V, b: Self::V) -> Self::M;
+    /// Where either is NaN.
+    fn unordered(self, a: Self::V, b: Self::V) -> Self::M;
+    /// `mask ? a : b`.
+    fn select(self, mask: Self::M, a: Self::V, b: Self::V) -> Self::V;
+
+    /// Any number of elements, at most one vector; zeros follow.
+    #[inline(always)]
+    fn load_some(self, source: &[f32]) -> Self::V {
+        if source.len() >= Self::LANES { self.load(source) } else { self.load_partial(source) }
+    }
+
+    /// As many elements as there is room for, at most one vector.
+    #[inline(always)]
+    fn store_some(self, a: Self::V, target: &mut [f32]) {
+        if target.len() >= Self::LANES {
+            self.store(a, target);
+        } else {
+            self.store_partial(a, target);
+        }
+    }
+
+    /// The larger one; NaN when either is NaN.
+    #[inline(always)]
+    fn maximum(self, a: Self::V, b: Self::V) -> Self::V {
+        self.select(self.unordered(a, a), a, self.larger(a, b))
+    }
+
+    /// The smaller one; NaN when either is NaN.
+    #[inline(always)]
+    fn minimum(self, a: Self::V, b: Self::V) -> Self::V {
+        self.select(self.unordered(a, a), a, self.smaller(a, b))
+    }
+}
+
+/// An instruction set that the processor has.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Isa {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
+    Portable(portable::Portable),
+}
+
+macro_rules! each {
+    ($isa:expr, $token:ident => $value:expr) => {
+        match $isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512($token) => $value,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2($token) => $value,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon($token) => $value,
+            Isa::Portable($token) => $value,
+        }
+    };
+}
+
+impl Isa {
+    /// The best one. The answer is the same for the life of the process.
+    #[inline]
+    pub(super) fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if let Some(token) = avx512::Avx512::detect() {
+                return Self::Avx512(token);
+            }
+            if let Some(token) = avx2::Avx2::detect() {
+                return Self::Avx2(token);
+            }
+        }
+        #[cfg(target_arch = "aarch64")]
+        if let Some(token) = neon::Neon::detect() {
+            return Self::Neon(token);
+        }
+        Self::Portable(portable::Portable)
+    }
+
+    /// Every one that the processor has, the best first.
+    #[cfg(test)]
+    pub(super) fn all() -> Vec<Self> {
+        let mut all = vec![Self::detect()];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(avx2::Avx2::detect().map(Self::Avx2));
+        all.push(Self::Portable(portable::Portable));
+        all.dedup_by_key(|isa| isa.name());
+        all
+    }
+
+    /// How people call it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon(_) => "neon",
+            Self::Portable(_) => "portable",
+        }
+    }
+
+    /// Elements of a vector.
+    pub(super) fn lanes(self) -> usize {
+        each!(self, token => lanes(token))
+    }
+
+    /// Rows of a block of the matrix multiplication.
+    pub(super) fn rows(self) -> usize {
+        each!(self, token => rows(token))
+    }
+
+    /// Runs generic code with this instruction set.
+    #[inline]
+    pub(super) fn run<W: Work>(self, work: W) -> W::Output {
+        each!(self, token => token.run(work))
+    }
+}
+
+fn lanes<S: Simd>(_: S) -> usize {
+    S::LANES
+}
+
+fn rows<S: Simd>(_: S) -> usize {
+    S::ROWS
+}
+
+/// Methods of a token that are one call of a function of its instruction set.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! instructions {
+    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty = $call:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($argument: $type),*) -> $result {
+            // SAFETY: The token proves that the processor has these instructions.
+            unsafe { $call }
+        }
+    )*};
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use instructions;

@@ -1,0 +1,111 @@
+//! AVX2 with fused multiply-add: eight lanes, sixteen registers.
+
+use std::arch::x86_64::*;
+
+use super::{Simd, Work, instructions};
+
+/// Proof that the processor has AVX2, FMA and the half-precision conversions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx2(());
+
+const LANES: usize = 8;
+
+impl Avx2 {
+    #[inline]
+    pub(super) fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        found.then_some(Self(()))
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn enter<W: Work>(simd: Avx2, work: W) -> W::Output {
+    work.run(simd)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn power_of_two(n: __m256) -> __m256 {
+    let biased = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn copysign(magnitude: __m256, sign: __m256) -> __m256 {
+    let bit = _mm256_set1_ps(-0.0);
+    _mm256_or_ps(_mm256_andnot_ps(bit, magnitude), _mm256_and_ps(bit, sign))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn abs(a: __m256) -> __m256 {
+    _mm256_andnot_ps(_mm256_set1_ps(-0.0), a)
+}
+
+impl Simd for Avx2 {
+    type V = __m256;
+    type M = __m256;
+
+    const LANES: usize = LANES;
+    const ROWS: usize = 4;
+    const SUMS: usize = 12;
+
+    #[inline]
+    fn run<W: Work>(self, work: W) -> W::Output {
+        // SAFETY: The token proves that the processor has these instructions.
+        unsafe { enter(self, work) }
+    }
+
+    instructions! {
+        splat(x: f32) -> __m256 = _mm256_set1_ps(x);
+        add(a: __m256, b: __m256) -> __m256 = _mm256_add_ps(a, b);
+        sub(a: __m256, b: __m256) -> __m256 = _mm256_sub_ps(a, b);
+        mul(a: __m256, b: __m256) -> __m256 = _mm256_mul_ps(a, b);
+        div(a: __m256, b: __m256) -> __m256 = _mm256_div_ps(a, b);
+        fma(a: __m256, b: __m256, c: __m256) -> __m256 = _mm256_fmadd_ps(a, b, c);
+        larger(a: __m256, b: __m256) -> __m256 = _mm256_max_ps(a, b);
+        smaller(a: __m256, b: __m256) -> __m256 = _mm256_min_ps(a, b);
+        sqrt(a: __m256) -> __m256 = _mm256_sqrt_ps(a);
+        abs(a: __m256) -> __m256 = abs(a);
+        floor(a: __m256) -> __m256 = _mm256_floor_ps(a);
+        ceil(a: __m256) -> __m256 = _mm256_ceil_ps(a);
+        round(a: __m256) -> __m256 =
+            _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+        copysign(magnitude: __m256, sign: __m256) -> __m256 = copysign(magnitude, sign);
+        power_of_two(n: __m256) -> __m256 = power_of_two(n);
+        less(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
+        unordered(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_UNORD_Q>(a, b);
+        select(mask: __m256, a: __m256, b: __m256) -> __m256 = _mm256_blendv_ps(b, a, mask);
+    }
+
+    #[inline(always)]
+    fn load(self, source: &[f32]) -> __m256 {
+        assert!(source.len() >= LANES, "a whole vector is loaded");
+        // SAFETY: The token proves the instruction, the assertion the eight elements.
+        unsafe { _mm256_loadu_ps(source.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, a: __m256, target: &mut [f32]) {
+        assert!(target.len() >= LANES, "a whole vector is stored");
+        // SAFETY: The token proves the instruction, the assertion the eight elements.
+        unsafe { _mm256_storeu_ps(target.as_mut_ptr(), a) }
+    }
+
+    #[inline(always)]
+    fn load_partial(self, source: &[f32]) -> __m256 {
+        let mut whole = [0.0; LANES];
+        whole[..source.len()].copy_from_slice(source);
+        self.load(&whole)
+    }
+
+    #[inline(always)]
+    fn store_partial(self, a: __m256, target: &mut [f32]) {
+        let mut whole = [0.0; LANES];
+        self.store(a, &mut whole);
+        target.copy_from_slice(&whole[..target.len()]);
+    }
+}

@@ -1,0 +1,121 @@
+//! AVX-512: sixteen lanes, thirty-two registers.
+
+use std::arch::x86_64::*;
+
+use super::{Simd, Work, instructions};
+
+/// Proof that the processor has AVX-512 with the foundation, byte, double-word and
+/// vector-length parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx512(());
+
+const LANES: usize = 16;
+
+impl Avx512 {
+    #[inline]
+    pub(super) fn detect() -> Option<Self> {
+        let found = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        found.then_some(Self(()))
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+fn enter<W: Work>(simd: Avx512, work: W) -> W::Output {
+    work.run(simd)
+}
+
+/// The lowest `count` lanes.
+fn lowest(count: usize) -> __mmask16 {
+    debug_assert!(count <= LANES);
+    u16::try_from((1u32 << count) - 1).unwrap_or(u16::MAX)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn power_of_two(n: __m512) -> __m512 {
+    let biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
+    _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn copysign(magnitude: __m512, sign: __m512) -> __m512 {
+    let bit = _mm512_set1_ps(-0.0);
+    _mm512_or_ps(_mm512_andnot_ps(bit, magnitude), _mm512_and_ps(bit, sign))
+}
+
+impl Simd for Avx512 {
+    type V = __m512;
+    type M = __mmask16;
+
+    const LANES: usize = LANES;
+    const ROWS: usize = 8;
+    const SUMS: usize = 24;
+
+    #[inline]
+    fn run<W: Work>(self, work: W) -> W::Output {
+        // SAFETY: The token proves that the processor has these instructions.
+        unsafe { enter(self, work) }
+    }
+
+    instructions! {
+        splat(x: f32) -> __m512 = _mm512_set1_ps(x);
+        add(a: __m512, b: __m512) -> __m512 = _mm512_add_ps(a, b);
+        sub(a: __m512, b: __m512) -> __m512 = _mm512_sub_ps(a, b);
+        mul(a: __m512, b: __m512) -> __m512 = _mm512_mul_ps(a, b);
+        div(a: __m512, b: __m512) -> __m512 = _mm512_div_ps(a, b);
+        fma(a: __m512, b: __m512, c: __m512) -> __m512 = _mm512_fmadd_ps(a, b, c);
+        larger(a: __m512, b: __m512) -> __m512 = _mm512_max_ps(a, b);
+        smaller(a: __m512, b: __m512) -> __m512 = _mm512_min_ps(a, b);
+        sqrt(a: __m512) -> __m512 = _mm512_sqrt_ps(a);
+        abs(a: __m512) -> __m512 = _mm512_abs_ps(a);
+        floor(a: __m512) -> __m512 =
+            _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(a);
+        ceil(a: __m512) -> __m512 =
+            _mm512_roundscale_ps::<{ _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC }>(a);
+        round(a: __m512) -> __m512 =
+            _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+        copysign(magnitude: __m512, sign: __m512) -> __m512 = copysign(magnitude, sign);
+        power_of_two(n: __m512) -> __m512 = power_of_two(n);
+        less(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
+        unordered(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b);
+        select(mask: __mmask16, a: __m512, b: __m512) -> __m512 =
+            _mm512_mask_blend_ps(mask, b, a);
+    }
+
+    #[inline(always)]
+    fn load(self, source: &[f32]) -> __m512 {
+        assert!(source.len() >= LANES, "a whole vector is loaded");
+        // SAFETY: The token proves the instruction, the assertion the sixteen elements.
+        unsafe { _mm512_loadu_ps(source.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, a: __m512, target: &mut [f32]) {
+        assert!(target.len() >= LANES, "a whole vector is stored");
+        // SAFETY: The token proves the instruction, the assertion the sixteen elements.
+        unsafe { _mm512_storeu_ps(target.as_mut_ptr(), a) }
+    }
+
+    #[inline(always)]
+    fn load_partial(self, source: &[f32]) -> __m512 {
+        let mask = lowest(source.len().min(LANES));
+        // SAFETY: The token proves the instruction; it touches the elements of the mask only, and
+        // `source` has them.
+        unsafe { _mm512_maskz_loadu_ps(mask, source.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store_partial(self, a: __m512, target: &mut [f32]) {
+        let mask = lowest(target.len().min(LANES));
+        // SAFETY: The token proves the instruction; it touches the elements of the mask only, and
+        // `target` has them.
+        unsafe { _mm512_mask_storeu_ps(target.as_mut_ptr(), mask, a) }
+    }
+}

@@ -1,0 +1,120 @@
+//! NEON: four lanes, thirty-two registers.
+
+use std::arch::aarch64::*;
+
+use super::{Simd, Work, instructions};
+
+/// Proof that the processor has NEON.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Neon(());
+
+const LANES: usize = 4;
+
+impl Neon {
+    #[inline]
+    pub(super) fn detect() -> Option<Self> {
+        std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
+    }
+}
+
+#[target_feature(enable = "neon")]
+fn enter<W: Work>(simd: Neon, work: W) -> W::Output {
+    work.run(simd)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn power_of_two(n: float32x4_t) -> float32x4_t {
+    let biased = vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127));
+    vreinterpretq_f32_s32(vshlq_n_s32::<23>(biased))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn copysign(magnitude: float32x4_t, sign: float32x4_t) -> float32x4_t {
+    vbslq_f32(vdupq_n_u32(0x8000_0000), sign, magnitude)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn larger(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+    vbslq_f32(vcgtq_f32(a, b), a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn smaller(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+    vbslq_f32(vcltq_f32(a, b), a, b)
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn unordered(a: float32x4_t, b: float32x4_t) -> uint32x4_t {
+    vmvnq_u32(vandq_u32(vceqq_f32(a, a), vceqq_f32(b, b)))
+}
+
+impl Simd for Neon {
+    type V = float32x4_t;
+    type M = uint32x4_t;
+
+    const LANES: usize = LANES;
+    const ROWS: usize = 8;
+    const SUMS: usize = 24;
+
+    #[inline]
+    fn run<W: Work>(self, work: W) -> W::Output {
+        // SAFETY: The token proves that the processor has these instructions.
+        unsafe { enter(self, work) }
+    }
+
+    instructions! {
+        splat(x: f32) -> float32x4_t = vdupq_n_f32(x);
+        add(a: float32x4_t, b: float32x4_t) -> float32x4_t = vaddq_f32(a, b);
+        sub(a: float32x4_t, b: float32x4_t) -> float32x4_t = vsubq_f32(a, b);
+        mul(a: float32x4_t, b: float32x4_t) -> float32x4_t = vmulq_f32(a, b);
+        div(a: float32x4_t, b: float32x4_t) -> float32x4_t = vdivq_f32(a, b);
+        fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t = vfmaq_f32(c, a, b);
+        larger(a: float32x4_t, b: float32x4_t) -> float32x4_t = larger(a, b);
+        smaller(a: float32x4_t, b: float32x4_t) -> float32x4_t = smaller(a, b);
+        sqrt(a: float32x4_t) -> float32x4_t = vsqrtq_f32(a);
+        abs(a: float32x4_t) -> float32x4_t = vabsq_f32(a);
+        floor(a: float32x4_t) -> float32x4_t = vrndmq_f32(a);
+        ceil(a: float32x4_t) -> float32x4_t = vrndpq_f32(a);
+        round(a: float32x4_t) -> float32x4_t = vrndnq_f32(a);
+        copysign(magnitude: float32x4_t, sign: float32x4_t) -> float32x4_t =
+            copysign(magnitude, sign);
+        power_of_two(n: float32x4_t) -> float32x4_t = power_of_two(n);
+        less(a: float32x4_t, b: float32x4_t) -> uint32x4_t = vcltq_f32(a, b);
+        unordered(a: float32x4_t, b: float32x4_t) -> uint32x4_t = unordered(a, b);
+        select(mask: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t =
+            vbslq_f32(mask, a, b);
+    }
+
+    #[inline(always)]
+    fn load(self, source: &[f32]) -> float32x4_t {
+        assert!(source.len() >= LANES, "a whole vector is loaded");
+        // SAFETY: The token proves the instruction, the assertion the four elements.
+        unsafe { vld1q_f32(source.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, a: float32x4_t, target: &mut [f32]) {
+        assert!(target.len() >= LANES, "a whole vector is stored");
+        // SAFETY: The token proves the instruction, the assertion the four elements.
+        unsafe { vst1q_f32(target.as_mut_ptr(), a) }
+    }
+
+    #[inline(always)]
+    fn load_partial(self, source: &[f32]) -> float32x4_t {
+        let mut whole = [0.0; LANES];
+        whole[..source.len()].copy_from_slice(source);
+        self.load(&whole)
+    }
+
+    #[inline(always)]
+    fn store_partial(self, a: float32x4_t, target: &mut [f32]) {
+        let mut whole = [0.0; LANES];
+        self.store(a, &mut whole);
+        target.copy_from_slice(&whole[..target.len()]);
+    }
+}

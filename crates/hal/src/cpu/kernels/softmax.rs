@@ -1,0 +1,144 @@
+//! Softmax and its logarithm, shifted by the maximum.
+
+use std::ops::Range;
+
+use crate::error::Error;
+use crate::kernel::Softmax;
+
+use super::function::exp;
+use super::operand::{Operands, View};
+use super::simd::{Isa, Simd, Work};
+use super::sums::{Largest, Sum, fold, single};
+use super::tiles::Tiles;
+
+/// Columns of a unit when the axis is not the last one.
+const COLUMNS: usize = 16;
+
+/// How `kernel` is divided: by rows, or by columns when the axis is not the last.
+pub(super) fn tiles(kernel: &Softmax) -> Tiles {
+    let Softmax { outer, axis, inner, .. } = *kernel;
+    if outer == 0 || axis == 0 || inner == 0 {
+        return Tiles::NONE;
+    }
+    if inner == 1 {
+        Tiles::new(outer, 50 + axis)
+    } else {
+        Tiles::new(outer * inner.div_ceil(COLUMNS), 50 + axis.saturating_mul(16))
+    }
+}
+
+/// Runs one tile.
+pub(super) fn run(
+    isa: Isa,
+    kernel: &Softmax,
+    operands: Operands<'_>,
+    tile: usize,
+) -> Result<(), Error> {
+    let count = kernel.outer * kernel.axis * kernel.inner;
+    let units = tiles(kernel).units(tile);
+    isa.run(Tile { kernel, x: operands.view(0, count)?, y: operands.output(count)?, units });
+    Ok(())
+}
+
+struct Tile<'a> {
+    kernel: &'a Softmax,
+    x: View<'a, f32>,
+    y: View<'a, f32>,
+    units: Range<usize>,
+}
+
+impl Work for Tile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S) {
+        let blocks = self.kernel.inner.div_ceil(COLUMNS);
+        for unit in self.units.clone() {
+            if self.kernel.inner == 1 {
+                self.row(simd, unit);
+            } else {
+                let column = unit % blocks * COLUMNS;
+                let end = (column + COLUMNS).min(self.kernel.inner);
+                for first in (column..end).step_by(S::LANES) {
+                    self.columns(simd, unit / blocks, first, S::LANES.min(end - first));
+                }
+            }
+        }
+    }
+}
+
+impl Tile<'_> {
+    /// One row of neighbours.
+    #[inline(always)]
+    fn row<S: Simd>(&mut self, simd: S, row: usize) {
+        let n = self.kernel.axis;
+        let start = row * n;
+        let largest = single(fold(Largest, self.x.window(start, n)));
+        let max = simd.splat(largest);
+        let mut sum = Sum::new();
+        let mut piece = [0.0; Sum::PIECE];
+        for first in (0..n).step_by(Sum::PIECE) {
+            let length = Sum::PIECE.min(n - first);
+            let piece = &mut piece[..length];
+            piece.copy_from_slice(self.x.window(start + first, length));
+            for lanes in piece.chunks_mut(S::LANES) {
+                let shifted = simd.sub(simd.load_some(lanes), max);
+                simd.store_some(exp(simd, shifted), lanes);
+            }
+            sum.add(piece);
+            if !self.kernel.log {
+                self.y.window_mut(start + first, length).copy_from_slice(piece);
+            }
+        }
+        let sum = sum.finish();
+        let (divisor, logarithm) = (simd.splat(single(sum)), simd.splat(single(sum.ln())));
+        for first in (0..n).step_by(S::LANES) {
+            let length = S::LANES.min(n - first);
+            let at = start + first;
+            let y = if self.kernel.log {
+                let x = simd.load_some(self.x.window(at, length));
+                simd.sub(simd.sub(x, max), logarithm)
+            } else {
+                simd.div(simd.load_some(self.y.window(at, length)), divisor)
+            };
+            simd.store_some(y, self.y.window_mut(at, length));
+        }
+    }
+
+    /// `n` columns side by side; the sum is compensated, because it runs down one lane.
+    #[inline(always)]
+    fn columns<S: Simd>(&mut self, simd: S, outer: usize, first: usize, n: usize) {
+        let Softmax { axis, inner, log, .. } = *self.kernel;
+        let start = outer * axis * inner + first;
+        let mut max = simd.splat(f32::NEG_INFINITY);
+        for i in 0..axis {
+            max = simd.maximum(max, simd.load_some(self.x.window(start + i * inner, n)));
+        }
+        let (mut sum, mut lost) = (simd.splat(0.0), simd.splat(0.0));
+        for i in 0..axis {
+            let at = start + i * inner;
+            let e = exp(simd, simd.sub(simd.load_some(self.x.window(at, n)), max));
+            let term = simd.sub(e, lost);
+            let next = simd.add(sum, term);
+            lost = simd.sub(simd.sub(next, sum), term);
+            sum = next;
+            if !log {
+                simd.store_some(e, self.y.window_mut(at, n));
+            }
+        }
+        let mut logarithms = [0.0; COLUMNS];
+        simd.store(sum, &mut logarithms);
+        logarithms.iter_mut().for_each(|x| *x = x.ln());
+        let logarithm = simd.load(&logarithms);
+        for i in 0..axis {
+            let at = start + i * inner;
+            let y = if log {
+                let x = simd.load_some(self.x.window(at, n));
+                simd.sub(simd.sub(x, max), logarithm)
+            } else {
+                simd.div(simd.load_some(self.y.window(at, n)), sum)
+            };
+            simd.store_some(y, self.y.window_mut(at, n));
+        }
+    }
+}

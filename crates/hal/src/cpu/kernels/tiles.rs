@@ -1,0 +1,48 @@
+//! How the work of a kernel is cut into tiles.
+//!
+//! The cut follows from the shapes alone, so that it cannot depend on who runs the tiles, and the
+//! kernels are written so that no element depends on it.
+
+use std::ops::Range;
+
+/// What a tile is worth the hand-over for, in nanoseconds on one core.
+const TILE_NS: usize = 25_000;
+/// Work below this is not divided.
+const WHOLE_NS: usize = 15_000;
+
+/// A number of equal units of work in tiles of neighbours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tiles {
+    units: usize,
+    per_tile: usize,
+}
+
+impl Tiles {
+    /// Nothing to do.
+    pub(super) const NONE: Self = Self { units: 0, per_tile: 1 };
+
+    /// `units` units of about `unit_ns` nanoseconds each.
+    pub(super) fn new(units: usize, unit_ns: usize) -> Self {
+        let all_ns = units.saturating_mul(unit_ns);
+        let per_tile = if all_ns <= WHOLE_NS { units } else { TILE_NS / unit_ns.max(1) };
+        Self { units, per_tile: per_tile.max(1) }
+    }
+
+    /// Elements of which one core does `per_us` in a microsecond, cut at multiples of `grain`.
+    pub(super) fn of_elements(count: usize, per_us: usize, grain: usize) -> Self {
+        let whole = per_us.saturating_mul(WHOLE_NS / 1000);
+        let tile = per_us.saturating_mul(TILE_NS / 1000).next_multiple_of(grain);
+        Self { units: count, per_tile: if count <= whole { count.max(1) } else { tile.max(1) } }
+    }
+
+    /// Number of tiles.
+    pub(super) fn count(self) -> usize {
+        self.units.div_ceil(self.per_tile)
+    }
+
+    /// The units of one tile.
+    pub(super) fn units(self, tile: usize) -> Range<usize> {
+        let first = tile.saturating_mul(self.per_tile).min(self.units);
+        first..first.saturating_add(self.per_tile).min(self.units)
+    }
+}

@@ -1,0 +1,56 @@
+//! Import of ONNX files: operator sets 9 to 22 of the default domain.
+//!
+//! A file is decoded, checked and translated as a whole; whatever cannot be run is an error that
+//! names the node, when the model is loaded and never later.
+
+mod attributes;
+mod external;
+mod import;
+mod operators;
+mod proto;
+mod tensor;
+
+use std::path::Path;
+
+use prost::Message;
+
+use crate::error::Error;
+use crate::graph::Graph;
+use crate::limits::Limits;
+use crate::npy::read_bytes;
+
+/// Reads a model file, and the weight files beside it.
+pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Graph, Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    read_bytes(path, limits.model_bytes_max)
+        .and_then(|bytes| decode(bytes, Some(folder), limits))
+        .map_err(|error| error.in_file(path))
+}
+
+/// Reads a model from the bytes of its file; weights outside it cannot be reached.
+pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Graph, Error> {
+    if u64::try_from(bytes.len()).is_ok_and(|length| limits.model_bytes_max < length) {
+        return Err(Error::limit(format!("is larger than {} bytes", limits.model_bytes_max)));
+    }
+    decode(bytes, None, limits)
+}
+
+fn decode(
+    bytes: impl AsRef<[u8]>,
+    folder: Option<&Path>,
+    limits: &Limits,
+) -> Result<Graph, Error> {
+    if bytes.as_ref().is_empty() {
+        return Err(Error::malformed("is empty"));
+    }
+    let model = proto::ModelProto::decode(bytes.as_ref())
+        .map_err(|error| Error::malformed(format!("is not an ONNX model: {error}")))?;
+    // The file's bytes are not needed beside the decoded ones.
+    drop(bytes);
+    let source = tensor::Source { folder: folder.map(Path::to_owned), limits };
+    import::import(model, &source)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! Normalisations.
+
+use super::{Context, Translated};
+use crate::error::Error;
+use crate::ops::{Norm, Op};
+
+fn normalize(context: &mut Context<'_>, norm: Norm) -> Result<Translated, Error> {
+    let epsilon = context.attributes.float("epsilon", 1e-5)?;
+    Ok(Op::Normalize { norm, epsilon }.into())
+}
+
+pub(super) fn batch(context: &mut Context<'_>) -> Result<Translated, Error> {
+    context.attributes.ignore(&["momentum"]);
+    if context.attributes.flag("training_mode", false)? {
+        return Err(Error::unsupported("trains; only inference is supported"));
+    }
+    if !context.attributes.flag("spatial", true)? {
+        return Err(Error::unsupported("normalises each element on its own"));
+    }
+    normalize(context, Norm::Batch)
+}
+
+pub(super) fn instance(context: &mut Context<'_>) -> Result<Translated, Error> {
+    normalize(context, Norm::Instance)
+}
+
+pub(super) fn group(context: &mut Context<'_>) -> Result<Translated, Error> {
+    context.attributes.ignore(&["stash_type"]);
+    let groups = context.attributes.integer("num_groups", 0)?;
+    let groups = usize::try_from(groups)
+        .map_err(|_| Error::invalid_model(format!("has {groups} groups of channels")))?;
+    normalize(context, Norm::Group { groups })
+}
+
+pub(super) fn layer(context: &mut Context<'_>) -> Result<Translated, Error> {
+    context.attributes.ignore(&["stash_type"]);
+    let axis = context.attributes.integer("axis", -1)?;
+    normalize(context, Norm::Layer { axis })
+}
+
+pub(super) fn root_mean_square(context: &mut Context<'_>) -> Result<Translated, Error> {
+    context.attributes.ignore(&["stash_type"]);
+    let axis = context.attributes.integer("axis", -1)?;
+    normalize(context, Norm::RootMeanSquare { axis })
+}

@@ -1,0 +1,138 @@
+//! Rewriting of a model that does not depend on the shapes of its inputs: done once, when a
+//! session is loaded, so that all plans share the constants that come out of it.
+
+mod batch_norm;
+mod gelu;
+mod scale;
+
+use crate::error::Error;
+use crate::fold;
+use crate::graph::{Graph, Node, ValueId};
+use crate::limits::Limits;
+use crate::ops::{Fact, Facts, Op};
+
+/// Rewrites the graph. What it computes stays the same up to rounding, and the constants that
+/// are merged are merged in `f64`.
+///
+/// # Errors
+/// Whatever is wrong with nodes that work on constants alone, and `LimitExceeded` when their
+/// results grow beyond [`Limits::folded_bytes_max`].
+pub(crate) fn optimize(graph: &mut Graph, limits: &Limits) -> Result<(), Error> {
+    fold_constants(graph, limits)?;
+    drop_identities(graph);
+    graph.prune();
+    batch_norm::fold(graph)?;
+    gelu::fuse(graph);
+    graph.prune();
+    scale::fold(graph);
+    graph.prune();
+    Ok(())
+}
+
+fn fold_constants(graph: &mut Graph, limits: &Limits) -> Result<(), Error> {
+    let mut budget = limits.folded_bytes_max;
+    let mut nodes = std::mem::take(&mut graph.nodes);
+    let mut kept = Vec::with_capacity(nodes.len());
+    for node in nodes.drain(..) {
+        match fold_node(graph, &node, limits, &mut budget) {
+            Ok(true) => {}
+            Ok(false) => kept.push(node),
+            Err(error) => return Err(error.at_node(&node.label)),
+        }
+    }
+    graph.nodes = kept;
+    Ok(())
+}
+
+/// Turns a node's results into constants, if all it works on is constant.
+fn fold_node(
+    graph: &mut Graph,
+    node: &Node,
+    limits: &Limits,
+    budget: &mut usize,
+) -> Result<bool, Error> {
+    let constants: Option<Vec<Option<Fact>>> = node
+        .inputs
+        .iter()
+        .map(|input| match input {
+            None => Some(None),
+            Some(id) => graph.constant(*id).map(|tensor| Some(Fact::constant(tensor.clone()))),
+        })
+        .collect();
+    let Some(constants) = constants else { return Ok(false) };
+    let inputs = Facts(constants.iter().map(Option::as_ref).collect());
+    let facts = node.op.infer(&inputs, node.outputs.len())?;
+    spend(&facts, limits, budget)?;
+    let Some(results) = fold::evaluate(&node.op, &inputs, &facts)? else { return Ok(false) };
+    for (output, result) in node.outputs.iter().zip(results) {
+        if let Some(id) = output {
+            graph.values[id.0].constant = Some(result);
+        }
+    }
+    Ok(true)
+}
+
+/// Takes the size of some results from what is left to fold.
+pub(crate) fn spend(facts: &[Fact], limits: &Limits, budget: &mut usize) -> Result<(), Error> {
+    for fact in facts {
+        fact.check(limits)?;
+        *budget = budget.checked_sub(fact.bytes()).ok_or_else(|| {
+            let max = limits.folded_bytes_max;
+            Error::limit(format!("folds to {fact}, and constants may grow by {max} bytes"))
+        })?;
+    }
+    Ok(())
+}
+
+/// Lets users of a copy use the original.
+fn drop_identities(graph: &mut Graph) {
+    let mut originals: Vec<ValueId> = (0..graph.values.len()).map(ValueId).collect();
+    for node in &graph.nodes {
+        if let (Op::Identity, [Some(from)], [Some(to)]) =
+            (&node.op, &node.inputs[..], &node.outputs[..])
+        {
+            // The nodes come in order, so the original of `from` is known.
+            originals[to.0] = originals[from.0];
+        }
+    }
+    graph.nodes.retain(|node| !matches!(node.op, Op::Identity));
+    let by_nodes = graph.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().flatten());
+    for id in by_nodes.chain(graph.outputs.iter_mut().map(|(id, _)| id)) {
+        *id = originals[id.0];
+    }
+}
+
+/// What patterns look at: who makes a value, and how often it is used.
+struct Links {
+    producers: Vec<Option<usize>>,
+    use_counts: Vec<usize>,
+}
+
+impl Links {
+    fn of(graph: &Graph) -> Self {
+        Self { producers: graph.producers(), use_counts: graph.use_counts() }
+    }
+
+    /// The node that makes `id`.
+    fn producer<'a>(&self, graph: &'a Graph, id: ValueId) -> Option<(usize, &'a Node)> {
+        let index = (*self.producers.get(id.0)?)?;
+        Some((index, &graph.nodes[index]))
+    }
+
+    /// The node that makes `id`, if nobody else needs it.
+    fn sole_producer<'a>(&self, graph: &'a Graph, id: ValueId) -> Option<(usize, &'a Node)> {
+        (self.use_counts[id.0] == 1).then(|| self.producer(graph, id)).flatten()
+    }
+}
+
+/// The number that a constant of one element and at most `rank_max` axes holds.
+fn number(graph: &Graph, id: ValueId, rank_max: usize) -> Option<f64> {
+    let tensor = graph.constant(id)?;
+    if tensor.count() != 1 || rank_max < tensor.shape().len() {
+        return None;
+    }
+    tensor.to_f64().first().copied()
+}
+
+#[cfg(test)]
+mod tests;

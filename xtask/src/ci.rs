@@ -1,0 +1,135 @@
+//! What continuous integration runs, in order, stopping at the first failure.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::shell::{self, Engine};
+
+/// Packages whose library tests run on the model checkers.
+const MODELLED: &[&str] = &["anabranch-sync", "anabranch-rt"];
+
+type Step = fn(&Path) -> Result<Outcome, String>;
+
+/// How a step ended, when it did not fail.
+enum Outcome {
+    Passed,
+    Skipped(&'static str),
+}
+
+const STEPS: &[(&str, Step)] = &[
+    ("format", format),
+    ("clippy", clippy),
+    ("tests", tests),
+    ("clippy in the loom build", clippy_loom),
+    ("model tests on loom", loom),
+    ("model tests on shuttle", shuttle),
+    ("licences, bans and sources", deny),
+];
+
+/// Runs every step.
+///
+/// # Errors
+/// The name of the step that failed, and its command.
+pub(crate) fn run(root: &Path) -> Result<(), String> {
+    let mut summary = Vec::new();
+    for (name, step) in STEPS {
+        println!("\n=== {name}");
+        let begin = Instant::now();
+        let outcome = step(root).map_err(|error| format!("ci failed at \"{name}\": {error}"))?;
+        let seconds = begin.elapsed().as_secs();
+        summary.push(match outcome {
+            Outcome::Passed => format!("passed   {name} ({seconds} s)"),
+            Outcome::Skipped(reason) => format!("SKIPPED  {name}: {reason}"),
+        });
+    }
+    println!("\n=== summary\n{}", summary.join("\n"));
+    Ok(())
+}
+
+fn format(root: &Path) -> Result<Outcome, String> {
+    shell::run(shell::cargo(root).args(["fmt", "--all", "--check"]))?;
+    Ok(Outcome::Passed)
+}
+
+fn clippy(root: &Path) -> Result<Outcome, String> {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    shell::run(shell::cargo(root).args(arguments))?;
+    Ok(Outcome::Passed)
+}
+
+/// The command that the README names.
+fn tests(root: &Path) -> Result<Outcome, String> {
+    shell::run(shell::cargo(root).arg("test"))?;
+    Ok(Outcome::Passed)
+}
+
+/// In this build a type of `std::sync` can only be a way around the model.
+fn clippy_loom(root: &Path) -> Result<Outcome, String> {
+    let mut command = Engine::Loom.cargo(root, &shell::target(root));
+    command.env("CLIPPY_CONF_DIR", root.join(".ci/clippy-loom"));
+    command.args(["clippy", "--release"]);
+    // The engines themselves are made of those types, so `sync` is not among the packages.
+    command.args(MODELLED[1..].iter().flat_map(|package| ["--package", package]));
+    command.args(["--no-deps", "--lib", "--", "-D", "warnings"]);
+    shell::run(&mut command)?;
+    Ok(Outcome::Passed)
+}
+
+fn loom(root: &Path) -> Result<Outcome, String> {
+    modelled(root, Engine::Loom)
+}
+
+fn shuttle(root: &Path) -> Result<Outcome, String> {
+    modelled(root, Engine::Shuttle)
+}
+
+/// Loom ends the process at a deadlock, so every test gets a process of its own.
+fn modelled(root: &Path, engine: Engine) -> Result<Outcome, String> {
+    if shell::answers(shell::cargo(root).args(["nextest", "--version"])) {
+        let mut command = engine.cargo(root, &shell::target(root));
+        command.args(["nextest", "run", "--lib", "--cargo-profile", "release", "--retries", "0"]);
+        command.args(MODELLED.iter().flat_map(|package| ["--package", package]));
+        shell::run(&mut command)?;
+    } else {
+        println!("cargo-nextest is not installed: running each test in a process of its own");
+        for package in MODELLED {
+            one_process_each(root, engine, package)?;
+        }
+    }
+    Ok(Outcome::Passed)
+}
+
+fn one_process_each(root: &Path, engine: Engine, package: &str) -> Result<(), String> {
+    let cargo = || {
+        let mut command = engine.cargo(root, &shell::target(root));
+        command.args(["test", "--quiet", "--lib", "--package", package]).args(engine.profile());
+        command
+    };
+    let list = shell::capture(cargo().args(["--", "--list", "--format", "terse"]))?;
+    if !list.success {
+        return Err(format!("the tests of {package} do not build:\n{}", list.stderr));
+    }
+    let tests = list.stdout.lines().filter_map(|line| line.strip_suffix(": test"));
+    let mut passed = 0;
+    for test in tests {
+        let outcome = shell::capture(cargo().args(["--", "--exact", test]))?;
+        if !outcome.success || !outcome.stdout.contains("1 passed") {
+            let said = format!("{}{}", outcome.stdout, outcome.stderr);
+            return Err(format!("{package} {test} on {}:\n{said}", engine.name()));
+        }
+        passed += 1;
+    }
+    if passed == 0 {
+        return Err(format!("{package} has no test, so nothing was checked"));
+    }
+    println!("test result: ok. {passed} passed; 0 failed ({package} on {})", engine.name());
+    Ok(())
+}
+
+fn deny(root: &Path) -> Result<Outcome, String> {
+    if !shell::answers(shell::cargo(root).args(["deny", "--version"])) {
+        return Ok(Outcome::Skipped("cargo-deny is not installed"));
+    }
+    shell::run(shell::cargo(root).args(["deny", "check", "bans", "licenses", "sources"]))?;
+    Ok(Outcome::Passed)
+}

@@ -1,0 +1,169 @@
+//! Breaks the code on purpose and expects a check to notice.
+//!
+//! A mutant is a patch in `verify/mutants` that opens with a header of `# key: value` lines:
+//!
+//! ```text
+//! # property: SLOT-HANDOVER
+//! # run: -p anabranch-sync --lib slots::
+//! # killed-by: loom
+//! # survives: native (x86 orders stores), shuttle (sequentially consistent)
+//! ```
+//!
+//! `run` is what stands behind `cargo test`; `killed-by` lists the engines on which that command
+//! fails. An engine under `survives` is documentation and is not run.
+
+mod patch;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::shell::{self, Engine};
+use patch::Patch;
+
+const FOLDER: &str = "verify/mutants";
+/// What the checks need of the workspace.
+const COPIED: &[&str] = &[
+    ".cargo",
+    "Cargo.lock",
+    "Cargo.toml",
+    "assets",
+    "clippy.toml",
+    "crates",
+    "rust-toolchain.toml",
+    "verify",
+    "xtask",
+];
+
+/// Runs the mutants whose file names contain one of `filters`, or all of them.
+///
+/// # Errors
+/// The mutants that survived, or that could not be applied or built.
+pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
+    let patches = load(root, filters)?;
+    let scratch = shell::target(root).join("mutants");
+    let tree = copy(root, &scratch)?;
+    let mut rows = Vec::new();
+    let mut survivors = Vec::new();
+    for patch in &patches {
+        for &engine in &patch.killed_by {
+            let verdict = examine(&tree, &scratch, patch, engine)?;
+            println!("{:9} {:8} {}", verdict.word(), engine.name(), patch.name);
+            if verdict == Verdict::Survived {
+                survivors.push(format!("{} on {}", patch.name, engine.name()));
+            }
+            rows.push((verdict, engine, patch));
+        }
+    }
+    println!("\n| mutant | property | engine | verdict | documented survivors |");
+    println!("|---|---|---|---|---|");
+    for (verdict, engine, patch) in rows {
+        let (name, property, survives) = (&patch.name, &patch.property, &patch.survives);
+        println!("| {name} | {property} | {} | {} | {survives} |", engine.name(), verdict.word());
+    }
+    match survivors.as_slice() {
+        [] => Ok(()),
+        survivors => Err(format!("survived: {}", survivors.join(", "))),
+    }
+}
+
+fn load(root: &Path, filters: &[String]) -> Result<Vec<Patch>, String> {
+    let folder = root.join(FOLDER);
+    let entries = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let mut patches = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| format!("{}: {e}", folder.display()))?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let wanted = filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
+        if wanted && path.extension().is_some_and(|end| end == "patch") {
+            let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            patches.push(Patch::parse(name, path, &text)?);
+        }
+    }
+    patches.sort_by(|a, b| a.name.cmp(&b.name));
+    if patches.is_empty() { Err("no mutant has such a name".into()) } else { Ok(patches) }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Killed,
+    Survived,
+}
+
+impl Verdict {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::Survived => "SURVIVED",
+        }
+    }
+}
+
+/// Applies the patch, runs its checks, and takes it back. A mutant that does not build says
+/// nothing about the checks, so that is an error and no kill.
+fn examine(tree: &Path, scratch: &Path, patch: &Patch, engine: Engine) -> Result<Verdict, String> {
+    apply(tree, patch, &[])?;
+    let test = |arguments: &[&str]| {
+        let mut command = engine.cargo(tree, &scratch.join("target"));
+        command.arg("test").args(engine.profile()).args(&patch.run).args(arguments);
+        shell::capture(&mut command)
+    };
+    let built = test(&["--no-run"]);
+    let tested = test(&[]);
+    apply(tree, patch, &["--reverse"])?;
+    let built = built?;
+    if !built.success {
+        return Err(format!("{} does not build:\n{}", patch.name, built.stderr));
+    }
+    Ok(if tested?.success { Verdict::Survived } else { Verdict::Killed })
+}
+
+fn apply(tree: &Path, patch: &Patch, flags: &[&str]) -> Result<(), String> {
+    let mut git = Command::new("git");
+    // The scratch copy lies inside a repository; git has to take it for a plain folder.
+    git.current_dir(tree).env("GIT_CEILING_DIRECTORIES", tree).stdin(Stdio::null());
+    git.args(["apply", "--whitespace=nowarn"]).args(flags).arg(&patch.path);
+    let output = shell::capture(&mut git)?;
+    if output.success { Ok(()) } else { Err(format!("{}: {}", patch.name, output.stderr)) }
+}
+
+/// Makes a fresh copy of the sources; what was built from the last copy is kept.
+fn copy(root: &Path, scratch: &Path) -> Result<PathBuf, String> {
+    let tree = scratch.join("tree");
+    for name in COPIED {
+        let (from, to) = (root.join(name), tree.join(name));
+        if from.is_dir() {
+            if to.exists() {
+                fs::remove_dir_all(&to).map_err(|e| format!("{}: {e}", to.display()))?;
+            }
+            copy_folder(&from, &to)?;
+        } else if from.exists() {
+            copy_file(&from, &to)?;
+        }
+    }
+    Ok(tree)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
+    let entries = fs::read_dir(from).map_err(|e| format!("{}: {e}", from.display()))?;
+    for entry in entries {
+        let from = entry.map_err(|e| format!("{}: {e}", from.display()))?.path();
+        let name = from.file_name().unwrap_or_default();
+        if from.is_dir() && name != "target" {
+            copy_folder(&from, &to.join(name))?;
+        } else if from.is_file() {
+            copy_file(&from, &to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+// Keeps the time of the last change, so that cargo builds again only what differs.
+fn copy_file(from: &Path, to: &Path) -> Result<(), String> {
+    let copied = (|| {
+        fs::create_dir_all(to.parent().unwrap_or(to))?;
+        fs::copy(from, to)?;
+        fs::File::options().write(true).open(to)?.set_modified(from.metadata()?.modified()?)
+    })();
+    copied.map_err(|error| format!("cannot copy {}: {error}", from.display()))
+}
