@@ -1,2 +1,4 @@
-//! Evidence.
+//! Evidence: what shows that the runtime does what it promises, and that the showing can fail.
 #![forbid(unsafe_code)]
+
+pub mod conformance;

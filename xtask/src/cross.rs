@@ -45,7 +45,7 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
 
 fn check(root: &Path, target: &str) -> Result<Outcome, String> {
     let folder = shell::target(root).join("cross");
-    let check = ["check", "--workspace", "--target", target];
+    let check = ["check", "--quiet", "--workspace", "--target", target];
     if has_std(target) {
         let mut command = shell::cargo(root);
         shell::run(command.env("CARGO_TARGET_DIR", folder).args(check))?;

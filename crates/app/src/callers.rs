@@ -45,6 +45,7 @@ struct State {
     started: Option<Instant>,
     stopped: usize,
     last_stop: Option<Instant>,
+    is_over: bool,
 }
 
 /// What one caller thread holds. It calls [`start`](Caller::start) once, draws until there is
@@ -92,6 +93,13 @@ impl Caller {
         state.stopped += 1;
         state.last_stop = Some(Instant::now());
         self.shared.change.notify_all();
+    }
+
+    /// Ends the timed part, and blocks until every other caller has ended it too.
+    pub(crate) fn stop_together(&mut self) {
+        self.stop();
+        let state = self.shared.state.lock();
+        drop(self.shared.change.wait_while(state, |state| !state.is_over));
     }
 }
 
@@ -196,5 +204,7 @@ fn supervise(shared: &Shared, threads: usize, watch: &mut dyn Watch) -> Duration
     let stop = state.last_stop.unwrap_or(start);
     drop(state);
     watch.stopped();
+    shared.state.lock().is_over = true;
+    shared.change.notify_all();
     stop.saturating_duration_since(start)
 }

@@ -4,8 +4,10 @@ mod bench;
 mod device;
 mod devices;
 mod inspect;
+mod model;
 mod run;
 mod stress;
+mod workload;
 
 use clap::{Parser, Subcommand};
 

@@ -33,11 +33,13 @@ impl Failure {
         Self::Input(message.into())
     }
 
-    /// Puts the name of a file, or whatever else it is about, in front.
-    pub(crate) fn about(self, what: impl fmt::Display) -> Self {
+    /// Puts the name of a file, or whatever else it is about, in front, unless it is there.
+    pub(crate) fn about(self, what: &str) -> Self {
         match self {
-            Self::Input(message) => Self::Input(format!("{what}: {message}")),
-            Self::ReaderGone => Self::ReaderGone,
+            Self::Input(message) if !message.contains(what) => {
+                Self::Input(format!("{what}: {message}"))
+            }
+            other => other,
         }
     }
 }

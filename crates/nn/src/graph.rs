@@ -19,6 +19,15 @@ pub(crate) struct ValueId(pub(crate) usize);
 pub(crate) struct Value {
     pub(crate) name: String,
     pub(crate) constant: Option<Tensor>,
+    /// Type and shape of a constant that lies on the device only.
+    pub(crate) released: Option<(DType, Vec<usize>)>,
+}
+
+impl Value {
+    /// Whether it is known before the model runs, here or on the device.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.constant.is_some() || self.released.is_some()
+    }
 }
 
 /// How messages refer to a node.
@@ -93,13 +102,13 @@ pub(crate) struct Graph {
 impl Graph {
     /// Adds a value that something will define.
     pub(crate) fn add_value(&mut self, name: impl Into<String>) -> ValueId {
-        self.values.push(Value { name: name.into(), constant: None });
+        self.values.push(Value { name: name.into(), constant: None, released: None });
         ValueId(self.values.len() - 1)
     }
 
     /// Adds a constant.
     pub(crate) fn add_constant(&mut self, name: impl Into<String>, tensor: Tensor) -> ValueId {
-        self.values.push(Value { name: name.into(), constant: Some(tensor) });
+        self.values.push(Value { name: name.into(), constant: Some(tensor), released: None });
         ValueId(self.values.len() - 1)
     }
 

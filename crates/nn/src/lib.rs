@@ -1,6 +1,9 @@
 //! Turns a model file into plans that the kernel can run.
 #![forbid(unsafe_code)]
 
+mod builder;
+mod cache;
+mod contexts;
 pub mod dtype;
 mod error;
 mod fold;
@@ -11,13 +14,18 @@ mod model;
 mod onnx;
 mod optimize;
 mod ops;
+mod plan;
+mod session;
 mod shape;
 mod tensor;
 
+pub use builder::{ModelBuilder, Value};
 pub use dtype::DType;
 pub use error::{Error, ErrorKind};
 pub use graph::Port;
 pub use limits::Limits;
 pub use model::Model;
+pub use plan::{PlanInfo, StepInfo};
+pub use session::{Session, SessionOptions};
 pub use shape::Dim;
 pub use tensor::Tensor;

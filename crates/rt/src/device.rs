@@ -364,9 +364,8 @@ fn wait_for_all(streams: &[(Arc<StreamCore>, u64)], deadline: &Deadline) -> Vec<
         errors.extend(stream.commit_up_to(*issued).err());
     }
     for (stream, issued) in streams {
-        let waited = stream.wait_for(*issued, deadline);
-        let failed = || stream.timeline().failure().map(|error| error.on(stream.id()));
-        errors.extend(waited.err().or_else(failed));
+        let ended = stream.wait_for(*issued, deadline).and_then(|()| stream.check_failure());
+        errors.extend(ended.err());
     }
     errors
 }

@@ -103,7 +103,8 @@ impl Snapshot {
     pub fn synchronize(&self, deadline: &Deadline) -> Result<(), Error> {
         let Some((mark, _)) = self.parts() else { return Ok(()) };
         mark.stream.check_may_wait()?;
-        mark.stream.commit_and_wait(mark.value, deadline)
+        mark.stream.commit_and_wait(mark.value, deadline)?;
+        mark.stream.timeline().query(mark.value).map(drop)
     }
 
     /// Nanoseconds of device time from `earlier` to this snapshot; 0 if the device reached them

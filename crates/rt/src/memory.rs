@@ -281,9 +281,8 @@ impl Allocator {
         let Some(clock) = clocks.first() else { return Ok(false) };
         for mark in clock.marks() {
             mark.stream.commit_up_to(mark.value)?;
-            match mark.stream.wait_for(mark.value, deadline) {
-                Err(error) if error.kind() == ErrorKind::Timeout => return Ok(false),
-                _ => {}
+            if mark.stream.wait_for(mark.value, deadline).is_err() {
+                return Ok(false);
             }
         }
         Ok(true)

@@ -143,7 +143,7 @@ impl StreamPool {
     ) -> Result<Arc<StreamCore>, Error> {
         let mut shared = self.shared.lock();
         let stream = shared.streams[slot].clone().ok_or_else(exhausted)?;
-        if affinity.is_some() || stream.timeline().failure().is_none() {
+        if stream.timeline().failure().is_none() || !shared.state.is_sole(slot) {
             return Ok(stream);
         }
         let outcome = shared.state.apply(Action::Rebuild { slot });

@@ -239,7 +239,12 @@ impl StreamCore {
         self.timeline.wait_room(self.limits.in_flight_max, &Deadline::NEVER)
     }
 
-    /// Commits `value` and waits until it has ended. What is being committed runs on this thread
+    /// The error that the stream carries.
+    pub(crate) fn check_failure(&self) -> Result<(), Error> {
+        self.timeline.failure().map_or(Ok(()), |error| Err(error.on(self.id)))
+    }
+
+    /// Commits `value` and waits until it has ended, well or not. What is being committed runs on this thread
     /// where the device lets it.
     pub(crate) fn commit_and_wait(
         self: &Arc<Self>,

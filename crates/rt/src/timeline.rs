@@ -210,12 +210,12 @@ impl Timeline {
         }
     }
 
-    /// Sleeps until `value` has ended.
+    /// Sleeps until `value` has ended, well or not; the only error is `Timeout`.
     pub(crate) fn wait(&self, value: u64, deadline: &Deadline) -> Result<(), Error> {
-        if self.reached() < value {
-            self.sleep(deadline, |shared| shared.state.reached() < value)?;
+        if value <= self.reached() {
+            return Ok(());
         }
-        self.outcome(value)
+        self.sleep(deadline, |shared| shared.state.reached() < value)
     }
 
     /// Sleeps until fewer than `max` command buffers are in flight.

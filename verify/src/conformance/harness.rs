@@ -72,8 +72,7 @@ impl Line {
 
     fn open(device: &dyn Device, id: u64, hook: Option<Hook>) -> Result<Self, Error> {
         let id = QueueId(id);
-        let ledger =
-            Arc::new(Ledger { told: Mutex::new(Vec::new()), grown: Condvar::new(), hook });
+        let ledger = Arc::new(Ledger { told: Mutex::new(Vec::new()), grown: Condvar::new(), hook });
         let sink = Box::new(Teller(Arc::clone(&ledger)));
         let queue = device.create_queue(id, Priority::Normal, sink)?;
         Ok(Self { id, queue, ledger })
@@ -83,19 +82,30 @@ impl Line {
         self.submit_after(value, &[], commands);
     }
 
-    pub(super) fn submit_after(
-        &self,
-        value: u64,
-        waits: &[(&Line, u64)],
-        commands: Vec<Command>,
-    ) {
+    pub(super) fn submit_after(&self, value: u64, waits: &[(&Line, u64)], commands: Vec<Command>) {
         let waits = waits.iter().map(|(line, value)| (line.id, *value)).collect();
         self.queue.submit(Submission { value, waits, commands });
+    }
+
+    /// Submits something that waits for a queue which only its name is known of.
+    pub(super) fn submit_after_id(
+        &self,
+        value: u64,
+        id: QueueId,
+        awaited: u64,
+        commands: Vec<Command>,
+    ) {
+        self.queue.submit(Submission { value, waits: vec![(id, awaited)], commands });
     }
 
     /// As [`submit`](Self::submit), by somebody who is going to wait.
     pub(super) fn submit_and_help(&self, value: u64, commands: Vec<Command>) -> Help {
         self.queue.submit_and_help(Submission { value, waits: Vec::new(), commands })
+    }
+
+    /// Submits, and makes sure that it runs on a device that its callers drive.
+    pub(super) fn run(&self, value: u64, commands: Vec<Command>) {
+        let _ = self.submit_and_help(value, commands);
     }
 
     pub(super) fn help(&self, value: u64) -> Help {
@@ -130,11 +140,15 @@ impl Line {
 
 /// A queue whose handle was dropped.
 pub(super) struct Released {
-    pub(super) id: QueueId,
+    id: QueueId,
     ledger: Arc<Ledger>,
 }
 
 impl Released {
+    pub(super) fn id(&self) -> QueueId {
+        self.id
+    }
+
     /// Sleeps until so many completions have been told.
     pub(super) fn wait(&self, count: usize) -> Vec<Completion> {
         let told = self.ledger.told.lock();

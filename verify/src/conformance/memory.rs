@@ -104,7 +104,7 @@ pub(super) fn resources(subject: &dyn Subject) -> Outcome {
     let line = Arc::new(line);
     let submitter = {
         let line = Arc::clone(&line);
-        thread::spawn(move || line.submit(1, commands))
+        thread::spawn(move || line.run(1, commands))
     };
     gate.wait_reached();
     let held = device.allocated_bytes();

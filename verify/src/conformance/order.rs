@@ -37,7 +37,10 @@ fn order_of_one(device: &dyn Device, id: u64, submissions: u64, computes: bool) 
     let [a, b, c] = [device.allocate(600_000)?, device.allocate(600_000)?, device.allocate(8)?];
     for value in 1..=submissions {
         let byte = u8::try_from(value).unwrap_or(0);
-        line.submit(value, vec![note(2 * value), fill(&a, byte), note(2 * value + 1), copy(&a, &b)]);
+        line.submit(
+            value,
+            vec![note(2 * value), fill(&a, byte), note(2 * value + 1), copy(&a, &b)],
+        );
     }
     let empty = submissions + 1;
     let commands = vec![fill(&a, 0), fill(&c, 9)];
@@ -72,7 +75,7 @@ pub(super) fn waits(subject: &dyn Subject) -> Outcome {
     };
     let submitter = {
         let first = Arc::clone(&first);
-        thread::spawn(move || first.submit(1, vec![witness]))
+        thread::spawn(move || first.run(1, vec![witness]))
     };
     gate.wait_reached();
     second.submit_after(1, &[(&first, 1)], vec![raise(&ran)]);
@@ -83,51 +86,36 @@ pub(super) fn waits(subject: &dyn Subject) -> Outcome {
     ensure(!is_up(&early), || "a submission started before what it waits for".to_owned())?;
     ensure(is_up(&ran), || "a submission was reached that did not run".to_owned())?;
 
-    // Chains through three queues, in every direction.
-    let count = Arc::new(AtomicU64::new(0));
-    let lines = [&*first, &second, &third];
-    let mut expected = 0;
-    let wrong = flag();
-    for round in 2..200_u64 {
-        let index = usize::try_from(round).unwrap_or(0);
-        let producer = lines[index % 3];
-        let consumer = lines[(index + 1 + index / 3 % 2) % 3];
-        for (line, waits) in [(producer, None), (consumer, Some((producer, 2 * round)))] {
-            let value = 2 * round + u64::from(waits.is_some());
-            let (count, wrong, before) = (Arc::clone(&count), Arc::clone(&wrong), expected);
-            let check = host(move || {
-                if count.fetch_add(1, Ordering::AcqRel) != before {
-                    wrong.store(true, Ordering::Release);
-                }
-            });
-            let after: Vec<_> = waits.into_iter().chain(last_of(&lines, line, value)).collect();
-            line.submit_after(value, &after, vec![check]);
-            expected += 1;
-        }
-    }
-    for line in lines {
-        let last = line.told().last().map_or(0, |told| told.value);
-        line.reach(last);
-    }
-    let barrier = Line::new(&*device, 3)?;
-    let ends: Vec<_> = lines.iter().map(|line| (*line, 399)).collect();
-    for line in lines {
-        line.submit(399 + 1, Vec::new());
-    }
-    let ends: Vec<_> = ends.iter().map(|(line, _)| (*line, 400)).collect();
-    barrier.submit_after(1, &ends, Vec::new());
-    barrier.succeed(1)?;
-    ensure(!is_up(&wrong), || "a chain of waits ran out of order".to_owned())?;
-    let count = count.load(Ordering::Acquire);
-    ensure(count == expected, || format!("{count} of {expected} ran"))?;
+    let first = Arc::into_inner(first).expect("the submitter, who had the other one, is gone");
+    chain(&[first, second, third])?;
     device.shutdown();
     Ok(())
 }
 
-/// What has to be waited for so that `value` comes after all that was submitted before.
-fn last_of<'a>(lines: &[&'a Line], own: &Line, value: u64) -> Option<(&'a Line, u64)> {
-    let _ = (lines, own, value);
-    None
+/// A chain of waits that wanders over the lines, each submission after the one before it.
+fn chain(lines: &[Line; 3]) -> Outcome {
+    const LINKS: u64 = 400;
+    let count = Arc::new(AtomicU64::new(0));
+    let wrong = flag();
+    let mut last: Option<(&Line, u64)> = None;
+    for link in 0..LINKS {
+        let index = usize::try_from((link * link + link / 5) % 3).unwrap_or(0);
+        let (count, wrong) = (Arc::clone(&count), Arc::clone(&wrong));
+        let check = host(move || {
+            if count.fetch_add(1, Ordering::AcqRel) != link {
+                wrong.store(true, Ordering::Release);
+            }
+        });
+        let value = 10 + link;
+        lines[index].submit_after(value, last.as_slice(), vec![check]);
+        last = Some((&lines[index], value));
+    }
+    if let Some((line, value)) = last {
+        line.succeed(value)?;
+    }
+    ensure(!is_up(&wrong), || "a chain of waits ran out of order".to_owned())?;
+    let count = count.load(Ordering::Acquire);
+    ensure(count == LINKS, || format!("{count} of {LINKS} links ran before the last was told"))
 }
 
 /// Values reach the sink once, in order, with their effects; and a sink may use the device.

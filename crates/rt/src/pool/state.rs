@@ -65,7 +65,7 @@ pub(crate) enum Action {
     Release { slot: usize },
     /// A lease has ended.
     Return { slot: usize },
-    /// The stream of a leased slot turned out to have failed: build another one for it.
+    /// The stream of a slot with one holder turned out to have failed: build another one.
     Rebuild { slot: usize },
     /// Refuse everything and let every waiter go.
     Close,
@@ -111,6 +111,11 @@ impl State {
         self.granted.iter().any(|(granted, _)| *granted == ticket)
     }
 
+    /// Whether a slot that was granted has no other holder.
+    pub(crate) fn is_sole(&self, slot: usize) -> bool {
+        matches!(self.slots[slot], Slot::Leased | Slot::Shared { holders: 1, .. })
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
     }
@@ -138,7 +143,7 @@ impl State {
             Action::Release { slot } => self.release(slot),
             Action::Return { slot } => self.give_back(slot),
             Action::Rebuild { slot } => {
-                invariant!("SP-1 LeaseExclusive", self.slots[slot] == Slot::Leased);
+                invariant!("SP-1 LeaseExclusive", self.is_sole(slot));
                 self.slots[slot] = Slot::Building;
                 Outcome::Granted(Grant::Build(slot))
             }

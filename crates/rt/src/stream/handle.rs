@@ -282,11 +282,10 @@ impl Stream {
             let _ = section.try_commit();
             section.state().issued()
         };
-        let done = self.core.timeline().query(value).map_err(|error| error.on(self.id()))?;
-        match self.core.timeline().failure() {
-            Some(error) if done => Err(error.on(self.id())),
-            _ => Ok(done),
+        if self.core.timeline().reached() < value {
+            return Ok(false);
         }
+        self.core.check_failure().map(|()| true)
     }
 
     /// Waits until everything that was submitted before has ended. The calling thread runs the
@@ -299,10 +298,7 @@ impl Stream {
         self.device.check_may_wait()?;
         let value = self.enter_uncaptured()?.state().issued();
         self.core.commit_and_wait(value, deadline)?;
-        match self.core.timeline().failure() {
-            Some(error) => Err(error.on(self.id())),
-            None => Ok(()),
-        }
+        self.core.check_failure()
     }
 
     /// Calls `function` once everything that was submitted before has ended, with how it ended.

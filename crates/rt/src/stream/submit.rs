@@ -98,9 +98,7 @@ impl StreamCore {
         loop {
             let mut section = self.enter();
             section.check_lease(generation)?;
-            if let Some(error) = self.timeline.failure() {
-                return Err(error.on(self.id));
-            }
+            self.check_failure()?;
             match section.attempt(work)? {
                 Attempt::Issued(value, is_full) => {
                     drop(section);

@@ -124,10 +124,8 @@ macro_rules! integers {
             #[inline(always)]
             #[expect(
                 clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
                 reason = "casts from floats truncate and saturate"
             )]
-            #[allow(clippy::allow_attributes, reason = "not every type truncates")]
             fn narrow(wide: Wide) -> Self {
                 match wide {
                     Wide::Single(x) => x as Self,
@@ -159,9 +157,7 @@ impl Element for f32 {
         match wide {
             Wide::Single(x) => x,
             Wide::Double(x) => super::sums::single(x),
-            #[expect(clippy::cast_precision_loss, reason = "rounds to nearest even")]
             Wide::Signed(x) => x as Self,
-            #[expect(clippy::cast_precision_loss, reason = "rounds to nearest even")]
             Wide::Unsigned(x) => x as Self,
         }
     }
@@ -180,9 +176,7 @@ impl Element for f64 {
         match wide {
             Wide::Single(x) => x.into(),
             Wide::Double(x) => x,
-            #[expect(clippy::cast_precision_loss, reason = "rounds to nearest even")]
             Wide::Signed(x) => x as Self,
-            #[expect(clippy::cast_precision_loss, reason = "rounds to nearest even")]
             Wide::Unsigned(x) => x as Self,
         }
     }
@@ -237,7 +231,8 @@ impl Element for F16 {
         let magnitude = bits & 0x7fff_ffff;
         // Normal results: the exponent is rebased and the mantissa rounded in one sum. Smaller
         // ones: adding 0.5 leaves the rounded multiple of 2^-24 in the low bits.
-        let normal = magnitude.wrapping_sub(0x3800_0000) + 0xfff + ((magnitude >> 13) & 1);
+        let normal =
+            magnitude.wrapping_sub(0x3800_0000).wrapping_add(0xfff + ((magnitude >> 13) & 1));
         let small = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
         let special = if magnitude > 0x7f80_0000 { 0x7e00 } else { 0x7c00 };
         let finite = if magnitude < 0x3880_0000 { small } else { normal >> 13 };
@@ -296,7 +291,6 @@ fn odd(wide: Wide) -> f32 {
 
 /// An integer as `f64`, rounded to odd where it does not fit.
 #[inline(always)]
-#[expect(clippy::cast_precision_loss, reason = "what is left has 53 bits")]
 fn odd_f64(x: u64) -> f64 {
     let sticky = if x & 0x7ff == 0 { 0 } else { 0x800 };
     if x < 1 << 53 { x as f64 } else { ((x & !0x7ff) | sticky) as f64 }

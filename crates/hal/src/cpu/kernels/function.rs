@@ -3,6 +3,8 @@
 //! Each is accurate to a few units in the last place, keeps NaN, and gives the same bits for an
 //! element wherever it lies.
 
+#![expect(clippy::excessive_precision, reason = "coefficients are written as published")]
+
 use crate::kernel::Function;
 
 use super::simd::{Simd, Work};
@@ -107,12 +109,19 @@ pub(super) fn exp<S: Simd>(simd: S, x: S::V) -> S::V {
     let x = simd.smaller(simd.splat(89.0), x);
     let x = simd.larger(simd.splat(-104.0), x);
     let n = simd.round(simd.mul(x, simd.splat(std::f32::consts::LOG2_E)));
-    let r = simd.fma(n, simd.splat(-0.693_359_4), x);
-    let r = simd.fma(n, simd.splat(2.121_944_4e-4), r);
+    let r = simd.fma(n, simd.splat(-0.693_359_375), x);
+    let r = simd.fma(n, simd.splat(2.121_944_40e-4), r);
     let p = polynomial(
         simd,
         r,
-        [1.987_569_1e-4, 1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1],
+        [
+            1.987_569_15e-4,
+            1.398_199_950_7e-3,
+            8.333_451_907_3e-3,
+            4.166_579_589_4e-2,
+            1.666_666_545_9e-1,
+            5.000_000_120_1e-1,
+        ],
     );
     let y = simd.add(simd.fma(p, simd.mul(r, r), r), simd.splat(1.0));
     let half = simd.floor(simd.mul(n, simd.splat(0.5)));
@@ -135,7 +144,13 @@ fn tanh<S: Simd>(simd: S, x: S::V) -> S::V {
     let p = polynomial(
         simd,
         z,
-        [-5.704_988_7e-3, 2.063_908_9e-2, -5.373_971_5e-2, 1.333_144_2e-1, -3.333_328_2e-1],
+        [
+            -5.704_988_727_45e-3,
+            2.063_908_879_54e-2,
+            -5.373_971_555_31e-2,
+            1.333_144_220_36e-1,
+            -3.333_328_194_22e-1,
+        ],
     );
     let small = simd.fma(simd.mul(p, z), x, x);
     let one = simd.splat(1.0);
@@ -155,24 +170,24 @@ fn erf<S: Simd>(simd: S, x: S::V) -> S::V {
         simd,
         s,
         [
-            -5.967_617e-4,
-            4.991_194_2e-3,
-            -2.676_813_5e-2,
+            -5.967_617_03e-4,
+            4.991_194_23e-3,
+            -2.676_813_49e-2,
             1.128_199_25e-1,
-            -3.761_253_4e-1,
-            1.283_791_7e-1,
+            -3.761_253_36e-1,
+            1.283_791_66e-1,
         ],
     );
     let small = simd.fma(small, x, x);
     // Beyond 4 the function is 1 to the last place.
     let t = simd.smaller(simd.splat(4.0), size);
     let s = simd.mul(t, t);
-    let high = simd.fma(simd.splat(-1.728_534_7e-5), t, simd.splat(3.831_974_7e-4));
-    let low = simd.fma(simd.splat(-3.883_964_4e-3), t, simd.splat(2.425_462_2e-2));
+    let high = simd.fma(simd.splat(-1.728_534_70e-5), t, simd.splat(3.831_971_26e-4));
+    let low = simd.fma(simd.splat(-3.883_964_38e-3), t, simd.splat(2.425_462_19e-2));
     let p = simd.fma(high, s, low);
-    let p = simd.fma(p, t, simd.splat(-1.067_778_8e-1));
-    let p = simd.fma(p, t, simd.splat(-6.348_466_9e-1));
-    let p = simd.fma(p, t, simd.splat(-1.287_175_1e-1));
+    let p = simd.fma(p, t, simd.splat(-1.067_778_77e-1));
+    let p = simd.fma(p, t, simd.splat(-6.348_466_87e-1));
+    let p = simd.fma(p, t, simd.splat(-1.287_175_12e-1));
     let p = simd.fma(p, t, simd.sub(simd.splat(0.0), t));
     let large = simd.sub(simd.splat(1.0), exp(simd, p));
     let large = simd.copysign(large, x);

@@ -27,11 +27,6 @@ impl<'a> Operands<'a> {
         Self { raw }
     }
 
-    /// Number of operands.
-    pub(super) fn count(self) -> usize {
-        self.raw.len()
-    }
-
     /// Operand `index`, which has to have `count` elements.
     ///
     /// # Errors
@@ -80,11 +75,6 @@ pub(super) struct View<'a, T> {
 }
 
 impl<'a, T: Plain> View<'a, T> {
-    /// Number of elements that may be named.
-    pub(super) fn count(&self) -> usize {
-        self.count
-    }
-
     /// Elements to read.
     #[inline(always)]
     pub(super) fn window(&self, first: usize, count: usize) -> &'a [T] {

@@ -84,7 +84,6 @@ pub(super) fn single(x: f64) -> f32 {
 
 /// A count as a number.
 #[inline(always)]
-#[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
 pub(super) fn count(n: usize) -> f64 {
     n as f64
 }

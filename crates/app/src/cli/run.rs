@@ -1,0 +1,205 @@
+//! `run`: a model on arrays, from several threads, compared with a serial run.
+
+mod check;
+mod items;
+mod passes;
+mod summary;
+
+use std::path::PathBuf;
+
+use anabranch::{Device, Session, Tensor, npy};
+use tracing::info;
+
+use crate::cli::device::DeviceArguments;
+use crate::cli::model::{self, NamedFile};
+use crate::failure::{Failure, Verdict};
+use crate::report::output::OutputFile;
+use crate::report::progress::Bar;
+use crate::report::trace::TraceWriter;
+use crate::report::{complain, process, say, say_json};
+
+use check::{Expected, Labels};
+use items::{Items, Rows};
+use passes::Run;
+use summary::Summary;
+
+/// Items in one pass, unless the model or the caller says otherwise: enough to keep kernels
+/// efficient, few enough to give every thread some.
+const BATCH: usize = 32;
+
+/// Arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Model, an ONNX file
+    model: PathBuf,
+    /// Array of items, an .npy file with one item for each row; for a model with several inputs
+    /// once for each, as NAME=FILE
+    #[arg(long, required = true, value_name = "[NAME=]FILE", value_parser = model::named_file)]
+    input: Vec<NamedFile>,
+    /// Array with the number of the right class of each item
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Array that the first output is compared with
+    #[arg(long, value_name = "FILE")]
+    expect: Option<PathBuf>,
+    /// Caller threads, 1 to 128
+    #[arg(long, default_value = "4", value_name = "COUNT", value_parser = crate::cli::threads)]
+    threads: usize,
+    /// Items in one pass [default: 32, or what the model takes]
+    #[arg(long, value_name = "COUNT", value_parser = crate::cli::positive)]
+    batch: Option<usize>,
+    /// Passes in all; items come round again [default: each item once]
+    #[arg(long, value_name = "COUNT", value_parser = crate::cli::positive)]
+    passes: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArguments,
+    /// Write an output to an .npy file; the first one unless it is named
+    #[arg(long, value_name = "[NAME=]FILE", value_parser = model::named_file)]
+    output: Vec<NamedFile>,
+    /// Write what ran when, for Perfetto and Chrome
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Write one object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<Verdict, Failure> {
+        // What cannot be written is told before any work is done.
+        let outputs = begin_all(&self.output)?;
+        let trace_file = self.trace.as_deref().map(OutputFile::create).transpose()?;
+        let labels = self.labels.as_deref().map(Labels::read).transpose()?;
+        let expected = self.expect.as_deref().map(Expected::read).transpose()?;
+
+        let model = model::open(&self.model)?;
+        let items = Items::read(model.inputs(), &self.input, self.batch, BATCH)?;
+        if let Some(labels) = &labels {
+            labels.check(items.rows())?;
+        }
+        let passes = self.passes(&items)?;
+
+        let device = self.device.open(self.threads, trace_file.is_some())?;
+        let name = self.model.display().to_string();
+        let session = model::session(&device, &model, &name)?;
+        drop(model);
+        let serial =
+            serial_run(&device, &session, &items).map_err(|failure| failure.about(&name))?;
+        if let Some(labels) = &labels {
+            labels.check_scores(serial.first())?;
+        }
+        if let Some(expected) = &expected {
+            expected.check(serial.first())?;
+        }
+        let wanted = outputs_of(&serial, &outputs)?;
+
+        let mut trace = trace_file.map(|file| TraceWriter::new(file, &device)).transpose()?;
+        info!(passes, threads = self.threads, "runs");
+        let run = Run::new(&session, items, serial, passes);
+        let outcome = run.from_threads(self.threads, trace.as_mut())?;
+        let mut summary = Summary::of(&outcome);
+        if let (Some(labels), Some(results)) = (&labels, &outcome.results) {
+            summary.accuracy = labels.accuracy(results.first());
+        }
+        if let (Some(expected), Some(results)) = (&expected, &outcome.results) {
+            summary.max_abs_err = expected.max_abs_err(results.first());
+        }
+        summary.peak_rss_mb = process::peak_rss_mb();
+
+        if let Some(results) = &outcome.results {
+            write_all(outputs, results, &wanted)?;
+        }
+        if let Some(trace) = trace
+            && let dropped @ 1.. = trace.finish()?
+        {
+            complain(format!("{dropped} trace records were lost"));
+        }
+        if let Some(error) = &outcome.first_error {
+            complain(format!("{} of {} passes failed: {error}", summary.errors, passes));
+        }
+        if self.json {
+            say_json(&summary)?;
+        } else {
+            self.tell(&device, &summary)?;
+        }
+        Ok(Verdict::of(summary.errors + summary.mismatches))
+    }
+
+    fn passes(&self, items: &Items) -> Result<usize, Failure> {
+        let least = items.batches().len();
+        match self.passes {
+            Some(passes) if passes < least => Err(Failure::input(format!(
+                "--passes {passes}: the input takes {least} passes of {} items",
+                items.batch()
+            ))),
+            passes => Ok(passes.unwrap_or(least)),
+        }
+    }
+
+    fn tell(&self, device: &Device, summary: &Summary) -> Result<(), Failure> {
+        let info = device.info();
+        say(format!(
+            "{} on {} ({}), {} caller threads",
+            self.model.display(),
+            info.name,
+            info.description,
+            self.threads
+        ))?;
+        let against = self.expect.as_ref().map(|path| path.display().to_string());
+        say(summary.text(against.as_deref()))
+    }
+}
+
+/// Begins every output file.
+fn begin_all(outputs: &[NamedFile]) -> Result<Vec<(Option<String>, OutputFile)>, Failure> {
+    let begin =
+        |output: &NamedFile| Ok((output.name.clone(), OutputFile::create(&output.path)?));
+    outputs.iter().map(begin).collect()
+}
+
+/// Which output goes into which file.
+fn outputs_of(
+    serial: &Rows,
+    outputs: &[(Option<String>, OutputFile)],
+) -> Result<Vec<usize>, Failure> {
+    outputs
+        .iter()
+        .map(|(name, _)| match name {
+            None => Ok(0),
+            Some(name) => serial.position(name),
+        })
+        .collect()
+}
+
+fn write_all(
+    outputs: Vec<(Option<String>, OutputFile)>,
+    results: &Rows,
+    wanted: &[usize],
+) -> Result<(), Failure> {
+    for ((_, mut file), &index) in outputs.into_iter().zip(wanted) {
+        file.write(&npy::format(results.tensor(index))?)?;
+        file.commit()?;
+    }
+    Ok(())
+}
+
+/// Everything on this thread alone, one item at a time: what every other result must equal bit
+/// for bit. Plans for all batch sizes are made on the way.
+fn serial_run(device: &Device, session: &Session, items: &Items) -> Result<Rows, Failure> {
+    for batch in [items.batches().first(), items.batches().last()].into_iter().flatten() {
+        items.run(session, &items.slice(batch.clone())?)?;
+    }
+    let units = items.units();
+    let bar = Bar::new("serial run", Some(units.len()));
+    let mut parts: Vec<Vec<(String, Tensor)>> = Vec::with_capacity(units.len());
+    for (index, unit) in units.into_iter().enumerate() {
+        let outputs = items.run(session, &items.slice(unit.clone())?)?;
+        Rows::check(&outputs, unit.len())?;
+        parts.push(outputs);
+        bar.set(index + 1);
+        // The trace shows what was asked for, not the preparation; a ring that nobody drains
+        // would count what it loses.
+        device.drain_trace(drop);
+    }
+    Rows::join(parts)
+}

@@ -1,0 +1,249 @@
+//! The items that a model runs on, and the results for them.
+
+use std::ops::Range;
+
+use anabranch::{ModelError, Port, Session, Tensor};
+
+use crate::cli::model::{NamedFile, fixed_batch, no_input, read_array};
+use crate::failure::Failure;
+
+/// Arrays with one item for each row, cut into batches.
+#[derive(Clone, Debug)]
+pub(super) struct Items {
+    inputs: Vec<(String, Tensor)>,
+    rows: usize,
+    unit: usize,
+    batch: usize,
+}
+
+impl Items {
+    /// Reads one array for each input of a model. Arrays without a name are for the inputs that
+    /// no other array names, in order.
+    ///
+    /// # Errors
+    /// Unreadable files, names that the model does not have, inputs without an array, arrays that
+    /// differ in the number of items, and batches that the model does not take.
+    pub(super) fn read(
+        ports: &[Port],
+        files: &[NamedFile],
+        batch: Option<usize>,
+        batch_default: usize,
+    ) -> Result<Self, Failure> {
+        let inputs = assign(ports, files)?
+            .into_iter()
+            .map(|(name, file)| Ok((name, read_array(&file.path)?)))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let mut rows = None;
+        for (name, tensor) in &inputs {
+            let Some(&count) = tensor.shape().first() else {
+                let message = format!("the array for '{name}' has no axis of items");
+                return Err(Failure::input(message));
+            };
+            if *rows.get_or_insert(count) != count {
+                let message = format!("the array for '{name}' has {count} items, others do not");
+                return Err(Failure::input(message));
+            }
+        }
+        let rows = rows.unwrap_or(0);
+        let fixed = fixed_batch(ports);
+        let batch = match (fixed, batch) {
+            (Some(fixed), Some(batch)) if fixed != batch => {
+                let message = format!("--batch {batch}: the model takes {fixed} items at a time");
+                return Err(Failure::input(message));
+            }
+            (Some(fixed), _) => fixed,
+            (None, batch) => batch.unwrap_or(batch_default),
+        };
+        let unit = fixed.unwrap_or(1);
+        if unit == 0 || rows % unit != 0 {
+            return Err(Failure::input(format!(
+                "the model takes {unit} items at a time, and the input has {rows}"
+            )));
+        }
+        Ok(Self { inputs, rows, unit, batch: batch.max(1) })
+    }
+
+    /// Number of items.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Items in one pass.
+    pub(super) fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The rows of each pass. No items at all are one empty pass.
+    pub(super) fn batches(&self) -> Vec<Range<usize>> {
+        self.cut(self.batch)
+    }
+
+    /// The smallest passes that the model takes.
+    pub(super) fn units(&self) -> Vec<Range<usize>> {
+        self.cut(self.unit)
+    }
+
+    fn cut(&self, size: usize) -> Vec<Range<usize>> {
+        if self.rows == 0 {
+            return vec![0..0];
+        }
+        (0..self.rows).step_by(size).map(|at| at..self.rows.min(at + size)).collect()
+    }
+
+    /// Some rows of every input, in order. Shares the elements.
+    pub(super) fn slice(&self, rows: Range<usize>) -> Result<Vec<Tensor>, ModelError> {
+        self.inputs.iter().map(|(_, tensor)| tensor.rows(rows.clone())).collect()
+    }
+
+    /// Runs one pass.
+    pub(super) fn run(
+        &self,
+        session: &Session,
+        slices: &[Tensor],
+    ) -> Result<Vec<(String, Tensor)>, ModelError> {
+        let named: Vec<(&str, &Tensor)> =
+            self.inputs.iter().zip(slices).map(|((name, _), slice)| (name.as_str(), slice)).collect();
+        session.run(&named)
+    }
+}
+
+fn assign(ports: &[Port], files: &[NamedFile]) -> Result<Vec<(String, NamedFile)>, Failure> {
+    let mut assigned: Vec<(String, NamedFile)> = Vec::new();
+    for file in files {
+        let Some(name) = &file.name else { continue };
+        if ports.iter().all(|port| port.name != *name) {
+            return Err(no_input(name, ports));
+        }
+        if assigned.iter().any(|(known, _)| known == name) {
+            return Err(Failure::input(format!("--input {name}=… is there twice")));
+        }
+        assigned.push((name.clone(), file.clone()));
+    }
+    let mut unnamed = files.iter().filter(|file| file.name.is_none());
+    for port in ports {
+        if assigned.iter().any(|(known, _)| *known == port.name) {
+            continue;
+        }
+        let file = unnamed.next().ok_or_else(|| {
+            Failure::input(format!("there is no --input for the model's input '{port}'"))
+        })?;
+        assigned.push((port.name.clone(), file.clone()));
+    }
+    match unnamed.next() {
+        Some(file) => {
+            let path = file.path.display();
+            let count = ports.len();
+            Err(Failure::input(format!("{path}: the model has {count} inputs, and no more")))
+        }
+        None => Ok(assigned),
+    }
+}
+
+/// Outputs with one result for each row.
+#[derive(Clone, Debug)]
+pub(super) struct Rows {
+    outputs: Vec<(String, Tensor)>,
+}
+
+impl Rows {
+    /// Whether outputs have one result for each of `rows` items.
+    pub(super) fn check(outputs: &[(String, Tensor)], rows: usize) -> Result<(), Failure> {
+        if outputs.is_empty() {
+            return Err(Failure::input("the model has no outputs"));
+        }
+        match outputs.iter().find(|(_, tensor)| tensor.shape().first() != Some(&rows)) {
+            None => Ok(()),
+            Some((name, tensor)) => Err(Failure::input(format!(
+                "the output '{name}' is {tensor:?} for {rows} items: it has no result for each"
+            ))),
+        }
+    }
+
+    /// Joins the outputs of consecutive passes.
+    pub(super) fn join(passes: Vec<Vec<(String, Tensor)>>) -> Result<Self, Failure> {
+        let names: Vec<String> =
+            passes.first().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        let mut columns: Vec<Vec<Tensor>> = vec![Vec::with_capacity(passes.len()); names.len()];
+        for pass in passes {
+            for (column, (_, tensor)) in columns.iter_mut().zip(pass) {
+                column.push(tensor);
+            }
+        }
+        let joined = columns.iter().map(|parts| Tensor::concat(parts));
+        let joined = joined.collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { outputs: names.into_iter().zip(joined).collect() })
+    }
+
+    /// The first output.
+    pub(super) fn first(&self) -> &Tensor {
+        self.tensor(0)
+    }
+
+    /// An output by its place; it is there.
+    pub(super) fn tensor(&self, index: usize) -> &Tensor {
+        &self.outputs[index].1
+    }
+
+    /// The place of an output.
+    pub(super) fn position(&self, name: &str) -> Result<usize, Failure> {
+        self.outputs.iter().position(|(known, _)| known == name).ok_or_else(|| {
+            let known: Vec<&str> = self.outputs.iter().map(|(name, _)| name.as_str()).collect();
+            let known = known.join("', '");
+            Failure::input(format!("the model has no output '{name}'; it has '{known}'"))
+        })
+    }
+
+    /// How many of the results in `outputs`, which are for `rows`, differ from these in any bit.
+    pub(super) fn count_different(&self, outputs: &[(String, Tensor)], rows: Range<usize>) -> usize {
+        let is_alike = outputs.len() == self.outputs.len()
+            && outputs.iter().zip(&self.outputs).all(|((_, a), (_, b))| {
+                a.dtype() == b.dtype()
+                    && a.shape().get(1..) == b.shape().get(1..)
+                    && a.shape().first() == Some(&rows.len())
+            });
+        if !is_alike {
+            return rows.len().max(1);
+        }
+        let differs = |row: &usize| {
+            outputs.iter().zip(&self.outputs).any(|((_, a), (_, b))| {
+                row_bytes(a, row - rows.start) != row_bytes(b, *row)
+            })
+        };
+        rows.clone().filter(differs).count()
+    }
+}
+
+fn row_bytes(tensor: &Tensor, row: usize) -> &[u8] {
+    let bytes = tensor.as_bytes();
+    let size = bytes.len() / tensor.shape().first().copied().unwrap_or(1).max(1);
+    &bytes[row * size..(row + 1) * size]
+}
+
+#[cfg(test)]
+mod tests {
+    use anabranch::Tensor;
+
+    use super::Rows;
+
+    fn rows(values: Vec<f32>) -> Vec<(String, Tensor)> {
+        vec![("y".to_owned(), Tensor::from_f32(&[values.len() / 2, 2], values).unwrap())]
+    }
+
+    #[test]
+    fn one_bit_makes_one_row_different() {
+        let reference = Rows::join(vec![rows(vec![1.0, 2.0]), rows(vec![3.0, 0.0, 5.0, 6.0])]);
+        let reference = reference.unwrap();
+        assert_eq!(reference.first().shape(), [3, 2]);
+        assert_eq!(reference.count_different(&rows(vec![3.0, 0.0, 5.0, 6.0]), 1..3), 0);
+        assert_eq!(reference.count_different(&rows(vec![3.0, -0.0, 5.0, 6.0]), 1..3), 1);
+        assert_eq!(reference.count_different(&rows(vec![3.0, 0.0]), 1..3), 2, "a missing row");
+        assert_eq!(reference.count_different(&[], 1..3), 2, "a missing output");
+    }
+
+    #[test]
+    fn no_rows_are_joined_to_none() {
+        let reference = Rows::join(vec![rows(Vec::new())]).unwrap();
+        assert_eq!(reference.first().shape(), [0, 2]);
+        assert_eq!(reference.count_different(&rows(Vec::new()), 0..0), 0);
+    }
+}

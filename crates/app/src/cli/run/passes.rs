@@ -1,0 +1,130 @@
+//! The passes of `run`, from several threads.
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use anabranch::{ModelError, Session, Tensor};
+use anabranch_sync::Arc;
+
+use crate::callers::{self, Caller, Quota};
+use crate::failure::Failure;
+use crate::report::latency::{Latencies, nanoseconds};
+use crate::report::progress::{Bar, Onlooker};
+use crate::report::trace::TraceWriter;
+
+use super::items::{Items, Rows};
+
+/// What all callers share.
+pub(super) struct Run {
+    session: Session,
+    items: Items,
+    batches: Vec<(Range<usize>, Vec<Tensor>)>,
+    serial: Rows,
+    passes: usize,
+}
+
+/// What the callers have found out together.
+pub(super) struct Outcome {
+    /// Results of the first pass over all items; `None` when one of its passes failed.
+    pub(super) results: Option<Rows>,
+    pub(super) items: usize,
+    pub(super) passes: usize,
+    pub(super) rows_done: usize,
+    pub(super) wall: Duration,
+    pub(super) latencies: Latencies,
+    pub(super) compared: usize,
+    pub(super) mismatches: usize,
+    pub(super) errors: usize,
+    pub(super) first_error: Option<String>,
+}
+
+/// What one caller has found out.
+#[derive(Default)]
+struct Findings {
+    latencies_ns: Vec<u64>,
+    results: Vec<(usize, Vec<(String, Tensor)>)>,
+    rows_done: usize,
+    mismatches: usize,
+    errors: Vec<ModelError>,
+}
+
+impl Run {
+    pub(super) fn new(session: &Session, items: Items, serial: Rows, passes: usize) -> Self {
+        Self { session: session.clone(), batches: Vec::new(), items, serial, passes }
+    }
+
+    /// Runs all passes from `threads` threads at the same time.
+    ///
+    /// # Errors
+    /// When the system refuses a thread, or the disk the trace. A pass that fails is counted.
+    pub(super) fn from_threads(
+        mut self,
+        threads: usize,
+        trace: Option<&mut TraceWriter>,
+    ) -> Result<Outcome, Failure> {
+        for rows in self.items.batches() {
+            let slices = self.items.slice(rows.clone())?;
+            self.batches.push((rows, slices));
+        }
+        let this = Arc::new(self);
+        let shared = Arc::clone(&this);
+        let mut onlooker = Onlooker::new(Bar::new("passes", Some(this.passes)), trace);
+        let outcome =
+            callers::run(threads, Quota::of(this.passes), &mut onlooker, move |caller| {
+                shared.call(caller)
+            })?;
+        onlooker.finish()?;
+        this.join(outcome)
+    }
+
+    fn call(&self, caller: &mut Caller) -> Findings {
+        let mut findings = Findings::default();
+        caller.start();
+        while let Some(ticket) = caller.draw() {
+            let (rows, slices) = &self.batches[ticket % self.batches.len()];
+            let start = Instant::now();
+            let outputs = self.items.run(&self.session, slices);
+            findings.latencies_ns.push(nanoseconds(start.elapsed()));
+            match outputs {
+                Ok(outputs) => {
+                    findings.rows_done += rows.len();
+                    findings.mismatches += self.serial.count_different(&outputs, rows.clone());
+                    if ticket < self.batches.len() {
+                        findings.results.push((ticket, outputs));
+                    }
+                }
+                Err(error) => findings.errors.push(error),
+            }
+        }
+        caller.stop();
+        findings
+    }
+
+    fn join(&self, outcome: callers::Outcome<Findings>) -> Result<Outcome, Failure> {
+        let mut all = Findings::default();
+        for findings in outcome.results {
+            all.latencies_ns.extend(findings.latencies_ns);
+            all.results.extend(findings.results);
+            all.rows_done += findings.rows_done;
+            all.mismatches += findings.mismatches;
+            all.errors.extend(findings.errors);
+        }
+        all.results.sort_unstable_by_key(|(ticket, _)| *ticket);
+        let is_whole = all.results.len() == self.batches.len();
+        let parts = all.results.into_iter().map(|(_, outputs)| outputs).collect();
+        let first_error = all.errors.first().map(ToString::to_string);
+        let panicked = || "a caller thread panicked".to_owned();
+        Ok(Outcome {
+            results: if is_whole { Some(Rows::join(parts)?) } else { None },
+            items: self.items.rows(),
+            passes: all.latencies_ns.len(),
+            rows_done: all.rows_done,
+            wall: outcome.wall,
+            latencies: Latencies::new(all.latencies_ns),
+            compared: all.rows_done,
+            mismatches: all.mismatches,
+            errors: all.errors.len() + outcome.panicked,
+            first_error: first_error.or_else(|| (0 < outcome.panicked).then(panicked)),
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! Convolution and matrix multiplication.
+
+use super::*;
+use crate::kernel::{Conv2d, Function, MatMul, MatrixLayout};
+
+fn random_conv(random: &mut Random) -> Conv2d {
+    loop {
+        let groups = random.pick(&[1, 1, 1, 2, 3]);
+        let kernel = Conv2d {
+            batch: random.size(0, 3),
+            in_channels: groups * random.size(0, 9),
+            out_channels: groups * random.pick(&[0, 1, 2, 3, 5, 7, 8, 9, 16, 17, 20]),
+            in_size: [random.size(1, 20), random.size(1, 40)],
+            kernel: [random.size(1, 4), random.size(1, 4)],
+            stride: [random.size(1, 3), random.size(1, 3)],
+            dilation: [random.size(1, 3), random.size(1, 3)],
+            pads: [random.size(0, 3), random.size(0, 3), random.size(0, 3), random.size(0, 3)],
+            groups,
+            bias: random.flag(),
+            residual: random.flag(),
+            activation: random.pick(&[Function::Identity, Function::Relu, Function::Silu]),
+            packed: false,
+        };
+        let plain = random.size(0, 2) == 0;
+        let kernel = if plain { Conv2d { stride: [1; 2], pads: [0; 4], ..kernel } } else { kernel };
+        if kernel.out_size().is_some() {
+            return kernel;
+        }
+    }
+}
+
+fn check_conv(random: &mut Random, conv: &Conv2d) {
+    let kernel = Kernel::Conv2d(conv.clone());
+    let mut inputs = inputs(random, &kernel);
+    let expected = reference::conv2d(conv, &inputs);
+    let depth = conv.in_channels / conv.groups * conv.kernel[0] * conv.kernel[1];
+    let tolerance = |i: usize| expected.magnitudes[i] * 1e-7 * (2.0 + (depth as f64).sqrt());
+    for isa in Isa::all() {
+        let plain = run(isa, &kernel, &inputs);
+        assert_close(&kernel, &plain, &expected.values, tolerance);
+        let weight = std::mem::take(&mut inputs[1]);
+        inputs[1] = packed(isa, &kernel, &weight);
+        let kernel = Kernel::Conv2d(Conv2d { packed: true, ..conv.clone() });
+        assert_eq!(bits(&plain), bits(&run(isa, &kernel, &inputs)), "packing changes nothing");
+        inputs[1] = weight;
+    }
+}
+
+#[test]
+fn convolutions_are_right() {
+    let mut random = Random::new(1);
+    for _ in 0..300 {
+        let conv = random_conv(&mut random);
+        check_conv(&mut random, &conv);
+    }
+}
+
+#[test]
+fn deep_convolutions_are_right() {
+    let mut random = Random::new(2);
+    let base = Conv2d {
+        batch: 2,
+        in_channels: 150,
+        out_channels: 21,
+        in_size: [9, 11],
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pads: [1; 4],
+        groups: 1,
+        bias: true,
+        residual: true,
+        activation: Function::Relu,
+        packed: false,
+    };
+    check_conv(&mut random, &base);
+    check_conv(&mut random, &Conv2d { pads: [0; 4], ..base.clone() });
+    check_conv(&mut random, &Conv2d { stride: [2, 2], ..base.clone() });
+    check_conv(
+        &mut random,
+        &Conv2d { kernel: [1, 1], in_channels: 900, pads: [0; 4], ..base.clone() },
+    );
+    check_conv(&mut random, &Conv2d { groups: 150, out_channels: 150, ..base.clone() });
+    check_conv(
+        &mut random,
+        &Conv2d { batch: 1, out_channels: 600, in_size: [40, 40], in_channels: 3, ..base },
+    );
+}
+
+fn strides(random: &mut Random, batch: &[usize], rows: usize, columns: usize) -> MatrixLayout {
+    let (row, column) = if random.flag() { (columns.max(1), 1) } else { (1, rows.max(1)) };
+    let mut step = rows * columns;
+    let mut strides = vec![0; batch.len()];
+    for axis in (0..batch.len()).rev() {
+        strides[axis] = step;
+        step *= batch[axis];
+    }
+    MatrixLayout { batch: strides, row, column }
+}
+
+fn random_matmul(random: &mut Random) -> MatMul {
+    let batch: Vec<usize> = (0..random.size(0, 2)).map(|_| random.size(1, 3)).collect();
+    let (m, n, k) = (random.size(0, 20), random.size(0, 70), random.pick(&[0, 1, 7, 64, 300, 600]));
+    let a = strides(random, &batch, m, k);
+    let mut b = strides(random, &batch, k, n);
+    if random.flag() {
+        b.batch.fill(0);
+    }
+    let mut y = strides(random, &batch, m, n);
+    if random.size(0, 3) > 0 {
+        (y.row, y.column) = (n.max(1), 1);
+    }
+    MatMul {
+        m,
+        n,
+        k,
+        a,
+        b,
+        y,
+        batch,
+        alpha: random.pick(&[1.0, 0.125]),
+        bias: random.flag(),
+        residual: random.flag(),
+        activation: random.pick(&[Function::Identity, Function::Relu, Function::Gelu]),
+        packed: false,
+    }
+}
+
+fn check_matmul(random: &mut Random, matmul: &MatMul) {
+    let kernel = Kernel::MatMul(matmul.clone());
+    let mut inputs = inputs(random, &kernel);
+    let count = kernel.operands().unwrap().last().unwrap().bytes.unwrap() / 4;
+    let expected = reference::matmul(matmul, &inputs, count);
+    let tolerance = |i: usize| expected.magnitudes[i] * 1e-7 * (2.0 + (matmul.k as f64).sqrt());
+    for isa in Isa::all() {
+        let plain = run(isa, &kernel, &inputs);
+        assert_close(&kernel, &plain, &expected.values, tolerance);
+        if packed_bytes_with(isa, &kernel).is_some() {
+            let b = std::mem::take(&mut inputs[1]);
+            inputs[1] = packed(isa, &kernel, &b);
+            let kernel = Kernel::MatMul(MatMul { packed: true, ..matmul.clone() });
+            assert_eq!(bits(&plain), bits(&run(isa, &kernel, &inputs)), "packing changes nothing");
+            inputs[1] = b;
+        }
+    }
+}
+
+#[test]
+fn matrix_products_are_right() {
+    let mut random = Random::new(3);
+    for _ in 0..300 {
+        let matmul = random_matmul(&mut random);
+        check_matmul(&mut random, &matmul);
+    }
+}
+
+#[test]
+fn large_matrix_products_are_right() {
+    let mut random = Random::new(4);
+    for (m, n, k) in [(1, 1000, 1030), (9, 1500, 700), (300, 333, 520), (8, 3000, 130)] {
+        let layout = |columns: usize| MatrixLayout { batch: vec![], row: columns, column: 1 };
+        let matmul = MatMul {
+            batch: vec![],
+            m,
+            n,
+            k,
+            a: layout(k),
+            b: layout(n),
+            y: layout(n),
+            alpha: 1.0,
+            bias: true,
+            residual: false,
+            activation: Function::Identity,
+            packed: false,
+        };
+        check_matmul(&mut random, &matmul);
+    }
+}
+
+#[test]
+fn a_packed_operand_of_the_wrong_size_is_refused() {
+    let mut random = Random::new(5);
+    let conv = Conv2d {
+        batch: 1,
+        in_channels: 4,
+        out_channels: 8,
+        packed: true,
+        ..random_conv(&mut random)
+    };
+    let conv = Conv2d { groups: 1, bias: false, residual: false, ..conv };
+    let kernel = Kernel::Conv2d(conv);
+    let specs = kernel.operands().unwrap();
+    let inputs = [vec![0; specs[0].bytes.unwrap()], vec![0; 4]];
+    let error = run_bytes(Isa::detect(), &kernel, &inputs, specs[2].bytes.unwrap()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CommandFailed);
+}

@@ -1,0 +1,301 @@
+//! The kernels as their documentation says them, in `f64` and without any art.
+
+use crate::kernel::*;
+
+pub(super) fn function(f: Function, x: f64) -> f64 {
+    let clip = |x: f64, low: f64, high: f64| if x.is_nan() { x } else { x.max(low).min(high) };
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    match f {
+        Function::Identity => x,
+        Function::Relu => clip(x, 0.0, f64::INFINITY),
+        Function::LeakyRelu { alpha } => {
+            if x < 0.0 {
+                x * f64::from(alpha)
+            } else {
+                x
+            }
+        }
+        Function::HardSigmoid { alpha, beta } => {
+            clip(f64::from(alpha) * x + f64::from(beta), 0.0, 1.0)
+        }
+        Function::HardSwish => x * clip(x / 6.0 + 0.5, 0.0, 1.0),
+        Function::Sigmoid => sigmoid(x),
+        Function::Silu => x * sigmoid(x),
+        Function::Tanh => x.tanh(),
+        Function::Gelu => x / 2.0 * (1.0 + erf(x / 2f64.sqrt())),
+        Function::GeluTanh => {
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
+            x / 2.0 * (1.0 + inner.tanh())
+        }
+        Function::Erf => erf(x),
+        Function::Exp => x.exp(),
+        Function::Log => x.ln(),
+        Function::Sqrt => x.sqrt(),
+        Function::Reciprocal => 1.0 / x,
+        Function::Neg => -x,
+        Function::Abs => x.abs(),
+        Function::Floor => x.floor(),
+        Function::Ceil => x.ceil(),
+        Function::Sin => x.sin(),
+        Function::Cos => x.cos(),
+        Function::Clip { low, high } => clip(x, low.into(), high.into()),
+    }
+}
+
+/// The Taylor series near zero, the continued fraction of the complement elsewhere.
+pub(super) fn erf(x: f64) -> f64 {
+    if x.is_nan() {
+        return x;
+    }
+    let size = x.abs();
+    if size < 3.0 {
+        let (mut term, mut sum) = (x, x);
+        for n in 1..200 {
+            term *= -x * x / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        return sum * 2.0 / std::f64::consts::PI.sqrt();
+    }
+    let fraction = (1..60).rev().fold(0.0, |tail, n| f64::from(n) / 2.0 / (size + tail));
+    let complement = (-size * size).exp() / std::f64::consts::PI.sqrt() / (size + fraction);
+    (1.0 - complement).copysign(x)
+}
+
+/// The results of a product, and for each the sum of the magnitudes of what was added.
+pub(super) struct Sums {
+    pub(super) values: Vec<f64>,
+    pub(super) magnitudes: Vec<f64>,
+}
+
+pub(super) fn conv2d(kernel: &Conv2d, inputs: &[Vec<f32>]) -> Sums {
+    let [oh, ow] = kernel.out_size().unwrap();
+    let [h, w] = kernel.in_size;
+    let [kh, kw] = kernel.kernel;
+    let (icg, ocg) = (kernel.in_channels / kernel.groups, kernel.out_channels / kernel.groups);
+    let (mut values, mut magnitudes) = (Vec::new(), Vec::new());
+    for n in 0..kernel.batch {
+        for oc in 0..kernel.out_channels {
+            for (oy, ox) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
+                let (mut sum, mut magnitude) = (0.0, 0.0);
+                for ic in 0..icg {
+                    for (ky, kx) in (0..kh).flat_map(|y| (0..kw).map(move |x| (y, x))) {
+                        let y = oy * kernel.stride[0] + ky * kernel.dilation[0];
+                        let x = ox * kernel.stride[1] + kx * kernel.dilation[1];
+                        let y = y.checked_sub(kernel.pads[0]).filter(|&y| y < h);
+                        let x = x.checked_sub(kernel.pads[1]).filter(|&x| x < w);
+                        if let Some((y, x)) = y.zip(x) {
+                            let channel = oc / ocg * icg + ic;
+                            let at = ((n * kernel.in_channels + channel) * h + y) * w + x;
+                            let weight = ((oc * icg + ic) * kh + ky) * kw + kx;
+                            let term = f64::from(inputs[0][at]) * f64::from(inputs[1][weight]);
+                            sum += term;
+                            magnitude += term.abs();
+                        }
+                    }
+                }
+                let mut next = 2;
+                if kernel.bias {
+                    sum += f64::from(inputs[next][oc]);
+                    next += 1;
+                }
+                if kernel.residual {
+                    sum += f64::from(inputs[next][values.len()]);
+                }
+                values.push(function(kernel.activation, sum));
+                magnitudes.push(magnitude + 2.0);
+            }
+        }
+    }
+    Sums { values, magnitudes }
+}
+
+fn at(shape: &[usize], strides: &[usize], mut index: usize) -> usize {
+    let mut offset = 0;
+    for (&extent, &stride) in shape.iter().zip(strides).rev() {
+        offset += index % extent * stride;
+        index /= extent;
+    }
+    offset
+}
+
+/// Results by position in the output, which starts out as `NaN`.
+pub(super) fn matmul(kernel: &MatMul, inputs: &[Vec<f32>], count: usize) -> Sums {
+    let mut sums = Sums { values: vec![f64::NAN; count], magnitudes: vec![0.0; count] };
+    let matrices: usize = kernel.batch.iter().product();
+    for matrix in 0..matrices {
+        let place = |layout: &MatrixLayout, row: usize, column: usize| {
+            at(&kernel.batch, &layout.batch, matrix) + row * layout.row + column * layout.column
+        };
+        for (i, j) in (0..kernel.m).flat_map(|i| (0..kernel.n).map(move |j| (i, j))) {
+            let (mut sum, mut magnitude) = (0.0, 0.0);
+            for k in 0..kernel.k {
+                let a = inputs[0][place(&kernel.a, i, k)];
+                let b = inputs[1][place(&kernel.b, k, j)];
+                sum += f64::from(a) * f64::from(b);
+                magnitude += (f64::from(a) * f64::from(b)).abs();
+            }
+            sum *= f64::from(kernel.alpha);
+            let y = place(&kernel.y, i, j);
+            let mut next = 2;
+            if kernel.bias {
+                sum += f64::from(inputs[next][j]);
+                next += 1;
+            }
+            if kernel.residual {
+                sum += f64::from(inputs[next][y]);
+            }
+            sums.values[y] = function(kernel.activation, sum);
+            sums.magnitudes[y] = magnitude * f64::from(kernel.alpha).abs() + 2.0;
+        }
+    }
+    sums
+}
+
+pub(super) fn normalize(kernel: &Normalize, inputs: &[Vec<f32>]) -> Vec<f64> {
+    let Normalize { outer, channels, inner, .. } = *kernel;
+    let x: Vec<f64> = inputs[0].iter().map(|&x| x.into()).collect();
+    let mut next = 0;
+    let mut take = |present: bool| {
+        next += usize::from(present);
+        present.then(|| inputs[next].clone())
+    };
+    let (scale, shift) = (take(kernel.scale), take(kernel.shift));
+    let given = kernel.statistics == Statistics::Given;
+    let (means, variances) = (take(given), take(given));
+    let row = matches!(kernel.statistics, Statistics::Row | Statistics::RowRms);
+    let mut y = Vec::new();
+    for (i, &value) in x.iter().enumerate() {
+        let channel = i / inner % channels;
+        let moments = |members: &[f64]| {
+            let n = members.len() as f64;
+            let mean = members.iter().sum::<f64>() / n;
+            (mean, members.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n)
+        };
+        let (mean, variance) = match kernel.statistics {
+            Statistics::Given => {
+                let of = |table: &Option<Vec<f32>>| f64::from(table.as_ref().unwrap()[channel]);
+                (of(&means), of(&variances))
+            }
+            Statistics::Group { groups } => {
+                let length = channels / groups * inner;
+                moments(&x[i / length * length..][..length])
+            }
+            Statistics::Row => moments(&x[i / inner * inner..][..inner]),
+            Statistics::RowRms => {
+                let members = &x[i / inner * inner..][..inner];
+                (0.0, members.iter().map(|x| x * x).sum::<f64>() / inner as f64)
+            }
+        };
+        let parameter = if row { i % inner } else { channel };
+        let scale = scale.as_ref().map_or(1.0, |scale| f64::from(scale[parameter]));
+        let shift = shift.as_ref().map_or(0.0, |shift| f64::from(shift[parameter]));
+        let deviation = (variance + f64::from(kernel.epsilon)).sqrt();
+        y.push(function(kernel.activation, (value - mean) / deviation * scale + shift));
+    }
+    let _ = outer;
+    y
+}
+
+pub(super) fn pool2d(kernel: &Pool2d, x: &[f32]) -> Vec<f64> {
+    let [h, w] = kernel.in_size;
+    let [oh, ow] = kernel.out_size;
+    let mut y = Vec::new();
+    for plane in 0..kernel.planes {
+        for (oy, ox) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
+            let (mut sum, mut count, mut padded) = (0.0, 0u32, 0u32);
+            let mut max = f64::NEG_INFINITY;
+            for ky in 0..kernel.kernel[0] {
+                for kx in 0..kernel.kernel[1] {
+                    let y = oy * kernel.stride[0] + ky * kernel.dilation[0];
+                    let x_ = ox * kernel.stride[1] + kx * kernel.dilation[1];
+                    if y < h + kernel.pads[0] + kernel.pads[2]
+                        && x_ < w + kernel.pads[1] + kernel.pads[3]
+                    {
+                        padded += 1;
+                    }
+                    let y = y.checked_sub(kernel.pads[0]).filter(|&y| y < h);
+                    let x_ = x_.checked_sub(kernel.pads[1]).filter(|&x| x < w);
+                    if let Some((y, x_)) = y.zip(x_) {
+                        let value = f64::from(x[(plane * h + y) * w + x_]);
+                        sum += value;
+                        count += 1;
+                        if value > max || value.is_nan() {
+                            max = value;
+                        }
+                    }
+                }
+            }
+            y.push(match kernel.pooling {
+                Pooling::Max => max,
+                Pooling::Average { count_padding: true } => sum / f64::from(padded),
+                Pooling::Average { count_padding: false } => sum / f64::from(count),
+            });
+        }
+    }
+    y
+}
+
+pub(super) fn adaptive(kernel: &AdaptiveAveragePool2d, x: &[f32]) -> Vec<f64> {
+    let ([h, w], [oh, ow]) = (kernel.in_size, kernel.out_size);
+    let mut y = Vec::new();
+    for plane in 0..kernel.planes {
+        for (oy, ox) in (0..oh).flat_map(|y| (0..ow).map(move |x| (y, x))) {
+            let rows = oy * h / oh..((oy + 1) * h).div_ceil(oh);
+            let columns = ox * w / ow..((ox + 1) * w).div_ceil(ow);
+            let n = (rows.len() * columns.len()) as f64;
+            let sum: f64 = rows
+                .flat_map(|y| columns.clone().map(move |x| (y, x)))
+                .map(|(y, column)| f64::from(x[(plane * h + y) * w + column]))
+                .sum();
+            y.push(sum / n);
+        }
+    }
+    y
+}
+
+pub(super) fn softmax(kernel: &Softmax, x: &[f32]) -> Vec<f64> {
+    let Softmax { outer: _, axis, inner, log } = *kernel;
+    (0..x.len())
+        .map(|i| {
+            let start = i / (axis * inner) * axis * inner + i % inner;
+            let members = (0..axis).map(|k| f64::from(x[start + k * inner]));
+            let max = members.clone().fold(f64::NEG_INFINITY, f64::max);
+            let sum: f64 = members.map(|x| (x - max).exp()).sum();
+            let shifted = f64::from(x[i]) - max;
+            if log { shifted - sum.ln() } else { shifted.exp() / sum }
+        })
+        .collect()
+}
+
+pub(super) fn reduce(kernel: &Reduce, x: &[f32]) -> Vec<f64> {
+    let kept: usize =
+        kernel.shape.iter().zip(&kernel.reduced).filter(|(_, r)| !**r).map(|(e, _)| e).product();
+    let mut members = vec![Vec::new(); kept];
+    for (i, &x) in x.iter().enumerate() {
+        let (mut rest, mut target, mut stride) = (i, 0, 1);
+        for (&extent, &reduced) in kernel.shape.iter().zip(&kernel.reduced).rev() {
+            if !reduced {
+                target += rest % extent * stride;
+                stride *= extent;
+            }
+            rest /= extent;
+        }
+        members[target].push(f64::from(x));
+    }
+    let pick = |members: &[f64], empty: f64, better: fn(f64, f64) -> bool| {
+        members.iter().fold(empty, |a, &b| if b.is_nan() || better(b, a) { b } else { a })
+    };
+    members
+        .iter()
+        .map(|x| match kernel.reduction {
+            Reduction::Sum => x.iter().sum(),
+            Reduction::Mean => x.iter().sum::<f64>() / x.len() as f64,
+            Reduction::Max => pick(x, f64::NEG_INFINITY, |b, a| b > a),
+            Reduction::Min => pick(x, f64::INFINITY, |b, a| b < a),
+            Reduction::Prod => x.iter().product(),
+            Reduction::SumSquare => x.iter().map(|x| x * x).sum(),
+            Reduction::L1 => x.iter().map(|x| x.abs()).sum(),
+            Reduction::L2 => x.iter().map(|x| x * x).sum::<f64>().sqrt(),
+        })
+        .collect()
+}

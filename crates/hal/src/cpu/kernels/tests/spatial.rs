@@ -1,0 +1,57 @@
+//! Pooling.
+
+use super::*;
+use crate::kernel::{AdaptiveAveragePool2d, Pool2d, Pooling};
+
+fn random_pool(random: &mut Random) -> Pool2d {
+    Pool2d {
+        pooling: random.pick(&[
+            Pooling::Max,
+            Pooling::Average { count_padding: false },
+            Pooling::Average { count_padding: true },
+        ]),
+        planes: random.size(0, 4),
+        in_size: [random.size(0, 9), random.size(0, 40)],
+        out_size: [random.size(0, 6), random.size(0, 20)],
+        kernel: [random.size(1, 5), random.size(1, 5)],
+        stride: [random.size(1, 3), random.size(1, 3)],
+        dilation: [random.size(1, 3), random.size(1, 3)],
+        pads: [random.size(0, 3), random.size(0, 3), random.size(0, 3), random.size(0, 3)],
+    }
+}
+
+#[test]
+fn pooling_is_right() {
+    let mut random = Random::new(11);
+    for round in 0..600 {
+        let pool = random_pool(&mut random);
+        let kernel = Kernel::Pool2d(pool.clone());
+        let mut inputs = inputs(&mut random, &kernel);
+        if round % 3 == 0 && !inputs[0].is_empty() {
+            let at = random.size(0, inputs[0].len() - 1);
+            inputs[0][at] = random.pick(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+        }
+        let expected = reference::pool2d(&pool, &inputs[0]);
+        for isa in Isa::all() {
+            assert_close(&kernel, &run(isa, &kernel, &inputs), &expected, |_| 1e-7);
+        }
+    }
+}
+
+#[test]
+fn adaptive_pooling_is_right() {
+    let mut random = Random::new(12);
+    for _ in 0..200 {
+        let pool = AdaptiveAveragePool2d {
+            planes: random.size(0, 5),
+            in_size: [random.size(0, 12), random.size(0, 30)],
+            out_size: [random.size(0, 7), random.size(0, 7)],
+        };
+        let kernel = Kernel::AdaptiveAveragePool2d(pool.clone());
+        let inputs = inputs(&mut random, &kernel);
+        let expected = reference::adaptive(&pool, &inputs[0]);
+        for isa in Isa::all() {
+            assert_close(&kernel, &run(isa, &kernel, &inputs), &expected, |_| 1e-7);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Plans: a model for inputs of known shapes, as kernels on ranges of memory.
+//!
+//! A plan is made in five steps, each of them a module: [`infer`] finds every shape and folds what
+//! depends on shapes alone, [`fuse`] decides which operators become part of the kernel in front of
+//! them, [`lower`] turns the rest into kernels and views, [`memory`] gives every intermediate
+//! result its place, and [`describe`] tells people about it.
+
+mod describe;
+mod fuse;
+mod infer;
+mod lower;
+mod memory;
+
+use anabranch_hal::command::Operation;
+use anabranch_hal::kernel::Kernel;
+
+pub use describe::{PlanInfo, StepInfo};
+
+use crate::dtype::DType;
+use crate::error::Error;
+use crate::graph::{Graph, ValueId};
+use crate::limits::Limits;
+use crate::ops::Fact;
+use crate::tensor::Tensor;
+
+/// What an operand is a range of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// An input of the model.
+    Input(usize),
+    /// An output of the model.
+    Output(usize),
+    /// A constant of the model, shared by all plans.
+    Weight(usize),
+    /// A constant of this plan.
+    Constant(usize),
+    /// Memory for intermediate results.
+    Arena,
+}
+
+/// A range of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Operand {
+    pub(crate) place: Place,
+    pub(crate) offset: usize,
+    pub(crate) bytes: usize,
+}
+
+/// One kernel, or one fill.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) operation: Operation,
+    pub(crate) operands: Vec<Operand>,
+    /// Index of the graph's node that it computes.
+    pub(crate) node: usize,
+}
+
+/// A constant of the model in the layout that a kernel wants.
+///
+/// Packed layouts depend on the extents of the constant alone, so the kernel is brought into a
+/// canonical form before it is stored here, and every plan finds the same one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Weight {
+    pub(crate) value: ValueId,
+    /// The kernel that the constant is packed for.
+    pub(crate) packed: Option<Kernel>,
+    pub(crate) bytes: usize,
+}
+
+/// Shape and type of an input or output.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Port {
+    pub(crate) dtype: DType,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: usize,
+}
+
+impl From<&Fact> for Port {
+    fn from(fact: &Fact) -> Self {
+        Self { dtype: fact.dtype, shape: fact.shape.clone(), bytes: fact.bytes() }
+    }
+}
+
+/// A model for inputs of known shapes.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+    pub(crate) weights: Vec<Weight>,
+    pub(crate) constants: Vec<Tensor>,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+    pub(crate) arena_bytes: usize,
+    labels: Vec<String>,
+}
+
+/// What a plan asks of a device: the size of a kernel's constant operand in the device's own
+/// layout, if it has one.
+pub(crate) type PackedBytes<'a> = &'a dyn Fn(&Kernel) -> Option<usize>;
+
+impl Plan {
+    /// Plans an optimised graph for inputs of the given shapes, one for each input.
+    ///
+    /// # Errors
+    /// `InvalidModel` and `Unsupported` with the node that does not fit, `LimitExceeded`.
+    pub(crate) fn new(
+        graph: &Graph,
+        shapes: &[Vec<usize>],
+        packed_bytes: PackedBytes<'_>,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let facts = infer::infer(graph, shapes, limits)?;
+        let fusion = fuse::Fusion::of(graph, &facts);
+        let lowered = lower::lower(graph, &facts, &fusion, packed_bytes)?;
+        let arena = memory::arrange(&lowered);
+        if limits.plan_bytes_max < arena.bytes {
+            return Err(Error::limit(format!(
+                "one run needs {} bytes of memory, more than {}",
+                arena.bytes, limits.plan_bytes_max
+            )));
+        }
+        let steps = lowered.steps.iter().map(|step| Step {
+            operation: step.operation.clone(),
+            node: step.node,
+            operands: step.operands.iter().map(|operand| arena.resolve(&lowered, operand)).collect(),
+        });
+        let port = |&id: &ValueId| facts.get(id).map(Port::from);
+        let ids = |ports: &[(ValueId, crate::Port)]| -> Vec<ValueId> {
+            ports.iter().map(|(id, _)| *id).collect()
+        };
+        Ok(Self {
+            steps: steps.collect(),
+            inputs: ids(&graph.inputs).iter().map(port).collect::<Result<_, _>>()?,
+            outputs: ids(&graph.outputs).iter().map(port).collect::<Result<_, _>>()?,
+            arena_bytes: arena.bytes,
+            labels: graph.nodes.iter().map(|node| node.label.name.clone()).collect(),
+            weights: lowered.weights,
+            constants: lowered.constants,
+        })
+    }
+
+    /// Types and shapes of the outputs, without making a plan.
+    pub(crate) fn infer_outputs(
+        graph: &Graph,
+        shapes: &[Vec<usize>],
+        limits: &Limits,
+    ) -> Result<Vec<Port>, Error> {
+        let facts = infer::infer(graph, shapes, limits)?;
+        graph.outputs.iter().map(|(id, _)| facts.get(*id).map(Port::from)).collect()
+    }
+
+    /// Floating-point operations of one run.
+    pub(crate) fn flops(&self) -> u64 {
+        let kernels = self.steps.iter().filter_map(|step| match &step.operation {
+            Operation::Kernel(kernel) => Some(kernel.flops()),
+            _ => None,
+        });
+        kernels.fold(0, u64::saturating_add)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! Which operators become part of the kernel in front of them.
+//!
+//! A convolution or a product takes a bias, then a residual, then an activation; sums and
+//! normalisations take an activation; a product also takes a transposition behind it, as the layout
+//! of its result. Each step needs that nobody else looks at what was there before.
+
+use anabranch_hal::kernel::{BinaryFunction, Function};
+
+use super::infer::Known;
+use crate::dtype::{DType, round_f32};
+use crate::graph::{Graph, Node, ValueId};
+use crate::ops::{Fact, Op, product_shape};
+
+/// What a node's kernel does besides the node's own work.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Epilogue {
+    /// One constant element for each channel or column, or one for all.
+    pub(super) bias: Option<ValueId>,
+    pub(super) residual: Option<ValueId>,
+    pub(super) activation: Function,
+    /// Axis `i` of the result is axis `order[i]` of the product.
+    pub(super) order: Option<Vec<usize>>,
+    /// The value that comes out in the end.
+    pub(super) result: ValueId,
+}
+
+/// The decisions for a whole graph.
+pub(super) struct Fusion {
+    /// By node; `None` for nodes that are not computed, or not by a kernel of their own.
+    pub(super) epilogues: Vec<Option<Epilogue>>,
+}
+
+/// Who uses each value among the nodes that are computed.
+struct Uses {
+    counts: Vec<usize>,
+    last: Vec<usize>,
+    /// Nodes that are computed.
+    live: Vec<bool>,
+    /// The first node that finds the value made.
+    ready: Vec<usize>,
+    /// Values that the model returns.
+    returned: Vec<bool>,
+}
+
+impl Uses {
+    fn of(graph: &Graph, known: &Known) -> Self {
+        let none = vec![0; graph.values.len()];
+        let mut uses = Self {
+            counts: none.clone(),
+            last: none.clone(),
+            live: vec![false; graph.nodes.len()],
+            ready: none,
+            returned: vec![false; graph.values.len()],
+        };
+        for (id, _) in &graph.outputs {
+            uses.counts[id.0] += 1;
+            uses.returned[id.0] = true;
+        }
+        for (index, node) in graph.nodes.iter().enumerate().rev() {
+            let wanted = |id: &ValueId| 0 < uses.counts[id.0] && !known.is_constant(*id);
+            uses.live[index] = node.outputs.iter().flatten().any(wanted);
+            if uses.live[index] {
+                for id in node.inputs.iter().flatten() {
+                    uses.counts[id.0] += 1;
+                    uses.last[id.0] = uses.last[id.0].max(index);
+                }
+            }
+            for id in node.outputs.iter().flatten() {
+                uses.ready[id.0] = index + 1;
+            }
+        }
+        uses
+    }
+
+    /// The node that alone uses `id`.
+    fn sole_user(&self, id: ValueId) -> Option<usize> {
+        (self.counts[id.0] == 1 && !self.returned[id.0]).then_some(self.last[id.0])
+    }
+}
+
+impl Fusion {
+    /// Decides, from the first node to the last.
+    pub(super) fn of(graph: &Graph, known: &Known) -> Self {
+        let mut uses = Uses::of(graph, known);
+        let mut epilogues = Vec::with_capacity(graph.nodes.len());
+        let mut absorbed = vec![false; graph.nodes.len()];
+        for (index, node) in graph.nodes.iter().enumerate() {
+            let epilogue = match (&node.outputs[..], uses.live[index] && !absorbed[index]) {
+                (&[Some(result)], true) => {
+                    let mut growing = Growing { graph, known, uses: &uses, index, node };
+                    let (epilogue, taken) = growing.grow(result);
+                    for user in taken {
+                        absorbed[user] = true;
+                    }
+                    uses.ready[epilogue.result.0] = index + 1;
+                    Some(epilogue)
+                }
+                (outputs, true) => outputs.iter().flatten().next().map(|&id| Epilogue::none(id)),
+                _ => None,
+            };
+            epilogues.push(epilogue);
+        }
+        Self { epilogues }
+    }
+}
+
+impl Epilogue {
+    fn none(result: ValueId) -> Self {
+        let activation = Function::Identity;
+        Self { bias: None, residual: None, activation, order: None, result }
+    }
+}
+
+struct Growing<'a> {
+    graph: &'a Graph,
+    known: &'a Known,
+    uses: &'a Uses,
+    index: usize,
+    node: &'a Node,
+}
+
+impl Growing<'_> {
+    fn grow(&mut self, output: ValueId) -> (Epilogue, Vec<usize>) {
+        let mut epilogue = Epilogue::none(output);
+        let mut taken = Vec::new();
+        let adds = matches!(self.node.op, Op::Conv { .. } | Op::MatMul { .. });
+        let activates = adds || matches!(self.node.op, Op::Binary(_) | Op::Normalize { .. });
+        while let Some(user) = self.uses.sole_user(epilogue.result) {
+            let next = &self.graph.nodes[user];
+            let [Some(result)] = next.outputs[..] else { break };
+            let fused = epilogue.activation == Function::Identity
+                && epilogue.order.is_none()
+                && ((adds && self.take_addend(next, &mut epilogue))
+                    || (activates && self.take_activation(next, &mut epilogue)));
+            if !fused && !self.take_order(next, &mut epilogue) {
+                break;
+            }
+            epilogue.result = result;
+            taken.push(user);
+        }
+        (epilogue, taken)
+    }
+
+    fn fact(&self, id: ValueId) -> Option<&Fact> {
+        self.known.get(id).ok()
+    }
+
+    fn take_addend(&self, next: &Node, epilogue: &mut Epilogue) -> bool {
+        let (Op::Binary(BinaryFunction::Add), [Some(a), Some(b)]) = (&next.op, &next.inputs[..])
+        else {
+            return false;
+        };
+        let other = if *a == epilogue.result { *b } else { *a };
+        let (Some(own), Some(fact)) = (self.fact(epilogue.result), self.fact(other)) else {
+            return false;
+        };
+        if fact.dtype != DType::F32 || other == epilogue.result {
+            return false;
+        }
+        if epilogue.bias.is_none() && epilogue.residual.is_none() && self.is_bias(own, fact) {
+            epilogue.bias = Some(other);
+            return true;
+        }
+        let there = self.known.is_constant(other) || self.uses.ready[other.0] <= self.index;
+        if epilogue.residual.is_none() && fact.shape == own.shape && there {
+            epilogue.residual = Some(other);
+            return true;
+        }
+        false
+    }
+
+    /// Whether `fact` is a constant that is added to every channel or column of `own`.
+    fn is_bias(&self, own: &Fact, fact: &Fact) -> bool {
+        if fact.constant.is_none() || own.shape.len() < fact.shape.len() {
+            return false;
+        }
+        let (from_end, extent) = match self.node.op {
+            Op::Conv { .. } => {
+                let has_bias = self.node.inputs.get(2).is_some_and(Option::is_some);
+                if has_bias {
+                    return false;
+                }
+                (own.shape.len() - 2, own.shape[1])
+            }
+            _ if self.is_plain_product() => (0, own.shape[own.shape.len() - 1]),
+            _ => return false,
+        };
+        fact.shape.iter().rev().enumerate().all(|(place, &found)| {
+            found == 1 || (place == from_end && found == extent)
+        })
+    }
+
+    /// Whether the product's result has both of its axes.
+    fn is_plain_product(&self) -> bool {
+        let (Op::MatMul { transpose_a, transpose_b, .. }, [Some(a), Some(b)]) =
+            (&self.node.op, &self.node.inputs[..])
+        else {
+            return false;
+        };
+        let (Some(a), Some(b)) = (self.fact(*a), self.fact(*b)) else { return false };
+        product_shape(&a.shape, &b.shape, *transpose_a, *transpose_b)
+            .is_some_and(|product| !product.a_is_row && !product.b_is_column)
+    }
+
+    fn take_activation(&self, next: &Node, epilogue: &mut Epilogue) -> bool {
+        let function = match &next.op {
+            Op::Unary(function) => Some(*function),
+            Op::Clip => self.known.inputs(next).ok().and_then(|inputs| {
+                let low = inputs.number(1).ok()?.unwrap_or(f64::NEG_INFINITY);
+                let high = inputs.number(2).ok()?.unwrap_or(f64::INFINITY);
+                let first = next.inputs.first().copied().flatten();
+                let (low, high) = (round_f32(low), round_f32(high));
+                (first == Some(epilogue.result)).then_some(Function::Clip { low, high })
+            }),
+            _ => None,
+        };
+        if let Some(function) = function {
+            epilogue.activation = function;
+        }
+        function.is_some()
+    }
+
+    /// A transposition that leaves the last axis last costs a product nothing.
+    fn take_order(&self, next: &Node, epilogue: &mut Epilogue) -> bool {
+        let Op::Transpose { order: Some(order) } = &next.op else { return false };
+        if !self.is_plain_product() || epilogue.order.is_some() || epilogue.residual.is_some() {
+            return false;
+        }
+        let rank = order.len();
+        let order: Option<Vec<usize>> =
+            order.iter().map(|&axis| crate::shape::resolve_axis(axis, rank)).collect();
+        match order {
+            Some(order) if order.last().copied() == rank.checked_sub(1) => {
+                epilogue.order = Some(order);
+                true
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Every shape, from the shapes of the inputs; and the values that depend on shapes alone.
+
+use crate::error::Error;
+use crate::fold;
+use crate::graph::{Graph, Node, ValueId};
+use crate::limits::Limits;
+use crate::ops::{Fact, Facts};
+use crate::optimize::spend;
+use crate::shape::Show;
+
+/// What is known about every value of a graph.
+pub(super) struct Known {
+    facts: Vec<Option<Fact>>,
+}
+
+impl Known {
+    /// What is known about a value that something defines.
+    pub(super) fn get(&self, id: ValueId) -> Result<&Fact, Error> {
+        self.facts[id.0].as_ref().ok_or_else(|| Error::invalid_model("uses a value without a shape"))
+    }
+
+    /// Whether the value is known before the model runs.
+    pub(super) fn is_constant(&self, id: ValueId) -> bool {
+        self.facts[id.0].as_ref().is_some_and(|fact| fact.constant.is_some())
+    }
+
+    /// What is known about the inputs of a node.
+    pub(super) fn inputs(&self, node: &Node) -> Result<Facts<'_>, Error> {
+        let inputs = node.inputs.iter().map(|input| input.map(|id| self.get(id)).transpose());
+        inputs.collect::<Result<_, _>>().map(Facts)
+    }
+}
+
+/// Walks the graph once.
+pub(super) fn infer(graph: &Graph, shapes: &[Vec<usize>], limits: &Limits) -> Result<Known, Error> {
+    let constants = graph.values.iter().map(|value| match (&value.constant, &value.released) {
+        (Some(tensor), _) => Some(Fact::constant(tensor.clone())),
+        (None, Some((dtype, shape))) => Some(Fact::new(*dtype, shape.clone())),
+        (None, None) => None,
+    });
+    let mut known = Known { facts: constants.collect() };
+    for ((id, port), shape) in graph.inputs.iter().zip(shapes) {
+        let fact = Fact::new(port.dtype, shape.clone());
+        fact.check(limits).map_err(|_| {
+            let name = port.name.escape_debug();
+            Error::limit(format!("input '{name}' of shape {} is too large", Show(shape)))
+        })?;
+        known.facts[id.0] = Some(fact);
+    }
+    let mut budget = limits.folded_bytes_max;
+    for node in &graph.nodes {
+        let facts =
+            node_facts(&known, node, limits, &mut budget).map_err(|e| e.at_node(&node.label))?;
+        for (output, fact) in node.outputs.iter().zip(facts) {
+            if let Some(id) = output {
+                known.facts[id.0] = Some(fact);
+            }
+        }
+    }
+    Ok(known)
+}
+
+fn node_facts(
+    known: &Known,
+    node: &Node,
+    limits: &Limits,
+    budget: &mut usize,
+) -> Result<Vec<Fact>, Error> {
+    let inputs = known.inputs(node)?;
+    let facts = node.op.infer(&inputs, node.outputs.len())?;
+    for fact in &facts {
+        fact.check(limits)?;
+    }
+    let foldable = inputs.0.iter().flatten().all(|fact| fact.constant.is_some());
+    if foldable {
+        spend(&facts, limits, budget)?;
+    }
+    match fold::evaluate(&node.op, &inputs, &facts)? {
+        Some(results) => Ok(results.into_iter().map(Fact::constant).collect()),
+        None => Ok(facts),
+    }
+}

@@ -1,0 +1,148 @@
+//! Convolution and pooling.
+
+use anabranch_hal::kernel::{
+    AdaptiveAveragePool2d, Conv2d, Kernel, Pool2d, Pooling, Reduce, Reduction,
+};
+
+use super::weights::canonical_conv;
+use super::{Epilogue, Lowering};
+use crate::error::Error;
+use crate::graph::{Node, ValueId};
+use crate::ops::{PoolKind, Window, float_result};
+
+/// Height and width of an image of one or two axes.
+fn image(spatial: &[usize]) -> [usize; 2] {
+    match *spatial {
+        [w] => [1, w],
+        [h, w] => [h, w],
+        _ => [1, spatial.iter().product()],
+    }
+}
+
+fn pair(values: &[usize]) -> [usize; 2] {
+    image(values)
+}
+
+impl Lowering<'_> {
+    pub(super) fn conv(
+        &mut self,
+        node: &Node,
+        window: &Window,
+        groups: usize,
+        epilogue: &Epilogue,
+    ) -> Result<(), Error> {
+        let (x, weight) = (Self::input(node, 0)?, Self::input(node, 1)?);
+        let (fact, weight_shape) = (self.fact(x)?, self.fact(weight)?.shape.clone());
+        float_result(fact)?;
+        let shape = fact.shape.clone();
+        let placed = window.place(&shape[2..], Some(&weight_shape[2..]))?.two_dimensional();
+        let (begins, ends) = (pair(&placed.begins), pair(&placed.ends));
+        let bias = epilogue.bias.or(node.inputs.get(2).copied().flatten());
+        let mut kernel = Conv2d {
+            batch: shape[0],
+            in_channels: shape[1],
+            out_channels: weight_shape[0],
+            in_size: image(&shape[2..]),
+            kernel: pair(&placed.kernel),
+            stride: pair(&placed.strides),
+            dilation: pair(&placed.dilations),
+            pads: [begins[0], begins[1], ends[0], ends[1]],
+            groups,
+            bias: bias.is_some(),
+            residual: epilogue.residual.is_some(),
+            activation: epilogue.activation,
+            packed: false,
+        };
+        let packed = self.packed_weight(weight, canonical_conv(&kernel));
+        kernel.packed = packed.is_some();
+        let mut spots = vec![self.dense(x)?];
+        spots.push(match packed {
+            Some(spot) => spot,
+            None => self.dense(weight)?,
+        });
+        if let Some(bias) = bias {
+            // Whatever its axes were, it has one element for each channel, or one for all.
+            spots.push(self.bias(bias, kernel.out_channels)?);
+        }
+        if let Some(residual) = epilogue.residual {
+            spots.push(self.dense(residual)?);
+        }
+        spots.push(self.produce(epilogue.result)?);
+        self.emit(Kernel::Conv2d(kernel), &spots)
+    }
+
+    pub(super) fn pool(
+        &mut self,
+        node: &Node,
+        kind: PoolKind,
+        window: &Window,
+        result: ValueId,
+    ) -> Result<(), Error> {
+        let x = Self::input(node, 0)?;
+        let fact = self.fact(x)?;
+        float_result(fact)?;
+        let shape = fact.shape.clone();
+        let placed = window.place(&shape[2..], None)?.two_dimensional();
+        let (begins, ends) = (pair(&placed.begins), pair(&placed.ends));
+        let kernel = Kernel::Pool2d(Pool2d {
+            pooling: match kind {
+                PoolKind::Max => Pooling::Max,
+                PoolKind::Average { count_padding } => Pooling::Average { count_padding },
+            },
+            planes: shape[0].saturating_mul(shape[1]),
+            in_size: image(&shape[2..]),
+            out_size: pair(&placed.output),
+            kernel: pair(&placed.kernel),
+            stride: pair(&placed.strides),
+            dilation: pair(&placed.dilations),
+            pads: [begins[0], begins[1], ends[0], ends[1]],
+        });
+        let spots = [self.dense(x)?, self.produce(result)?];
+        self.emit(kernel, &spots)
+    }
+
+    pub(super) fn global_pool(
+        &mut self,
+        node: &Node,
+        kind: PoolKind,
+        result: ValueId,
+    ) -> Result<(), Error> {
+        let x = Self::input(node, 0)?;
+        let fact = self.fact(x)?;
+        float_result(fact)?;
+        let shape = fact.shape.clone();
+        let planes = shape[0].saturating_mul(shape[1]);
+        let kernel = match kind {
+            PoolKind::Max => Kernel::Reduce(Reduce {
+                reduction: Reduction::Max,
+                reduced: (0..shape.len()).map(|axis| 2 <= axis).collect(),
+                shape,
+            }),
+            PoolKind::Average { .. } => Kernel::AdaptiveAveragePool2d(AdaptiveAveragePool2d {
+                planes,
+                in_size: image(&shape[2..]),
+                out_size: [1, 1],
+            }),
+        };
+        let spots = [self.dense(x)?, self.produce(result)?];
+        self.emit(kernel, &spots)
+    }
+
+    pub(super) fn adaptive(
+        &mut self,
+        node: &Node,
+        size: [usize; 2],
+        result: ValueId,
+    ) -> Result<(), Error> {
+        let x = Self::input(node, 0)?;
+        let fact = self.fact(x)?;
+        float_result(fact)?;
+        let kernel = Kernel::AdaptiveAveragePool2d(AdaptiveAveragePool2d {
+            planes: fact.shape[0].saturating_mul(fact.shape[1]),
+            in_size: image(&fact.shape[2..]),
+            out_size: size,
+        });
+        let spots = [self.dense(x)?, self.produce(result)?];
+        self.emit(kernel, &spots)
+    }
+}

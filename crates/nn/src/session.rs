@@ -1,0 +1,316 @@
+//! Sessions: one model on one device, run by any number of threads.
+
+mod compile;
+mod request;
+mod weights;
+
+use std::path::Path;
+
+use anabranch_rt::{Device, LeasePolicy, Stream};
+use anabranch_sync::{Arc, Deadline};
+
+use crate::cache::{Abandoned, Cache};
+use crate::error::{Error, ErrorKind};
+use crate::graph::{Graph, Port};
+use crate::limits::Limits;
+use crate::model::Model;
+use crate::optimize::optimize;
+use crate::plan::{Plan, PlanInfo};
+use crate::tensor::Tensor;
+
+use compile::{Compiled, Context};
+use weights::Weights;
+
+/// How to load a session.
+///
+/// ```
+/// use anabranch_nn::{Limits, SessionOptions};
+/// let options = SessionOptions { limits: Limits { plans_max: 4, ..Limits::default() } };
+/// assert_eq!(options.limits.plans_max, 4);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct SessionOptions {
+    /// What the model and its callers may ask for.
+    pub limits: Limits,
+}
+
+/// One model on one device, with one copy of its weights.
+///
+/// Thread-safe: any number of threads may [`run`](Session::run) it at the same time, with inputs
+/// of different shapes. The result of a run depends on its inputs only: it is bit for bit what
+/// the same call returns alone.
+///
+/// A run blocks until its results are there; it waits for a stream, for memory of its plan, and
+/// for the plan itself if another thread is making it. [`run_until`](Session::run_until) bounds
+/// all of these.
+///
+/// ```
+/// use anabranch_nn::{Dim, ModelBuilder, Session, SessionOptions, Tensor};
+/// use anabranch_rt::{Device, Limits};
+/// let mut model = ModelBuilder::new("double", 1);
+/// let x = model.input("x", &[Dim::Symbol("batch".into()), Dim::Known(2)]);
+/// let doubled = model.add(x, x);
+/// model.output("y", doubled);
+///
+/// let device = Device::open(anabranch_hal::any::open("cpu", &Default::default())?, Limits::default())?;
+/// let session = Session::from_model(&device, model.build()?, &SessionOptions::default())?;
+/// let x = Tensor::from_f32(&[1, 2], vec![1.5, -2.0])?;
+/// let results = session.run(&[("x", &x)])?;
+/// assert_eq!(results[0].0, "y");
+/// assert_eq!(results[0].1.as_f32(), Some(&[3.0, -4.0][..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Session {
+    device: Device,
+    graph: Graph,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    weights: Weights,
+    plans: Cache<Vec<Vec<usize>>, Arc<Compiled>, Error>,
+    limits: Limits,
+}
+
+const _: () = {
+    const fn assert_send_sync<T: Send + Sync>() {}
+    assert_send_sync::<Session>();
+    assert_send_sync::<SessionOptions>();
+};
+
+impl From<Abandoned> for Error {
+    fn from(_: Abandoned) -> Self {
+        Self::new(ErrorKind::Abandoned, "the thread that made the plan went away")
+    }
+}
+
+impl From<anabranch_sync::TimedOut> for Error {
+    fn from(_: anabranch_sync::TimedOut) -> Self {
+        Self::new(ErrorKind::Timeout, "the deadline passed while waiting for a plan or its memory")
+    }
+}
+
+impl Session {
+    /// Reads an ONNX file and brings its weights to the device.
+    ///
+    /// # Errors
+    /// As for [`Model::open`] and [`from_model`](Self::from_model); each names the file.
+    pub fn load(
+        device: &Device,
+        path: impl AsRef<Path>,
+        options: &SessionOptions,
+    ) -> Result<Self, Error> {
+        Self::from_model(device, Model::open(path, &options.limits)?, options)
+    }
+
+    /// Reads the bytes of an ONNX file that keeps its weights inside.
+    ///
+    /// # Errors
+    /// As for [`Model::parse`] and [`from_model`](Self::from_model).
+    pub fn from_bytes(
+        device: &Device,
+        bytes: &[u8],
+        options: &SessionOptions,
+    ) -> Result<Self, Error> {
+        Self::from_model(device, Model::parse(bytes, &options.limits)?, options)
+    }
+
+    /// Brings a model's weights to the device.
+    ///
+    /// # Errors
+    /// `OutOfMemory` when they do not fit, before anything is allocated; `Unsupported` or
+    /// `InvalidModel` for what the model asks of every input; the device's errors.
+    pub fn from_model(
+        device: &Device,
+        model: Model,
+        options: &SessionOptions,
+    ) -> Result<Self, Error> {
+        let file = model.file().map(Path::to_owned);
+        Self::build(device, model, options).map_err(|error| match &file {
+            Some(file) => error.in_file(file),
+            None => error,
+        })
+    }
+
+    fn build(device: &Device, model: Model, options: &SessionOptions) -> Result<Self, Error> {
+        let limits = options.limits.clone();
+        let (inputs, outputs) = (model.inputs().to_vec(), model.outputs().to_vec());
+        let mut graph = model.into_graph();
+        optimize(&mut graph, &limits)?;
+        let weights = Weights::new();
+        let shapes = request::example(&inputs);
+        let packed_bytes = |kernel: &_| device.packed_bytes(kernel);
+        match Plan::new(&graph, &shapes, &packed_bytes, &limits) {
+            Ok(plan) => {
+                weights.check_room(device, &plan.weights)?;
+                let missing: Vec<_> = plan.weights.iter().collect();
+                weights.place(device, &graph, &missing, &Deadline::NEVER)?;
+                weights.release(&mut graph, &plan.weights);
+            }
+            // Shapes that are open may only make sense together; operators always do.
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
+            Err(error) if request::is_fixed(&inputs) => return Err(error),
+            Err(_) => {}
+        }
+        let plans = Cache::new(limits.plans_max);
+        Ok(Self { device: device.clone(), graph, inputs, outputs, weights, plans, limits })
+    }
+
+    /// What a run brings, in the model's order.
+    pub fn inputs(&self) -> &[Port] {
+        &self.inputs
+    }
+
+    /// What a run returns, in the model's order.
+    pub fn outputs(&self) -> &[Port] {
+        &self.outputs
+    }
+
+    /// The device that it runs on.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Bytes of weights on the device.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.bytes()
+    }
+
+    /// Plans that are kept.
+    pub fn plan_count(&self) -> usize {
+        self.plans.len()
+    }
+
+    /// Forgets every plan, and the memory that its runs have used; returns how many there were.
+    /// Runs in flight are not disturbed.
+    pub fn trim(&self) -> usize {
+        self.plans.clear()
+    }
+
+    /// Runs the model, and returns its outputs in the model's order. Blocks.
+    ///
+    /// # Errors
+    /// `InvalidInput` when an input is missing, unknown, or of the wrong type, rank or shape;
+    /// what planning says about these shapes; `OutOfMemory`; the device's errors.
+    pub fn run(&self, inputs: &[(&str, &Tensor)]) -> Result<Vec<(String, Tensor)>, Error> {
+        self.run_until(inputs, &Deadline::NEVER)
+    }
+
+    /// As [`run`](Self::run), and gives up at `deadline`.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run), and `Timeout`.
+    pub fn run_until(
+        &self,
+        inputs: &[(&str, &Tensor)],
+        deadline: &Deadline,
+    ) -> Result<Vec<(String, Tensor)>, Error> {
+        self.run_with(inputs, None, deadline)
+    }
+
+    /// As [`run_until`](Self::run_until), on a stream of the caller, behind what was submitted to
+    /// it before.
+    ///
+    /// # Errors
+    /// As for [`run_until`](Self::run_until).
+    pub fn run_on(
+        &self,
+        inputs: &[(&str, &Tensor)],
+        stream: &Stream,
+        deadline: &Deadline,
+    ) -> Result<Vec<(String, Tensor)>, Error> {
+        self.run_with(inputs, Some(stream), deadline)
+    }
+
+    fn run_with(
+        &self,
+        inputs: &[(&str, &Tensor)],
+        stream: Option<&Stream>,
+        deadline: &Deadline,
+    ) -> Result<Vec<(String, Tensor)>, Error> {
+        let tensors = request::bind(&self.inputs, inputs)?;
+        let shapes: Vec<Vec<usize>> = tensors.iter().map(|tensor| tensor.shape().to_vec()).collect();
+        let results = if tensors.iter().any(|tensor| tensor.count() == 0) {
+            self.run_empty(&shapes)?
+        } else {
+            let compiled = self.compiled(&shapes, deadline)?;
+            match stream {
+                Some(stream) => self.execute(&compiled, &tensors, stream, deadline)?,
+                None => {
+                    let lease = self.device.lease(&LeasePolicy::Wait(deadline.clone()))?;
+                    self.execute(&compiled, &tensors, &lease, deadline)?
+                }
+            }
+        };
+        Ok(self.outputs.iter().map(|port| port.name.clone()).zip(results).collect())
+    }
+
+    /// Results of inputs without elements: shapes only.
+    fn run_empty(&self, shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, Error> {
+        let ports = Plan::infer_outputs(&self.graph, shapes, &self.limits)?;
+        let empty = ports.iter().map(|port| {
+            if port.bytes != 0 {
+                return Err(Error::unsupported("has results for inputs without elements"));
+            }
+            Tensor::zeros(port.dtype, &port.shape)
+        });
+        empty.collect()
+    }
+
+    fn execute(
+        &self,
+        compiled: &Compiled,
+        inputs: &[&Tensor],
+        stream: &Stream,
+        deadline: &Deadline,
+    ) -> Result<Vec<Tensor>, Error> {
+        let mut slot = compiled.contexts.acquire(deadline)?;
+        let context = match slot.take() {
+            Some(context) => context,
+            None => Context::new(&self.device, compiled, stream)?,
+        };
+        let results = context.run(&compiled.plan, inputs, stream, deadline)?;
+        // After an error the memory may still be in use, or not be readable: it is not kept.
+        slot.put(context);
+        Ok(results)
+    }
+
+    fn compiled(&self, shapes: &Vec<Vec<usize>>, deadline: &Deadline) -> Result<Arc<Compiled>, Error> {
+        self.plans.get_or_make(shapes, deadline, || {
+            let plan = self.planned(shapes)?;
+            let weights = self.weights.all(&self.device, &self.graph, &plan.weights, deadline)?;
+            let contexts_max = self.limits.contexts_max.unwrap_or_else(|| {
+                self.device.info().concurrency.saturating_mul(2)
+            });
+            Compiled::new(&self.device, plan, &weights, contexts_max, deadline).map(Arc::new)
+        })
+    }
+
+    fn planned(&self, shapes: &[Vec<usize>]) -> Result<Plan, Error> {
+        let packed_bytes = |kernel: &_| self.device.packed_bytes(kernel);
+        Plan::new(&self.graph, shapes, &packed_bytes, &self.limits)
+    }
+
+    /// Describes the plan for inputs of some shapes, given like those of a run, without making
+    /// room for it.
+    ///
+    /// # Errors
+    /// `InvalidInput` for shapes that do not fit the model's, and what planning says about them.
+    pub fn describe(&self, shapes: &[(&str, &[usize])]) -> Result<PlanInfo, Error> {
+        let shapes = request::bind_shapes(&self.inputs, shapes)?;
+        Ok(self.planned(&shapes)?.describe())
+    }
+
+    /// Shapes that fit the model's inputs, with 1 for every open extent.
+    pub fn example_shapes(&self) -> Vec<(String, Vec<usize>)> {
+        let names = self.inputs.iter().map(|port| port.name.clone());
+        names.zip(request::example(&self.inputs)).collect()
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Session({} nodes, {} plans)", self.graph.nodes.len(), self.plans.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! What a caller brings, against what the model declares.
+
+use std::collections::HashMap;
+
+use crate::error::Error;
+use crate::graph::Port;
+use crate::shape::{Dim, Show, ShowDims};
+use crate::tensor::Tensor;
+
+/// The inputs in the model's order.
+pub(super) fn bind<'a>(
+    ports: &[Port],
+    given: &[(&str, &'a Tensor)],
+) -> Result<Vec<&'a Tensor>, Error> {
+    let tensors = ordered(ports, given)?;
+    for (port, tensor) in ports.iter().zip(&tensors) {
+        if port.dtype != tensor.dtype() {
+            return Err(Error::input(format!(
+                "input '{}' is {}, and {tensor:?} was given",
+                port.name.escape_debug(),
+                port.dtype
+            )));
+        }
+    }
+    check_shapes(ports, tensors.iter().map(|tensor| tensor.shape()))?;
+    Ok(tensors)
+}
+
+/// Shapes in the model's order.
+pub(super) fn bind_shapes(
+    ports: &[Port],
+    given: &[(&str, &[usize])],
+) -> Result<Vec<Vec<usize>>, Error> {
+    let shapes = ordered(ports, given)?;
+    check_shapes(ports, shapes.iter().copied())?;
+    Ok(shapes.into_iter().map(<[usize]>::to_vec).collect())
+}
+
+fn ordered<T: Copy>(ports: &[Port], given: &[(&str, T)]) -> Result<Vec<T>, Error> {
+    for (place, (name, _)) in given.iter().enumerate() {
+        let shown = name.escape_debug();
+        if given[..place].iter().any(|(earlier, _)| earlier == name) {
+            return Err(Error::input(format!("input '{shown}' was given twice")));
+        }
+        if !ports.iter().any(|port| port.name == *name) {
+            let known: Vec<String> = ports.iter().map(ToString::to_string).collect();
+            let known = known.join(", ");
+            return Err(Error::input(format!("there is no input '{shown}'; there is {known}")));
+        }
+    }
+    let find = |port: &Port| {
+        let found = given.iter().find(|(name, _)| *name == port.name);
+        found.map(|(_, value)| *value).ok_or_else(|| Error::input(format!("input {port} is missing")))
+    };
+    ports.iter().map(find).collect()
+}
+
+fn check_shapes<'a>(
+    ports: &[Port],
+    shapes: impl Iterator<Item = &'a [usize]>,
+) -> Result<(), Error> {
+    let mut symbols: HashMap<&str, usize> = HashMap::new();
+    for (port, shape) in ports.iter().zip(shapes) {
+        let Some(dims) = &port.dims else { continue };
+        let unfit = || {
+            let (name, dims) = (port.name.escape_debug(), ShowDims(dims));
+            Error::input(format!("input '{name}' is of shape {dims}, and {} was given", Show(shape)))
+        };
+        if dims.len() != shape.len() {
+            return Err(unfit());
+        }
+        for (dim, &extent) in dims.iter().zip(shape) {
+            match dim {
+                Dim::Known(known) if *known != extent => return Err(unfit()),
+                Dim::Symbol(symbol) => {
+                    let first = *symbols.entry(symbol).or_insert(extent);
+                    if first != extent {
+                        let symbol = symbol.escape_debug();
+                        let also = format!("'{symbol}' is both {first} and {extent}");
+                        return Err(Error::input(format!("{}: {also}", unfit())));
+                    }
+                }
+                Dim::Known(_) | Dim::Any => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Shapes that fit, with 1 for what is open.
+pub(super) fn example(ports: &[Port]) -> Vec<Vec<usize>> {
+    let extent = |dim: &Dim| match dim {
+        Dim::Known(extent) => *extent,
+        Dim::Symbol(_) | Dim::Any => 1,
+    };
+    let shape = |port: &Port| port.dims.iter().flatten().map(extent).collect();
+    ports.iter().map(shape).collect()
+}
+
+/// Whether every extent is known.
+pub(super) fn is_fixed(ports: &[Port]) -> bool {
+    let known = |dim: &Dim| matches!(dim, Dim::Known(_));
+    ports.iter().all(|port| port.dims.as_ref().is_some_and(|dims| dims.iter().all(known)))
+}

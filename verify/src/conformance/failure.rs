@@ -1,0 +1,141 @@
+//! D6 failure, D7 loss, D14 panics.
+
+use std::panic::resume_unwind;
+
+use anabranch_hal::command::{Command, Submission};
+use anabranch_hal::device::{Completion, Priority, QueueId, Sink};
+use anabranch_hal::error::{Error, ErrorKind};
+use anabranch_sync::Arc;
+use anabranch_sync::atomic::{AtomicUsize, Ordering};
+
+use super::Subject;
+use super::harness::{End, Line, Outcome, ensure, flag, is_up, raise};
+
+fn fail(message: &'static str) -> Command {
+    Command::Host(Box::new(move || Err(Error::new(ErrorKind::CommandFailed, message))))
+}
+
+/// A host function that panics, without a message on the terminal.
+fn panic() -> Command {
+    Command::Host(Box::new(|| resume_unwind(Box::new("of the check"))))
+}
+
+fn failed_with(line: &Line, value: u64, expected: &Error) -> Outcome {
+    let result = line.reach(value).result;
+    let same = result.as_ref().err() == Some(expected);
+    ensure(same, || format!("{value} ended as {result:?} instead of {expected:?}"))
+}
+
+pub(super) fn failure(subject: &dyn Subject) -> Outcome {
+    let device = subject.open(1 << 20);
+    let source = Line::new(&*device, 0)?;
+    let follower = Line::new(&*device, 1)?;
+    let transitive = Line::new(&*device, 2)?;
+    let bystander = Line::new(&*device, 3)?;
+    let error = Error::new(ErrorKind::CommandFailed, "first");
+    let (before, behind, later, followed) = (flag(), flag(), flag(), flag());
+
+    source.submit(1, vec![raise(&before)]);
+    source.submit(2, vec![fail("first"), raise(&behind), fail("second")]);
+    source.submit(3, vec![raise(&later), fail("third")]);
+    follower.submit_after(1, &[(&source, 2)], vec![raise(&followed)]);
+    follower.submit(2, vec![raise(&followed)]);
+    transitive.submit_after(1, &[(&follower, 2)], vec![raise(&followed)]);
+    bystander.submit_after(1, &[(&source, 1)], Vec::new());
+
+    source.succeed(1)?;
+    failed_with(&source, 2, &error)?;
+    failed_with(&source, 3, &error)?;
+    failed_with(&follower, 1, &error)?;
+    failed_with(&follower, 2, &error)?;
+    failed_with(&transitive, 1, &error)?;
+    bystander.succeed(1)?;
+    ensure(is_up(&before), || "a command before the failure did not run".to_owned())?;
+    ensure(!is_up(&behind), || "a command behind the failed one ran".to_owned())?;
+    ensure(!is_up(&later), || "a later submission of a failed queue ran".to_owned())?;
+    ensure(!is_up(&followed), || "a submission that waits for a failed value ran".to_owned())?;
+
+    // What comes after the report fails alike, and values before the failure stay good.
+    source.submit(4, vec![raise(&later)]);
+    failed_with(&source, 4, &error)?;
+    bystander.submit_after(2, &[(&source, 1)], Vec::new());
+    bystander.succeed(2)?;
+    let source = source.release().id();
+    let late = Line::new(&*device, 4)?;
+    late.submit_after_id(1, source, 2, vec![raise(&followed)]);
+    failed_with(&late, 1, &error)?;
+    bystander.submit_after_id(3, source, 1, Vec::new());
+    bystander.succeed(3)?;
+    ensure(!is_up(&later) && !is_up(&followed), || "a doomed command ran".to_owned())?;
+    device.shutdown();
+    Ok(())
+}
+
+pub(super) fn loss(subject: &dyn Subject) -> Outcome {
+    let Some((device, lose)) = subject.open_to_lose() else {
+        return Err(End::Unsupported("there is no way to lose this device"));
+    };
+    let line = Line::new(&*device, 0)?;
+    let follower = Line::new(&*device, 1)?;
+    let memory = device.allocate(64)?;
+    let ran = flag();
+    line.submit(1, vec![raise(&ran)]);
+    line.submit(2, vec![raise(&ran)]);
+    follower.submit_after(1, &[(&line, 2)], vec![raise(&ran)]);
+    lose();
+    line.submit(3, vec![raise(&ran)]);
+    let lost = |kind: Option<ErrorKind>| {
+        ensure(kind == Some(ErrorKind::DeviceLost), || format!("{kind:?} after the loss"))
+    };
+    for (line, last) in [(&line, 3), (&follower, 1)] {
+        for value in 1..=last {
+            lost(line.reach(value).result.err().map(|error| error.kind()))?;
+        }
+    }
+    ensure(!is_up(&ran), || "a command ran on a lost device".to_owned())?;
+    lost(device.allocate(8).err().map(|error| error.kind()))?;
+    lost(Line::new(&*device, 2).err().map(|error| error.kind()))?;
+    drop((line, memory, follower));
+    device.shutdown();
+    Ok(())
+}
+
+struct Panicking(Arc<AtomicUsize>);
+
+impl Sink for Panicking {
+    fn finished(&self, _completion: Completion) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        resume_unwind(Box::new("of the sink"));
+    }
+}
+
+pub(super) fn panics(subject: &dyn Subject) -> Outcome {
+    let device = subject.open(1 << 20);
+    let line = Line::new(&*device, 0)?;
+    let behind = flag();
+    line.submit(1, vec![panic(), raise(&behind)]);
+    line.submit(2, vec![raise(&behind)]);
+    for value in 1..=2 {
+        let kind = line.reach(value).result.err().map(|error| error.kind());
+        ensure(kind == Some(ErrorKind::CommandFailed), || format!("a panic led to {kind:?}"))?;
+    }
+    ensure(!is_up(&behind), || "a command behind the panic ran".to_owned())?;
+
+    let told = Arc::new(AtomicUsize::new(0));
+    let sink = Box::new(Panicking(Arc::clone(&told)));
+    let queue = device.create_queue(QueueId(1), Priority::High, sink)?;
+    let other = Line::new(&*device, 2)?;
+    let ran = flag();
+    for value in 1..=3 {
+        queue.submit(Submission { value, waits: Vec::new(), commands: vec![raise(&ran)] });
+    }
+    let _ = queue.help(3);
+    other.submit_after_id(1, QueueId(1), 3, Vec::new());
+    other.succeed(1)?;
+    ensure(is_up(&ran), || "nothing ran behind the panic of a sink".to_owned())?;
+    let told = told.load(Ordering::Acquire);
+    ensure(told == 3, || format!("a panicking sink was told {told} times"))?;
+    drop(queue);
+    device.shutdown();
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! The conformance suite on every device.
+
+use anabranch_hal::cpu::{self, CpuConfig};
+use anabranch_hal::device::Device;
+use anabranch_hal::null;
+use anabranch_hal::sim::{Config, SimDevice};
+use verify::conformance::Obligation::{self, *};
+use verify::conformance::{Subject, Verdict};
+
+struct Null;
+
+impl Subject for Null {
+    fn open(&self, memory_bytes: usize) -> Box<dyn Device> {
+        null::open(memory_bytes)
+    }
+
+    fn computes(&self) -> bool {
+        false
+    }
+
+    fn has_threads(&self) -> bool {
+        false
+    }
+}
+
+struct Sim(fn(u64) -> Config);
+
+impl Subject for Sim {
+    fn open(&self, memory_bytes: usize) -> Box<dyn Device> {
+        SimDevice::new(Config { memory_bytes, ..self.0(7) }).0
+    }
+
+    fn open_to_lose(&self) -> Option<(Box<dyn Device>, Box<dyn FnOnce()>)> {
+        let (device, control) = SimDevice::new(Config::manual());
+        Some((device, Box::new(move || control.lose("for the check"))))
+    }
+
+    fn has_threads(&self) -> bool {
+        false
+    }
+}
+
+struct Cpu {
+    workers: usize,
+}
+
+impl Subject for Cpu {
+    fn open(&self, memory_bytes: usize) -> Box<dyn Device> {
+        let config = CpuConfig { workers: self.workers, memory_bytes };
+        cpu::open(&config).expect("the system has a thread left")
+    }
+}
+
+/// Checks one obligation, which the device has to show unless it is among the `unsupported`.
+fn check(subject: &dyn Subject, obligation: Obligation, unsupported: &[Obligation]) {
+    let verdict = obligation.check(subject);
+    if unsupported.contains(&obligation) {
+        assert!(matches!(verdict, Verdict::Unsupported(_)), "{obligation:?} {verdict}");
+    } else {
+        assert_eq!(verdict, Verdict::Held, "{obligation:?}");
+    }
+}
+
+macro_rules! suite {
+    ($($device:ident: $subject:expr, unsupported $unsupported:expr;)*) => {$(
+        mod $device {
+            use super::*;
+
+            suite!(@tests $subject, $unsupported,
+                d1_memory D1Memory, d2_limit D2Limit, d3_order D3Order, d4_waits D4Waits,
+                d5_told_once D5ToldOnce, d6_failure D6Failure, d7_loss D7Loss,
+                d8_no_wait D8NoWait, d9_resources D9Resources, d10_shutdown D10Shutdown,
+                d11_clock D11Clock, d12_results D12Results, d14_panics D14Panics,
+                help_never_runs_host_functions HelpNeverRunsHostFunctions,
+            );
+        }
+    )*};
+    (@tests $subject:expr, $unsupported:expr, $($name:ident $obligation:ident,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                check(&$subject, $obligation, &$unsupported);
+            }
+        )*
+
+        #[test]
+        fn nothing_is_left_out() {
+            assert_eq!([$($obligation),*], Obligation::ALL);
+        }
+    };
+}
+
+suite! {
+    null_device: Null, unsupported [D7Loss, D12Results, HelpNeverRunsHostFunctions];
+    sim_automatic: Sim(Config::automatic), unsupported [HelpNeverRunsHostFunctions];
+    sim_lazy: Sim(Config::lazy), unsupported [HelpNeverRunsHostFunctions];
+    cpu_one_core: Cpu { workers: 1 }, unsupported [D7Loss];
+    cpu_two_cores: Cpu { workers: 2 }, unsupported [D7Loss];
+    cpu_many_cores: Cpu { workers: 5 }, unsupported [D7Loss];
+}
