@@ -17,11 +17,15 @@ mod patch;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use crate::shell::{self, Engine};
 use patch::Patch;
 
 const FOLDER: &str = "verify/mutants";
+/// How long the checks of one mutant may take. One that deadlocks takes for ever, which counts as
+/// a kill; the checks of the whole tree end well before.
+const LIMIT: Duration = Duration::from_secs(240);
 /// What the checks need of the workspace.
 const COPIED: &[&str] = &[
     ".cargo",
@@ -87,6 +91,8 @@ fn load(root: &Path, filters: &[String]) -> Result<Vec<Patch>, String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Killed,
+    /// The checks did not end: a deadlock of the mutant, on an engine that does not see it.
+    Hung,
     Survived,
 }
 
@@ -94,6 +100,7 @@ impl Verdict {
     const fn word(self) -> &'static str {
         match self {
             Self::Killed => "killed",
+            Self::Hung => "hung",
             Self::Survived => "SURVIVED",
         }
     }
@@ -103,19 +110,23 @@ impl Verdict {
 /// nothing about the checks, so that is an error and no kill.
 fn examine(tree: &Path, scratch: &Path, patch: &Patch, engine: Engine) -> Result<Verdict, String> {
     apply(tree, patch, &[])?;
-    let test = |arguments: &[&str]| {
+    let cargo = || {
         let mut command = engine.cargo(tree, &scratch.join("target"));
-        command.arg("test").args(engine.profile()).args(&patch.run).args(arguments);
-        shell::capture(&mut command)
+        command.arg("test").args(engine.profile());
+        command
     };
-    let built = test(&["--no-run"]);
-    let tested = test(&[]);
+    let built = shell::capture(cargo().arg("--no-run").args(&patch.run));
+    let tested = shell::capture_within(cargo().args(&patch.run), LIMIT);
     apply(tree, patch, &["--reverse"])?;
     let built = built?;
     if !built.success {
         return Err(format!("{} does not build:\n{}", patch.name, built.stderr));
     }
-    Ok(if tested?.success { Verdict::Survived } else { Verdict::Killed })
+    Ok(match tested? {
+        None => Verdict::Hung,
+        Some(output) if output.success => Verdict::Survived,
+        Some(_) => Verdict::Killed,
+    })
 }
 
 fn apply(tree: &Path, patch: &Patch, flags: &[&str]) -> Result<(), String> {

@@ -1,7 +1,11 @@
 //! Runs other programs, and says what it runs.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 /// Which engine of `anabranch-sync` a build uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,16 @@ pub(crate) struct Output {
     pub(crate) stderr: String,
 }
 
+impl Output {
+    fn of(output: &std::process::Output) -> Self {
+        Self {
+            success: output.status.success(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
 /// Runs a command to its end and keeps what it prints.
 ///
 /// # Errors
@@ -88,11 +102,36 @@ pub(crate) struct Output {
 pub(crate) fn capture(command: &mut Command) -> Result<Output, String> {
     let output =
         command.output().map_err(|error| format!("cannot run {}: {error}", describe(command)))?;
-    Ok(Output {
-        success: output.status.success(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
+    Ok(Output::of(&output))
+}
+
+/// Like [`capture`], but ends the command, with everything that it started, when it takes longer
+/// than `limit`; the answer is `None` then.
+///
+/// # Errors
+/// A sentence that names the command when it cannot start.
+pub(crate) fn capture_within(
+    command: &mut Command,
+    limit: Duration,
+) -> Result<Option<Output>, String> {
+    let described = describe(command);
+    let failed = |error: std::io::Error| format!("cannot run {described}: {error}");
+    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(failed)?;
+    let group = format!("-{}", child.id());
+    // Nothing is sent: the end of the channel is the end of the command.
+    let (running, ended) = mpsc::channel::<()>();
+    let waiter = thread::spawn(move || {
+        let output = child.wait_with_output();
+        drop(running);
+        output
+    });
+    let in_time = ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Disconnected);
+    if !in_time {
+        run(Command::new("kill").args(["-KILL", "--", &group]))?;
+    }
+    let output = waiter.join().expect("waiting for a process does not panic").map_err(failed)?;
+    Ok(in_time.then(|| Output::of(&output)))
 }
 
 /// Whether a program is there and answers.
@@ -114,4 +153,36 @@ pub(crate) fn describe(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or_default();
     let words = std::iter::once(program).chain(command.get_args());
     flags.chain(words.map(|word| word.to_string_lossy().into_owned())).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bash(script: &str) -> Command {
+        let mut command = Command::new("bash");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn a_command_ends_by_itself_or_by_force() {
+        let limit = Duration::from_secs(300);
+        let output = capture_within(&mut bash("echo out; echo err >&2; exit 3"), limit);
+        let output = output.unwrap().unwrap();
+        assert!(!output.success);
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "err\n"));
+        // The inner process holds the pipes open until it is gone, too.
+        let endless = capture_within(&mut bash("cat /dev/zero > /dev/null & wait"), Duration::ZERO);
+        assert!(endless.unwrap().is_none());
+        assert!(capture_within(&mut Command::new("no-such-program"), limit).is_err());
+    }
+
+    #[test]
+    fn a_command_is_described_as_typed() {
+        let mut command = Engine::Loom.cargo(Path::new("/"), Path::new("/target"));
+        command.args(["test", "--release"]);
+        let described = describe(&command);
+        assert_eq!(described, "RUSTFLAGS='--cfg model=\"loom\"' cargo test --release");
+    }
 }

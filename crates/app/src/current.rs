@@ -66,9 +66,8 @@ pub fn with_stream(stream: &Stream) -> StreamGuard {
 pub fn current_stream(device: &Device) -> Stream {
     // The description is part of the device, so its address identifies it.
     let is_same = |entry: &&Entry| ptr::eq(entry.stream.device().info(), device.info());
-    let found = STACK.with(|stack| {
-        stack.borrow().iter().rev().find(is_same).map(|entry| entry.stream.clone())
-    });
+    let found = STACK
+        .with(|stack| stack.borrow().iter().rev().find(is_same).map(|entry| entry.stream.clone()));
     found.unwrap_or_else(|| device.default_stream())
 }
 

@@ -5,15 +5,16 @@
 //! error reaches whoever waits for the work that failed.
 //!
 //! ```
-//! use anabranch::{DeviceOptions, Model, Session, SessionOptions, Tensor, open_device};
+//! use std::sync::Arc;
+//! use anabranch::{DType, DeviceOptions, Session, SessionOptions, Tensor, open_device};
 //!
 //! let device = open_device("cpu:0", &DeviceOptions::default())?;
 //! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/digits/digits-conv-bn.onnx");
-//! let session = Session::load(&device, path, &SessionOptions::default())?;
-//! let image = Tensor::zeros(anabranch::DType::F32, &[1, 1, 8, 8])?;
+//! let session = Arc::new(Session::load(&device, path, &SessionOptions::default())?);
+//! let image = Tensor::zeros(DType::F32, &[1, 1, 8, 8])?;
 //! let callers: Vec<_> = (0..2)
 //!     .map(|_| {
-//!         let (session, image) = (session.clone(), image.clone());
+//!         let (session, image) = (Arc::clone(&session), image.clone());
 //!         std::thread::spawn(move || session.run(&[("input", &image)]))
 //!     })
 //!     .collect();
@@ -50,7 +51,7 @@ mod error;
 
 pub use anabranch_nn::{
     DType, Dim, Error as ModelError, ErrorKind as ModelErrorKind, Limits as ModelLimits, Model,
-    ModelBuilder, Port, Session, SessionOptions, Tensor, npy,
+    ModelBuilder, PlanInfo, Port, Session, SessionOptions, StepInfo, Tensor, Value, npy,
 };
 pub use anabranch_rt::{
     Buffer, Capture, Command, CommitMode, Deadline, Device, Error as RuntimeError,

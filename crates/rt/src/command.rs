@@ -94,7 +94,8 @@ impl View {
     /// Whether two ranges share a byte.
     pub(crate) fn overlaps(&self, other: &View) -> bool {
         let same = match (&self.target, &other.target) {
-            (Target::Buffer(a), Target::Buffer(b)) => Arc::ptr_eq(&a.0, &b.0),(Target::Parameter { index: a, .. }, Target::Parameter { index: b, .. })
+            (Target::Buffer(a), Target::Buffer(b)) => Arc::ptr_eq(&a.0, &b.0),
+            (Target::Parameter { index: a, .. }, Target::Parameter { index: b, .. })
             | (Target::Private { index: a, .. }, Target::Private { index: b, .. }) => a == b,
             _ => false,
         };

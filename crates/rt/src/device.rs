@@ -39,7 +39,7 @@ use crate::limits::Limits;
 use crate::memory::buffer::Buffer;
 use crate::memory::{Allocator, MemoryStats};
 use crate::pool::{StreamPool, StreamStats};
-use crate::stream::StreamCore;
+use crate::stream::StreamRef;
 use crate::stream::handle::Stream;
 use crate::trace::TraceRecord;
 
@@ -84,16 +84,16 @@ impl Backend {
 /// Every stream there is. A stream that nobody else refers to any longer has no work, and is
 /// forgotten when the next one is made.
 #[derive(Debug)]
-pub(crate) struct Registry(Mutex<Vec<Arc<StreamCore>>>);
+pub(crate) struct Registry(Mutex<Vec<StreamRef>>);
 
 impl Registry {
-    pub(crate) fn add(&self, stream: &Arc<StreamCore>) {
+    pub(crate) fn add(&self, stream: &StreamRef) {
         let mut streams = self.0.lock();
-        streams.retain(|known| 1 < Arc::strong_count(known) || !known.is_idle());
-        streams.push(Arc::clone(stream));
+        streams.retain(|known| known.is_referenced() || !known.is_idle());
+        streams.push(stream.clone());
     }
 
-    pub(crate) fn streams(&self) -> Vec<Arc<StreamCore>> {
+    pub(crate) fn streams(&self) -> Vec<StreamRef> {
         self.0.lock().clone()
     }
 
@@ -110,10 +110,10 @@ impl Registry {
 struct DeviceCore {
     backend: Arc<Backend>,
     registry: Arc<Registry>,
-    allocator: Arc<Allocator>,
+    allocator: Allocator,
     streams: StreamPool,
     events: EventPool,
-    default_stream: Arc<StreamCore>,
+    default_stream: StreamRef,
     limits: Limits,
 }
 
@@ -121,7 +121,7 @@ impl Drop for DeviceCore {
     /// What was submitted still runs: nothing waits for it, and nothing is lost.
     fn drop(&mut self) {
         if !self.backend.is_forked() {
-            self.registry.streams().iter().for_each(StreamCore::commit_soon);
+            self.registry.streams().iter().for_each(StreamRef::commit_soon);
         }
     }
 }
@@ -163,10 +163,10 @@ impl Device {
         let next_queue = AtomicU64::new(1);
         let backend = Arc::new(Backend { native, gate: Gate::open(), next_queue });
         let registry = Arc::new(Registry(Mutex::new(Vec::new())));
-        let default_stream = StreamCore::new(&backend, &limits, Priority::Normal)?;
+        let default_stream = StreamRef::new(&backend, &limits, Priority::Normal)?;
         registry.add(&default_stream);
         Ok(Self(Arc::new(DeviceCore {
-            allocator: Arc::new(Allocator::new(&backend, &registry, limit_bytes)),
+            allocator: Allocator::new(&backend, &registry, limit_bytes),
             streams: StreamPool::new(limits.streams_max, limits.streams_grown_max),
             events: EventPool::new(limits.timing_slots_max),
             backend,
@@ -193,9 +193,9 @@ impl Device {
         refuse_in_callback()
     }
 
-    pub(crate) fn create_stream(&self, priority: Priority) -> Result<Arc<StreamCore>, Error> {
+    pub(crate) fn create_stream(&self, priority: Priority) -> Result<StreamRef, Error> {
         self.check()?;
-        let stream = StreamCore::new(&self.0.backend, &self.0.limits, priority)?;
+        let stream = StreamRef::new(&self.0.backend, &self.0.limits, priority)?;
         self.0.registry.add(&stream);
         // A shutdown that began meanwhile may have missed the new stream.
         if let Err(error) = self.check() {
@@ -228,7 +228,7 @@ impl Device {
     /// The one stream that every thread may use without asking. It is ordered with other streams
     /// like any other, and is never leased.
     pub fn default_stream(&self) -> Stream {
-        Stream::new(Arc::clone(&self.0.default_stream), self.clone(), 0)
+        Stream::new(self.0.default_stream.clone(), self.clone(), 0)
     }
 
     /// A stream of its own, outside the pool, for as long as handles of it exist. The priority is
@@ -351,14 +351,14 @@ impl Device {
             .lock()
             .iter()
             .filter(|stream| !stream.is_idle_and_well())
-            .map(|stream| (Arc::clone(stream), stream.issued()))
+            .map(|stream| (stream.clone(), stream.issued()))
             .collect();
         Error::join(wait_for_all(&busy, deadline))
     }
 }
 
 /// Commits what is open on every stream before it waits for the first.
-fn wait_for_all(streams: &[(Arc<StreamCore>, u64)], deadline: &Deadline) -> Vec<Error> {
+fn wait_for_all(streams: &[(StreamRef, u64)], deadline: &Deadline) -> Vec<Error> {
     let mut errors = Vec::new();
     for (stream, issued) in streams {
         errors.extend(stream.commit_up_to(*issued).err());

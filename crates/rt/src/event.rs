@@ -29,7 +29,7 @@ use anabranch_sync::{Arc, Deadline};
 
 use crate::error::{Error, ErrorKind};
 use crate::frontier::{Clock, Mark};
-use crate::stream::StreamCore;
+use crate::stream::StreamRef;
 use crate::stream::handle::Stream;
 
 pub(crate) mod pool;
@@ -69,12 +69,12 @@ impl Snapshot {
     pub const EMPTY: Snapshot = Snapshot(None);
 
     pub(crate) fn new(
-        stream: &Arc<StreamCore>,
+        stream: &StreamRef,
         value: u64,
         clock: Clock,
         timing: Option<Arc<TimingSlot>>,
     ) -> Self {
-        let mark = Mark { stream: Arc::clone(stream), value };
+        let mark = Mark { stream: stream.clone(), value };
         Self(Some(Arc::new(Point { mark, clock, timing })))
     }
 

@@ -23,9 +23,7 @@
 //! # Checked by
 //! `frontier::tests`, `memory::tests`.
 
-use anabranch_sync::Arc;
-
-use crate::stream::StreamCore;
+use crate::stream::{StreamCore, StreamRef};
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +31,7 @@ mod tests;
 /// A point on a stream's timeline.
 #[derive(Clone, Debug)]
 pub(crate) struct Mark {
-    pub(crate) stream: Arc<StreamCore>,
+    pub(crate) stream: StreamRef,
     pub(crate) value: u64,
 }
 
@@ -69,13 +67,13 @@ impl Clock {
 
     /// Raises a stream's mark. Completed marks of other streams make room, so the clock names
     /// no more streams than have work in flight, plus one.
-    pub(crate) fn raise(&mut self, stream: &Arc<StreamCore>, value: u64) {
+    pub(crate) fn raise(&mut self, stream: &StreamRef, value: u64) {
         if let Some(mark) = self.0.iter_mut().find(|mark| mark.is_on(stream)) {
             mark.value = mark.value.max(value);
             return;
         }
         self.0.retain(|mark| !mark.is_complete());
-        self.0.push(Mark { stream: Arc::clone(stream), value });
+        self.0.push(Mark { stream: stream.clone(), value });
     }
 
     /// Whether everything here has been seen complete.

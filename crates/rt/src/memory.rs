@@ -27,6 +27,7 @@
 //! `memory::tests`, `memory::state::tests`.
 
 use std::fmt;
+use std::ops::Deref;
 
 use anabranch_hal::buffer::{Memory, Slice};
 use anabranch_hal::error as hal;
@@ -36,7 +37,7 @@ use anabranch_sync::{Arc, Deadline, Mutex, process};
 use crate::device::{Backend, Registry};
 use crate::error::{Error, ErrorKind};
 use crate::frontier::Clock;
-use crate::stream::StreamCore;
+use crate::stream::StreamRef;
 
 pub(crate) mod buffer;
 pub(crate) mod class;
@@ -56,7 +57,11 @@ use state::{BlockId, Home, Order, State};
 /// See the [module](self).
 ///
 /// Thread-safe; [`allocate`](Self::allocate) waits only when memory has run out.
-pub(crate) struct Allocator {
+#[derive(Clone)]
+pub(crate) struct Allocator(Arc<AllocatorCore>);
+
+/// What every clone of an allocator shares.
+pub(crate) struct AllocatorCore {
     backend: Arc<Backend>,
     registry: Arc<Registry>,
     limit_bytes: usize,
@@ -87,7 +92,7 @@ pub(crate) struct Block {
 
 /// What an allocation on a stream knows of the order.
 struct Requester<'a> {
-    stream: Option<&'a Arc<StreamCore>>,
+    stream: Option<&'a StreamRef>,
     clock: Clock,
 }
 
@@ -109,13 +114,21 @@ impl Order<Clock> for Requester<'_> {
 
 const HOST: Requester<'static> = Requester { stream: None, clock: Clock::EMPTY };
 
+impl Deref for Allocator {
+    type Target = AllocatorCore;
+
+    fn deref(&self) -> &AllocatorCore {
+        &self.0
+    }
+}
+
 impl Allocator {
     pub(crate) fn new(
         backend: &Arc<Backend>,
         registry: &Arc<Registry>,
         limit_bytes: usize,
     ) -> Self {
-        Self {
+        Self(Arc::new(AllocatorCore {
             backend: Arc::clone(backend),
             registry: Arc::clone(registry),
             limit_bytes,
@@ -124,7 +137,7 @@ impl Allocator {
             next_number: AtomicU64::new(1),
             reliefs: Mutex::new(Vec::new()),
             shards: (0..Class::COUNT).map(|_| Mutex::new(Shard::default())).collect(),
-        }
+        }))
     }
 
     /// Whether the process is a forked child, in which no lock may be taken.
@@ -135,9 +148,9 @@ impl Allocator {
     /// Allocates for the next command of `stream`, or, without one, for the host, who gets
     /// memory that no command in flight touches.
     pub(crate) fn allocate(
-        self: &Arc<Self>,
+        &self,
         bytes: usize,
-        stream: Option<&Arc<StreamCore>>,
+        stream: Option<&StreamRef>,
         deadline: &Deadline,
     ) -> Result<Arc<BufferCore>, Error> {
         let class = Class::of(bytes).ok_or_else(|| self.out_of_memory(bytes))?;
@@ -151,7 +164,7 @@ impl Allocator {
 
     /// A cached block, or one of a new segment while the limit allows it.
     fn try_take(
-        self: &Arc<Self>,
+        &self,
         class: Class,
         bytes: usize,
         requester: &Requester<'_>,
@@ -168,7 +181,7 @@ impl Allocator {
     }
 
     fn take_cached(
-        self: &Arc<Self>,
+        &self,
         class: Class,
         bytes: usize,
         requester: &Requester<'_>,
@@ -178,7 +191,7 @@ impl Allocator {
     }
 
     fn buffer(
-        self: &Arc<Self>,
+        &self,
         class: Class,
         bytes: usize,
         requester: &Requester<'_>,
@@ -189,13 +202,13 @@ impl Allocator {
         let slice = Slice { memory, offset: id.index as usize * class.block_bytes(), bytes };
         let block = Block { class, id, home };
         let usage = SharedUse::new(number, clock.unwrap_or_default());
-        Arc::new(BufferCore::new(Arc::clone(self), block, slice, usage))
+        Arc::new(BufferCore::new(self.clone(), block, slice, usage))
     }
 
     /// Adds a segment and takes its first block, before anybody else can; nothing when the limit
     /// or the device has no room for it.
     fn try_grow(
-        self: &Arc<Self>,
+        &self,
         class: Class,
         blocks: u32,
         bytes: usize,
@@ -244,7 +257,7 @@ impl Allocator {
 
     /// The road to an out-of-memory error: nothing is reported before all of it was tried.
     fn reclaim(
-        self: &Arc<Self>,
+        &self,
         class: Class,
         bytes: usize,
         requester: &Requester<'_>,

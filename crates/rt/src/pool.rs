@@ -35,7 +35,7 @@ use anabranch_sync::{Arc, Condvar, Deadline, Mutex, MutexGuard, TimedOut, proces
 use crate::device::Device;
 use crate::error::{Error, ErrorKind};
 use crate::invariant::invariant;
-use crate::stream::StreamCore;
+use crate::stream::StreamRef;
 use crate::stream::handle::Stream;
 
 pub(crate) mod state;
@@ -77,7 +77,7 @@ pub(crate) struct StreamPool {
 
 struct Shared {
     state: State,
-    streams: Vec<Option<Arc<StreamCore>>>,
+    streams: Vec<Option<StreamRef>>,
     waiters: Vec<(u64, Arc<Condvar>)>,
 }
 
@@ -140,7 +140,7 @@ impl StreamPool {
         device: &Device,
         slot: usize,
         affinity: Option<u64>,
-    ) -> Result<Arc<StreamCore>, Error> {
+    ) -> Result<StreamRef, Error> {
         let mut shared = self.shared.lock();
         let stream = shared.streams[slot].clone().ok_or_else(exhausted)?;
         if stream.timeline().failure().is_none() || !shared.state.is_sole(slot) {
@@ -158,7 +158,7 @@ impl StreamPool {
         device: &Device,
         slot: usize,
         affinity: Option<u64>,
-    ) -> Result<Arc<StreamCore>, Error> {
+    ) -> Result<StreamRef, Error> {
         let built = device.create_stream(Priority::Normal);
         let mut shared = self.shared.lock();
         match built {
@@ -166,7 +166,7 @@ impl StreamPool {
                 if shared.streams.len() <= slot {
                     shared.streams.resize(slot + 1, None);
                 }
-                shared.streams[slot] = Some(Arc::clone(&stream));
+                shared.streams[slot] = Some(stream.clone());
                 shared.apply(Action::Built { slot, affinity });
                 Ok(stream)
             }
@@ -180,7 +180,7 @@ impl StreamPool {
     /// Takes a stream back from one of its holders. The last one ends the lease: handles become
     /// stale, a capture is abandoned, and a stream that failed is replaced instead of being lent
     /// again.
-    fn give_back(&self, slot: usize, stream: &Arc<StreamCore>) {
+    fn give_back(&self, slot: usize, stream: &StreamRef) {
         if self.shared.lock().state.apply(Action::Release { slot }) != Outcome::Last {
             return;
         }

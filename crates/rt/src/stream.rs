@@ -31,6 +31,7 @@
 //! `stream::tests`, `stream::state::tests`.
 
 use std::fmt;
+use std::ops::Deref;
 
 use anabranch_hal::command::Command;
 use anabranch_hal::device::{Completion, Priority, Queue, QueueId, Sink};
@@ -75,6 +76,18 @@ pub(crate) struct StreamCore {
     trace: Arc<trace::Lane>,
 }
 
+/// A counted reference to a stream: what must outlive the caller's own reference takes another.
+#[derive(Clone)]
+pub(crate) struct StreamRef(Arc<StreamCore>);
+
+impl Deref for StreamRef {
+    type Target = StreamCore;
+
+    fn deref(&self) -> &StreamCore {
+        &self.0
+    }
+}
+
 /// The device's side of a stream. A reset replaces it, because a queue that failed stays so.
 pub(crate) struct Native {
     pub(crate) id: QueueId,
@@ -107,17 +120,17 @@ struct Open {
     label: &'static str,
 }
 
-impl StreamCore {
+impl StreamRef {
     /// Makes a stream and its native queue. Blocks while the device makes the queue.
     pub(crate) fn new(
         backend: &Arc<Backend>,
         limits: &Limits,
         priority: Priority,
-    ) -> Result<Arc<Self>, Error> {
+    ) -> Result<Self, Error> {
         let timeline = Arc::new(Timeline::new());
         let native = Native::new(backend, priority, &timeline)?;
         let id = native.id;
-        Ok(Arc::new(Self {
+        let core = StreamCore {
             id,
             priority,
             backend: Arc::clone(backend),
@@ -134,9 +147,77 @@ impl StreamCore {
             outbox: Mutex::new(Outbox::default()),
             native: Mutex::new(Arc::new(native)),
             trace: trace::Lane::new(id, limits.trace_records_max),
-        }))
+        };
+        Ok(Self(Arc::new(core)))
     }
 
+    /// Whether anybody but the registry refers to the stream.
+    pub(crate) fn is_referenced(&self) -> bool {
+        1 < Arc::strong_count(&self.0)
+    }
+
+    /// Enters the exclusive section. Blocks while another thread is in it, which is never for
+    /// longer than bounded work of the host.
+    pub(crate) fn enter(&self) -> Section<'_> {
+        Section { stream: self, inner: Some(self.section.lock()), lend: false }
+    }
+
+    /// Commits what is open if `value` is in it, so that whoever waits for it does not wait for
+    /// ever. Blocks while the in-flight limit is reached.
+    pub(crate) fn commit_up_to(&self, value: u64) -> Result<(), Error> {
+        self.commit_for(value, false)
+    }
+
+    /// As [`commit_up_to`](Self::commit_up_to). With `lend`, the caller waits for `value` next,
+    /// and may run it on the way.
+    fn commit_for(&self, value: u64, lend: bool) -> Result<(), Error> {
+        if self.is_committed(value) {
+            return Ok(());
+        }
+        loop {
+            let mut section = self.enter();
+            if section.try_commit() {
+                section.lend = lend;
+                return Ok(());
+            }
+            drop(section);
+            self.make_room()?;
+        }
+    }
+
+    /// Commits what is open as soon as the in-flight limit allows it, without waiting for that.
+    pub(crate) fn commit_soon(&self) {
+        // Read before the refusal: a buffer that was in flight then ends at this value or later,
+        // so the callback is called.
+        let next = self.timeline.reached() + 1;
+        let committed = self.enter().try_commit();
+        if !committed {
+            let stream = self.clone();
+            self.timeline.on_reach(next, Box::new(move |_| stream.commit_soon()));
+        }
+    }
+
+    /// Waits until the device has finished a command buffer of this stream. Everything that was
+    /// committed depends on committed work only, so it comes to an end.
+    fn make_room(&self) -> Result<(), Error> {
+        if process::in_callback() {
+            let message = "the stream has too much work in flight to wait for room in a callback";
+            return Err(Error::new(ErrorKind::WouldDeadlock, message).on(self.id));
+        }
+        outbox::drain(self, false);
+        let _ = self.native().queue.help(self.timeline.reached() + 1);
+        self.timeline.wait_room(self.limits.in_flight_max, &Deadline::NEVER)
+    }
+
+    /// Commits `value` and waits until it has ended, well or not. What is being committed runs on this thread
+    /// where the device lets it.
+    pub(crate) fn commit_and_wait(&self, value: u64, deadline: &Deadline) -> Result<(), Error> {
+        self.commit_for(value, !deadline.has_passed())?;
+        self.wait_for(value, deadline)
+    }
+}
+
+impl StreamCore {
     pub(crate) fn id(&self) -> QueueId {
         self.id
     }
@@ -186,73 +267,9 @@ impl StreamCore {
         Arc::clone(&self.native.lock())
     }
 
-    /// Enters the exclusive section. Blocks while another thread is in it, which is never for
-    /// longer than bounded work of the host.
-    pub(crate) fn enter(self: &Arc<Self>) -> Section<'_> {
-        Section { stream: self, inner: Some(self.section.lock()), lend: false }
-    }
-
-    /// Commits what is open if `value` is in it, so that whoever waits for it does not wait for
-    /// ever. Blocks while the in-flight limit is reached.
-    pub(crate) fn commit_up_to(self: &Arc<Self>, value: u64) -> Result<(), Error> {
-        self.commit_for(value, false)
-    }
-
-    /// As [`commit_up_to`](Self::commit_up_to). With `lend`, the caller waits for `value` next,
-    /// and may run it on the way.
-    fn commit_for(self: &Arc<Self>, value: u64, lend: bool) -> Result<(), Error> {
-        if self.is_committed(value) {
-            return Ok(());
-        }
-        loop {
-            let mut section = self.enter();
-            if section.try_commit() {
-                section.lend = lend;
-                return Ok(());
-            }
-            drop(section);
-            self.make_room()?;
-        }
-    }
-
-    /// Commits what is open as soon as the in-flight limit allows it, without waiting for that.
-    pub(crate) fn commit_soon(self: &Arc<Self>) {
-        // Read before the refusal: a buffer that was in flight then ends at this value or later,
-        // so the callback is called.
-        let next = self.timeline.reached() + 1;
-        let committed = self.enter().try_commit();
-        if !committed {
-            let stream = Arc::clone(self);
-            self.timeline.on_reach(next, Box::new(move |_| stream.commit_soon()));
-        }
-    }
-
-    /// Waits until the device has finished a command buffer of this stream. Everything that was
-    /// committed depends on committed work only, so it comes to an end.
-    fn make_room(self: &Arc<Self>) -> Result<(), Error> {
-        if process::in_callback() {
-            let message = "the stream has too much work in flight to wait for room in a callback";
-            return Err(Error::new(ErrorKind::WouldDeadlock, message).on(self.id));
-        }
-        outbox::drain(self, false);
-        let _ = self.native().queue.help(self.timeline.reached() + 1);
-        self.timeline.wait_room(self.limits.in_flight_max, &Deadline::NEVER)
-    }
-
     /// The error that the stream carries.
     pub(crate) fn check_failure(&self) -> Result<(), Error> {
         self.timeline.failure().map_or(Ok(()), |error| Err(error.on(self.id)))
-    }
-
-    /// Commits `value` and waits until it has ended, well or not. What is being committed runs on this thread
-    /// where the device lets it.
-    pub(crate) fn commit_and_wait(
-        self: &Arc<Self>,
-        value: u64,
-        deadline: &Deadline,
-    ) -> Result<(), Error> {
-        self.commit_for(value, !deadline.has_passed())?;
-        self.wait_for(value, deadline)
     }
 
     /// Waits until `value` has ended, running the stream's own work on this thread where the
@@ -282,7 +299,7 @@ impl Native {
 
 /// Exclusive access to a stream's open command buffer. Leaving it hands over what was committed.
 pub(crate) struct Section<'a> {
-    stream: &'a Arc<StreamCore>,
+    stream: &'a StreamRef,
     inner: Option<MutexGuard<'a, Inner>>,
     lend: bool,
 }
@@ -409,6 +426,12 @@ impl Drop for Section<'_> {
     fn drop(&mut self) {
         self.inner = None;
         outbox::drain(self.stream, self.lend);
+    }
+}
+
+impl fmt::Debug for StreamRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -24,8 +24,8 @@ pub(crate) fn open(path: &Path) -> Result<Model, Failure> {
 ///
 /// # Errors
 /// When the device has no room for it. `name` says which model.
-pub(crate) fn session(device: &Device, model: &Model, name: &str) -> Result<Session, Failure> {
-    Session::new(device, model, &SessionOptions::default())
+pub(crate) fn session(device: &Device, model: Model, name: &str) -> Result<Session, Failure> {
+    Session::from_model(device, model, &SessionOptions::default())
         .map_err(|error| Failure::from(error).about(name))
 }
 
@@ -68,7 +68,8 @@ pub(crate) fn named_shape(text: &str) -> Result<NamedShape, String> {
     let (name, extents) =
         text.rsplit_once('=').ok_or_else(|| "is not of the form NAME=1x3x224x224".to_owned())?;
     let extents = extents.split('x').filter(|extent| !extent.is_empty());
-    let shape = extents.map(|extent| extent.parse().map_err(|_| format!("'{extent}' is no extent")));
+    let shape =
+        extents.map(|extent| extent.parse().map_err(|_| format!("'{extent}' is no extent")));
     Ok(NamedShape { name: name.to_owned(), shape: shape.collect::<Result<_, _>>()? })
 }
 

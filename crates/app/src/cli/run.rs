@@ -77,12 +77,11 @@ impl Arguments {
         if let Some(labels) = &labels {
             labels.check(items.rows())?;
         }
-        let passes = self.passes(&items)?;
+        let (passes, noun) = (self.passes(&items)?, items.noun());
 
         let device = self.device.open(self.threads, trace_file.is_some())?;
         let name = self.model.display().to_string();
-        let session = model::session(&device, &model, &name)?;
-        drop(model);
+        let session = model::session(&device, model, &name)?;
         let serial =
             serial_run(&device, &session, &items).map_err(|failure| failure.about(&name))?;
         if let Some(labels) = &labels {
@@ -95,7 +94,7 @@ impl Arguments {
 
         let mut trace = trace_file.map(|file| TraceWriter::new(file, &device)).transpose()?;
         info!(passes, threads = self.threads, "runs");
-        let run = Run::new(&session, items, serial, passes);
+        let run = Run::new(session, items, serial, passes);
         let outcome = run.from_threads(self.threads, trace.as_mut())?;
         let mut summary = Summary::of(&outcome);
         if let (Some(labels), Some(results)) = (&labels, &outcome.results) {
@@ -120,7 +119,7 @@ impl Arguments {
         if self.json {
             say_json(&summary)?;
         } else {
-            self.tell(&device, &summary)?;
+            self.tell(&device, &summary, noun)?;
         }
         Ok(Verdict::of(summary.errors + summary.mismatches))
     }
@@ -136,7 +135,7 @@ impl Arguments {
         }
     }
 
-    fn tell(&self, device: &Device, summary: &Summary) -> Result<(), Failure> {
+    fn tell(&self, device: &Device, summary: &Summary, noun: &str) -> Result<(), Failure> {
         let info = device.info();
         say(format!(
             "{} on {} ({}), {} caller threads",
@@ -146,14 +145,13 @@ impl Arguments {
             self.threads
         ))?;
         let against = self.expect.as_ref().map(|path| path.display().to_string());
-        say(summary.text(against.as_deref()))
+        say(summary.text(noun, against.as_deref()))
     }
 }
 
 /// Begins every output file.
 fn begin_all(outputs: &[NamedFile]) -> Result<Vec<(Option<String>, OutputFile)>, Failure> {
-    let begin =
-        |output: &NamedFile| Ok((output.name.clone(), OutputFile::create(&output.path)?));
+    let begin = |output: &NamedFile| Ok((output.name.clone(), OutputFile::create(&output.path)?));
     outputs.iter().map(begin).collect()
 }
 

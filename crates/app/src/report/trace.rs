@@ -2,7 +2,6 @@
 //! one arrow for each wait.
 
 use std::collections::{HashMap, VecDeque};
-use std::path::Path;
 
 use anabranch::{Device, TraceRecord};
 use serde::Serialize;
@@ -31,14 +30,6 @@ pub(crate) struct TraceWriter {
 }
 
 impl TraceWriter {
-    /// Begins a file.
-    ///
-    /// # Errors
-    /// When it cannot be written. Names the path.
-    pub(crate) fn create(path: &Path, source: &Device) -> Result<Self, Failure> {
-        Self::new(OutputFile::create(path)?, source)
-    }
-
     /// Writes to a file that has been begun.
     ///
     /// # Errors
@@ -203,8 +194,7 @@ impl Events {
                 self.slice(label, stream.0, slice);
             }
             TraceRecord::Waited { stream, value, producer, awaited } => {
-                let arrow =
-                    Arrow { stream: stream.0, value, producer: producer.0, awaited };
+                let arrow = Arrow { stream: stream.0, value, producer: producer.0, awaited };
                 self.pending.push_back(arrow);
             }
         }

@@ -198,7 +198,14 @@ impl Machine {
     }
 
     pub(super) fn release(&self, slot: Slot) {
-        self.inner.lock().note(Action::Release { slot });
+        let mut inner = self.inner.lock();
+        let id = inner.order.id(slot);
+        inner.note(Action::Release { slot });
+        if let Mode::Lazy(_) = self.mode {
+            // Nobody is left who could help, so the queue is run until it is gone.
+            inner.demands.push((id, u64::MAX));
+            self.pump(inner, 0, |_, _| ());
+        }
     }
 
     pub(super) fn submit(&self, slot: Slot, mut entry: Entry<Work>) {

@@ -60,7 +60,7 @@ impl Compiled {
         let mut constants = Vec::with_capacity(plan.constants.len());
         for tensor in &plan.constants {
             let bytes = tensor.as_bytes();
-            let buffer = device.allocate_until(bytes.len().max(1), &lease, deadline)?;
+            let buffer = device.allocate_host(bytes.len().max(1))?;
             buffer.write(0, bytes)?;
             buffer.freeze()?;
             constants.push(buffer.view());
@@ -107,12 +107,12 @@ impl Context {
         stream: &anabranch_rt::Stream,
     ) -> Result<Self, Error> {
         let executable = compiled.graph.instantiate(device, stream)?;
-        let allocate = |ports: &[crate::plan::Port]| {
-            let buffers = ports.iter().map(|port| device.allocate(port.bytes.max(1), stream));
-            buffers.collect::<Result<Vec<_>, _>>()
-        };
-        let (inputs, outputs) =
-            (allocate(&compiled.plan.inputs)?, allocate(&compiled.plan.outputs)?);
+        // The host writes inputs at once, so they must not be memory that the stream still uses.
+        let inputs = compiled.plan.inputs.iter().map(|port| device.allocate_host(port.bytes.max(1)));
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let outputs = compiled.plan.outputs.iter();
+        let outputs = outputs.map(|port| device.allocate(port.bytes.max(1), stream));
+        let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
         let parameters = inputs.iter().chain(&outputs).map(Buffer::view).collect();
         Ok(Self { executable, inputs, outputs, parameters })
     }

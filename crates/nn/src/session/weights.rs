@@ -2,7 +2,7 @@
 
 use anabranch_hal::buffer::ALIGN_BYTES;
 use anabranch_hal::kernel::Kernel;
-use anabranch_rt::{Buffer, Command, Device, LeasePolicy, View};
+use anabranch_rt::{Command, Device, LeasePolicy, View};
 use anabranch_sync::{Arc, Deadline, Mutex};
 
 use crate::cache::Cache;
@@ -97,7 +97,7 @@ impl Weights {
         }
         let lease = device.lease(&LeasePolicy::Wait(deadline.clone()))?;
         let total: usize = weights.iter().map(|weight| room(weight)).sum();
-        let buffer = device.allocate_until(total, &lease, deadline)?;
+        let buffer = device.allocate_host(total)?;
         let mut offset = 0;
         let mut views = Vec::with_capacity(weights.len());
         for weight in weights {
@@ -112,7 +112,8 @@ impl Weights {
         for (weight, view) in weights.iter().zip(&views) {
             let Some(kernel) = &weight.packed else { continue };
             let tensor = constant(graph, weight)?;
-            let plain: Buffer = device.allocate_until(tensor.as_bytes().len(), &lease, deadline)?;
+            // Written by the host at once, so it must not be memory that the stream still uses.
+            let plain = device.allocate_host(tensor.as_bytes().len())?;
             plain.write(0, tensor.as_bytes())?;
             let pack = Arc::new(Kernel::Pack(Box::new(kernel.clone())));
             lease.submit(Command::kernel(pack, vec![plain.view(), view.clone()]))?;

@@ -1,6 +1,6 @@
 //! The end of a device.
 
-use anabranch_sync::{Arc, Deadline};
+use anabranch_sync::Deadline;
 
 use super::{Device, refuse_in_callback, wait_for_all};
 use crate::error::Error;
@@ -43,7 +43,7 @@ impl Device {
             drop(abandoned);
         }
         let targets: Vec<_> =
-            streams.iter().map(|stream| (Arc::clone(stream), stream.issued())).collect();
+            streams.iter().map(|stream| (stream.clone(), stream.issued())).collect();
         let mut errors = wait_for_all(&targets, deadline);
         for stream in &streams {
             errors.extend(stream.timeline().wait_callbacks(deadline).err());

@@ -14,19 +14,14 @@ use crate::error::Error;
 /// What all references to one buffer share. Dropping the last one gives the block back, with the
 /// clock of its uses.
 pub(crate) struct BufferCore {
-    allocator: Arc<Allocator>,
+    allocator: Allocator,
     block: Block,
     slice: Slice,
     usage: SharedUse,
 }
 
 impl BufferCore {
-    pub(super) fn new(
-        allocator: Arc<Allocator>,
-        block: Block,
-        slice: Slice,
-        usage: SharedUse,
-    ) -> Self {
+    pub(super) fn new(allocator: Allocator, block: Block, slice: Slice, usage: SharedUse) -> Self {
         Self { allocator, block, slice, usage }
     }
 

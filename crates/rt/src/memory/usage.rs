@@ -35,8 +35,8 @@ use anabranch_sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::{Error, ErrorKind};
 use crate::frontier::{Clock, Mark};
-use crate::stream::StreamCore;
 use crate::stream::submit::Footprint;
+use crate::stream::{StreamCore, StreamRef};
 
 /// See the [module](self). Cheap to clone; thread-safe; never blocks for long.
 #[derive(Clone, Debug)]
@@ -147,7 +147,7 @@ impl Usage {
 
     /// Records command `value` of `stream`, which is ordered behind its conflicts. A write of the
     /// whole buffer makes it valid again.
-    pub(crate) fn register(&mut self, footprint: Footprint, stream: &Arc<StreamCore>, value: u64) {
+    pub(crate) fn register(&mut self, footprint: Footprint, stream: &StreamRef, value: u64) {
         if self.frozen {
             return;
         }

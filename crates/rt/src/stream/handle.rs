@@ -9,7 +9,7 @@ use anabranch_hal::error as hal;
 use anabranch_sync::{Arc, Deadline, process};
 
 use super::submit::{Footprint, Use, Work};
-use super::{Native, Section, StreamCore};
+use super::{Native, Section, StreamRef};
 use crate::command::{Command, Target, View};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind};
@@ -52,7 +52,7 @@ pub enum CommitMode {
 /// ```
 #[derive(Clone)]
 pub struct Stream {
-    core: Arc<StreamCore>,
+    core: StreamRef,
     device: Device,
     generation: u64,
     // Only for a stream outside the pool; its last handle commits what is open.
@@ -61,7 +61,7 @@ pub struct Stream {
 
 /// Commits what is open when the last handle of a stream goes: nothing that was submitted is
 /// lost, and nobody waits.
-struct Owner(Arc<StreamCore>);
+struct Owner(StreamRef);
 
 impl Drop for Owner {
     fn drop(&mut self) {
@@ -72,17 +72,17 @@ impl Drop for Owner {
 }
 
 impl Stream {
-    pub(crate) fn new(core: Arc<StreamCore>, device: Device, generation: u64) -> Self {
+    pub(crate) fn new(core: StreamRef, device: Device, generation: u64) -> Self {
         Self { core, device, generation, _owner: None }
     }
 
     /// A stream that belongs to its handles alone.
-    pub(crate) fn owned(core: Arc<StreamCore>, device: Device) -> Self {
-        let owner = Arc::new(Owner(Arc::clone(&core)));
+    pub(crate) fn owned(core: StreamRef, device: Device) -> Self {
+        let owner = Arc::new(Owner(core.clone()));
         Self { core, device, generation: 0, _owner: Some(owner) }
     }
 
-    pub(crate) fn core(&self) -> &Arc<StreamCore> {
+    pub(crate) fn core(&self) -> &StreamRef {
         &self.core
     }
 

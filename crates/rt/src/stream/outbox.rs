@@ -30,9 +30,8 @@
 use std::collections::VecDeque;
 
 use anabranch_hal::command::{Command, Submission};
-use anabranch_sync::Arc;
 
-use super::StreamCore;
+use super::StreamRef;
 use crate::frontier::Mark;
 
 /// A command buffer on its way to the device.
@@ -50,7 +49,7 @@ pub(crate) struct Outbox {
     draining: bool,
     again: bool,
     handed: u64,
-    dependents: Vec<(u64, Arc<StreamCore>)>,
+    dependents: Vec<(u64, StreamRef)>,
     // What a callback on another device has been registered for.
     watched: Option<Mark>,
 }
@@ -77,7 +76,7 @@ impl Outbox {
     }
 
     /// Records that the device has `value`; returns the streams that waited for it.
-    fn hand(&mut self, value: u64) -> Vec<Arc<StreamCore>> {
+    fn hand(&mut self, value: u64) -> Vec<StreamRef> {
         self.handed = value;
         let (due, later) = std::mem::take(&mut self.dependents)
             .into_iter()
@@ -97,15 +96,15 @@ impl Outbox {
     }
 
     /// Whether the device has `value`; if not, `dependent` is drained once it has.
-    fn is_handed(&mut self, value: u64, dependent: &Arc<StreamCore>) -> bool {
+    fn is_handed(&mut self, value: u64, dependent: &StreamRef) -> bool {
         if value <= self.handed {
             return true;
         }
-        let known = |(awaited, stream): &(u64, Arc<StreamCore>)| {
-            *awaited == value && Arc::ptr_eq(stream, dependent)
+        let known = |(awaited, stream): &(u64, StreamRef)| {
+            *awaited == value && std::ptr::eq(&**stream, &**dependent)
         };
         if !self.dependents.iter().any(known) {
-            self.dependents.push((value, Arc::clone(dependent)));
+            self.dependents.push((value, dependent.clone()));
         }
         false
     }
@@ -114,9 +113,9 @@ impl Outbox {
 /// Hands over whatever can be handed over now, on `stream` and on those that waited for it. With
 /// `lend`, this thread is about to wait for the last parcel of `stream`, and the device may run
 /// it here instead of waking somebody.
-pub(super) fn drain(stream: &Arc<StreamCore>, lend: bool) {
+pub(super) fn drain(stream: &StreamRef, lend: bool) {
     let waiting = lend.then(|| stream.id());
-    let mut due = vec![Arc::clone(stream)];
+    let mut due = vec![stream.clone()];
     while let Some(stream) = due.pop() {
         if !stream.outbox.lock().try_begin() {
             continue;
@@ -139,7 +138,7 @@ pub(super) fn drain(stream: &Arc<StreamCore>, lend: bool) {
 }
 
 /// The head, once nothing holds it back.
-fn take_head(stream: &Arc<StreamCore>) -> Option<Parcel> {
+fn take_head(stream: &StreamRef) -> Option<Parcel> {
     let waits = stream.outbox.lock().parcels.front()?.waits.clone();
     waits
         .iter()
@@ -147,7 +146,7 @@ fn take_head(stream: &Arc<StreamCore>) -> Option<Parcel> {
         .then(|| stream.outbox.lock().parcels.pop_front())?
 }
 
-fn may_pass(stream: &Arc<StreamCore>, mark: &Mark) -> bool {
+fn may_pass(stream: &StreamRef, mark: &Mark) -> bool {
     if mark.is_complete() {
         return true;
     }
@@ -155,7 +154,7 @@ fn may_pass(stream: &Arc<StreamCore>, mark: &Mark) -> bool {
         return mark.stream.outbox.lock().is_handed(mark.value, stream);
     }
     if stream.outbox.lock().try_watch(mark) {
-        let dependent = Arc::clone(stream);
+        let dependent = stream.clone();
         let wake = move |_| {
             dependent.outbox.lock().watched = None;
             drain(&dependent, false);
@@ -165,7 +164,7 @@ fn may_pass(stream: &Arc<StreamCore>, mark: &Mark) -> bool {
     mark.is_complete()
 }
 
-fn submit(stream: &Arc<StreamCore>, parcel: Parcel, lend: bool) {
+fn submit(stream: &StreamRef, parcel: Parcel, lend: bool) {
     let Parcel { value, waits, mut commands } = parcel;
     let mut native_waits = Vec::new();
     for mark in waits {

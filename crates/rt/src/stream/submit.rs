@@ -4,7 +4,7 @@ use anabranch_hal::command::Command;
 use anabranch_hal::kernel::Access;
 use anabranch_sync::{Arc, MutexGuard, process};
 
-use super::{Section, StreamCore};
+use super::{Section, StreamRef};
 use crate::error::Error;
 use crate::event::TimingSlot;
 use crate::frontier::Mark;
@@ -87,13 +87,13 @@ impl Work {
     }
 }
 
-impl StreamCore {
+impl StreamRef {
     /// Numbers `work` and appends it to the open command buffer, behind everything it has to
     /// wait for. Blocks while the in-flight limit is reached.
     ///
     /// What it has to wait for is committed before the wait is, in the producer's own section
     /// and never inside this one.
-    pub(crate) fn issue(self: &Arc<Self>, generation: u64, mut work: Work) -> Result<u64, Error> {
+    pub(crate) fn issue(&self, generation: u64, mut work: Work) -> Result<u64, Error> {
         work.settle_uses();
         loop {
             let mut section = self.enter();

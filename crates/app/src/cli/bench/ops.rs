@@ -146,8 +146,8 @@ fn show(figures: &[Figure]) -> String {
                 table::time(ns.round() as u64)
             };
             let of_many = |field: fn(&Figure) -> f64| many.map_or("–".into(), |m| time(field(m)));
-            let growth =
-                many.map_or("–".into(), |many| format!("{:.1}", many.p50_ns / one.p50_ns.max(0.1)));
+            let growth = many
+                .map_or("–".into(), |many| format!("{:.1}", many.p50_ns / one.p50_ns.max(0.1)));
             vec![
                 one.operation.to_owned(),
                 one.stream.to_owned(),

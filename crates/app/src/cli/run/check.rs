@@ -49,7 +49,9 @@ impl Labels {
             return Ok(());
         }
         let path = self.path.display();
-        Err(Failure::input(format!("{path}: the first output, {scores:?}, has no scores of classes")))
+        Err(Failure::input(format!(
+            "{path}: the first output, {scores:?}, has no scores of classes"
+        )))
     }
 
     /// The share of items whose class has the largest score; `None` without items.
@@ -102,7 +104,9 @@ impl Expected {
         });
         let elements = elements.ok_or_else(|| {
             let path = path.display();
-            Failure::input(format!("{path}: is compared as floats of 32 or 64 bits, not {tensor:?}"))
+            Failure::input(format!(
+                "{path}: is compared as floats of 32 or 64 bits, not {tensor:?}"
+            ))
         })?;
         Ok(Self { path: path.to_owned(), shape: tensor.shape().to_vec(), elements })
     }
@@ -113,7 +117,9 @@ impl Expected {
             return Ok(());
         }
         let (path, shape) = (self.path.display(), &self.shape);
-        Err(Failure::input(format!("{path}: is of shape {shape:?}, the first output is {output:?}")))
+        Err(Failure::input(format!(
+            "{path}: is of shape {shape:?}, the first output is {output:?}"
+        )))
     }
 
     /// The largest absolute difference; the largest number there is where one side is not finite
@@ -152,8 +158,7 @@ mod tests {
     #[test]
     fn what_is_not_finite_is_never_close() {
         let error = |have: f32, want: f64| {
-            let expected =
-                Expected { path: PathBuf::new(), shape: vec![1], elements: vec![want] };
+            let expected = Expected { path: PathBuf::new(), shape: vec![1], elements: vec![want] };
             expected.max_abs_err(&Tensor::from_f32(&[1], vec![have]).unwrap()).unwrap()
         };
         assert_eq!(error(1.0, 1.5), 0.5);

@@ -68,6 +68,12 @@ impl Items {
         self.rows
     }
 
+    /// What people call an item.
+    pub(super) fn noun(&self) -> &'static str {
+        let is_image = self.inputs.first().is_some_and(|(_, tensor)| tensor.shape().len() == 4);
+        if is_image { "images" } else { "items" }
+    }
+
     /// Items in one pass.
     pub(super) fn batch(&self) -> usize {
         self.batch
@@ -101,8 +107,12 @@ impl Items {
         session: &Session,
         slices: &[Tensor],
     ) -> Result<Vec<(String, Tensor)>, ModelError> {
-        let named: Vec<(&str, &Tensor)> =
-            self.inputs.iter().zip(slices).map(|((name, _), slice)| (name.as_str(), slice)).collect();
+        let named: Vec<(&str, &Tensor)> = self
+            .inputs
+            .iter()
+            .zip(slices)
+            .map(|((name, _), slice)| (name.as_str(), slice))
+            .collect();
         session.run(&named)
     }
 }
@@ -194,7 +204,11 @@ impl Rows {
     }
 
     /// How many of the results in `outputs`, which are for `rows`, differ from these in any bit.
-    pub(super) fn count_different(&self, outputs: &[(String, Tensor)], rows: Range<usize>) -> usize {
+    pub(super) fn count_different(
+        &self,
+        outputs: &[(String, Tensor)],
+        rows: Range<usize>,
+    ) -> usize {
         let is_alike = outputs.len() == self.outputs.len()
             && outputs.iter().zip(&self.outputs).all(|((_, a), (_, b))| {
                 a.dtype() == b.dtype()
@@ -205,9 +219,10 @@ impl Rows {
             return rows.len().max(1);
         }
         let differs = |row: &usize| {
-            outputs.iter().zip(&self.outputs).any(|((_, a), (_, b))| {
-                row_bytes(a, row - rows.start) != row_bytes(b, *row)
-            })
+            outputs
+                .iter()
+                .zip(&self.outputs)
+                .any(|((_, a), (_, b))| row_bytes(a, row - rows.start) != row_bytes(b, *row))
         };
         rows.clone().filter(differs).count()
     }

@@ -45,12 +45,13 @@ struct Findings {
     results: Vec<(usize, Vec<(String, Tensor)>)>,
     rows_done: usize,
     mismatches: usize,
-    errors: Vec<ModelError>,
+    errors: usize,
+    first_error: Option<ModelError>,
 }
 
 impl Run {
-    pub(super) fn new(session: &Session, items: Items, serial: Rows, passes: usize) -> Self {
-        Self { session: session.clone(), batches: Vec::new(), items, serial, passes }
+    pub(super) fn new(session: Session, items: Items, serial: Rows, passes: usize) -> Self {
+        Self { session, batches: Vec::new(), items, serial, passes }
     }
 
     /// Runs all passes from `threads` threads at the same time.
@@ -93,7 +94,10 @@ impl Run {
                         findings.results.push((ticket, outputs));
                     }
                 }
-                Err(error) => findings.errors.push(error),
+                Err(error) => {
+                    findings.errors += 1;
+                    findings.first_error.get_or_insert(error);
+                }
             }
         }
         caller.stop();
@@ -107,12 +111,13 @@ impl Run {
             all.results.extend(findings.results);
             all.rows_done += findings.rows_done;
             all.mismatches += findings.mismatches;
-            all.errors.extend(findings.errors);
+            all.errors += findings.errors;
+            all.first_error = all.first_error.or(findings.first_error);
         }
         all.results.sort_unstable_by_key(|(ticket, _)| *ticket);
         let is_whole = all.results.len() == self.batches.len();
         let parts = all.results.into_iter().map(|(_, outputs)| outputs).collect();
-        let first_error = all.errors.first().map(ToString::to_string);
+        let first_error = all.first_error.map(|error| error.to_string());
         let panicked = || "a caller thread panicked".to_owned();
         Ok(Outcome {
             results: if is_whole { Some(Rows::join(parts)?) } else { None },
@@ -123,7 +128,7 @@ impl Run {
             latencies: Latencies::new(all.latencies_ns),
             compared: all.rows_done,
             mismatches: all.mismatches,
-            errors: all.errors.len() + outcome.panicked,
+            errors: all.errors + outcome.panicked,
             first_error: first_error.or_else(|| (0 < outcome.panicked).then(panicked)),
         })
     }

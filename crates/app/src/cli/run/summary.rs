@@ -44,21 +44,21 @@ impl Summary {
         }
     }
 
-    /// For people. `against` names what the largest error is against.
-    pub(super) fn text(&self, against: Option<&str>) -> String {
+    /// For people. `noun` is what an item is, `against` what the largest error is against.
+    pub(super) fn text(&self, noun: &str, against: Option<&str>) -> String {
         let mut lines = Vec::new();
         let mut line = |name: &str, value: String| lines.push(format!("{name:<14} {value}"));
         if let Some(accuracy) = self.accuracy {
             #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
             let right = (accuracy * self.items as f64).round();
             let percent = 100.0 * accuracy;
-            line("accuracy", format!("{percent:.2} %, {right} of {} items", self.items));
+            line("accuracy", format!("{percent:.2} %, {right} of {} {noun}", self.items));
         } else {
-            line("items", self.items.to_string());
+            line(noun, self.items.to_string());
         }
         line("passes", format!("{} in {:.3} s", self.passes, self.seconds));
         let (passes, items) = (self.passes_per_s, self.items_per_s);
-        line("throughput", format!("{passes:.0} passes/s, {items:.0} images/s"));
+        line("throughput", format!("{passes:.0} passes/s, {items:.0} {noun}/s"));
         if let (Some(p50), Some(p99)) = (self.p50_ms, self.p99_ms) {
             line("latency", format!("p50 {p50:.3} ms, p99 {p99:.3} ms"));
         }

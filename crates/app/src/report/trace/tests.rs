@@ -2,7 +2,7 @@ use anabranch::{Command, Deadline, DeviceOptions, RuntimeLimits, open_device};
 use anabranch_hal::device::QueueId;
 use serde_json::Value;
 
-use super::{Events, TraceRecord, TraceWriter};
+use super::{Events, OutputFile, TraceRecord, TraceWriter};
 
 fn ran(stream: u64, first: u64, last: u64, start_ns: u64, end_ns: u64) -> TraceRecord {
     TraceRecord::Ran { label: "conv", stream: QueueId(stream), first, last, start_ns, end_ns }
@@ -52,7 +52,7 @@ fn a_device_writes_a_file_that_parses() {
     let limits = RuntimeLimits { trace_records_max: 64, ..RuntimeLimits::default() };
     let device =
         open_device("cpu:0", &DeviceOptions { limits, ..DeviceOptions::default() }).unwrap();
-    let mut writer = TraceWriter::create(&path, &device).unwrap();
+    let mut writer = TraceWriter::new(OutputFile::create(&path).unwrap(), &device).unwrap();
     let (first, second) = (device.lease_now().unwrap(), device.lease_now().unwrap());
     let buffer = device.allocate(1 << 20, &first).unwrap();
     first.submit(Command::fill(buffer.view(), 1)).unwrap();

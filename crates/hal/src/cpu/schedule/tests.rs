@@ -1,1 +1,312 @@
+use proptest::prelude::*;
 
+use super::{Action, Job, Outcome, State};
+use crate::device::{Priority, QueueId};
+use crate::error::{Error, ErrorKind};
+use crate::order::{Entry, Slot};
+
+/// One move of a random executor: callers that submit and help, workers that come and go.
+#[derive(Clone, Debug)]
+enum Move {
+    Submit { queue: usize, wait: usize, host: bool },
+    SubmitAndHelp { queue: usize },
+    Help { queue: usize },
+    Arrive,
+    Rouse,
+    Finish { choice: usize },
+    Recruit { choice: usize, seats: usize },
+    Leave,
+    Refuse,
+}
+
+const QUEUES: usize = 4;
+
+fn moves() -> impl Strategy<Value = Vec<Move>> {
+    let queue = 0..QUEUES;
+    let one = prop_oneof![
+        (queue.clone(), queue.clone(), proptest::bool::weighted(0.2))
+            .prop_map(|(queue, wait, host)| Move::Submit { queue, wait, host }),
+        queue.clone().prop_map(|queue| Move::SubmitAndHelp { queue }),
+        queue.prop_map(|queue| Move::Help { queue }),
+        Just(Move::Arrive),
+        Just(Move::Rouse),
+        any::<usize>().prop_map(|choice| Move::Finish { choice }),
+        any::<usize>().prop_map(|choice| Move::Finish { choice }),
+        (any::<usize>(), 1..4_usize).prop_map(|(choice, seats)| Move::Recruit { choice, seats }),
+        Just(Move::Leave),
+        Just(Move::Refuse),
+    ];
+    proptest::collection::vec(one, 1..300)
+}
+
+/// Who holds a permit for a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Runner {
+    Worker,
+    Caller,
+}
+
+struct World {
+    state: State<(), usize>,
+    cores: usize,
+    slots: Vec<Slot>,
+    latest: Vec<u64>,
+    running: Vec<(Runner, Slot, u64, usize)>,
+    gangs: usize,
+    assisting: usize,
+    arriving: usize,
+    sleeping: usize,
+    tokens: usize,
+    refused: bool,
+}
+
+type Act = Action<(), usize>;
+
+impl World {
+    fn new(cores: usize) -> Self {
+        let mut world = Self {
+            state: State::new(cores),
+            cores,
+            slots: Vec::new(),
+            latest: vec![0; QUEUES],
+            running: Vec::new(),
+            gangs: 0,
+            assisting: 0,
+            arriving: 1,
+            sleeping: 0,
+            tokens: 0,
+            refused: false,
+        };
+        world.note(Action::Enlist);
+        for id in 0..QUEUES as u64 {
+            let priority = [Priority::Normal, Priority::High, Priority::Low][id as usize % 3];
+            match world.state.apply(Action::Create { id: QueueId(id), priority }) {
+                Outcome::Created(slot) => world.slots.push(slot),
+                other => panic!("{other:?}"),
+            }
+        }
+        world.settle();
+        world
+    }
+
+    fn note(&mut self, action: Act) {
+        let Outcome::Done = self.state.apply(action) else { panic!("unexpected outcome") };
+    }
+
+    fn settle(&mut self) {
+        let Outcome::Wake { notify, spawn } = self.state.apply(Action::Settle) else {
+            panic!("settling yields whom to wake")
+        };
+        self.tokens += notify;
+        self.arriving += spawn;
+        assert!(self.tokens <= self.sleeping, "a token without a sleeper is lost");
+        let workers = self.arriving
+            + self.sleeping
+            + self.assisting
+            + self.running.iter().filter(|(runner, ..)| *runner == Runner::Worker).count();
+        assert!(1 <= workers && workers <= self.cores, "{workers} workers");
+        assert!(self.running.len() + self.assisting <= self.cores, "more run than there are cores");
+        self.check_awake();
+    }
+
+    /// Each piece of work with a permit has somebody who will come for it.
+    fn check_awake(&self) {
+        let work = self.state.ready_len() + self.state.seats.len();
+        let demand = work.min(self.state.free);
+        if self.refused {
+            let coming = self.tokens + self.arriving + self.running.len() + self.assisting;
+            assert!(demand == 0 || 0 < coming, "work that nobody will take");
+        } else {
+            assert!(demand <= self.tokens + self.arriving, "work that nobody will take");
+        }
+    }
+
+    fn submit(&mut self, queue: usize, waits: Vec<(QueueId, u64)>, host: bool) -> u64 {
+        self.latest[queue] += 1;
+        let value = self.latest[queue];
+        let entry = Entry { value, waits, host, work: () };
+        self.note(Action::Submit { slot: self.slots[queue], entry });
+        value
+    }
+
+    fn help(&mut self, queue: usize, value: u64) {
+        let slot = self.slots[queue];
+        match self.state.apply(Action::Help { slot, value }) {
+            Outcome::Run(job) => self.run(Runner::Caller, &job),
+            Outcome::Reached | Outcome::Nothing => {}
+            other => panic!("{other:?}"),
+        }
+        self.settle();
+    }
+
+    fn run(&mut self, runner: Runner, job: &Job<()>) {
+        assert!(self.running.iter().all(|running| running.1 != job.slot), "two runners");
+        self.gangs += 1;
+        self.running.push((runner, job.slot, job.value, self.gangs));
+    }
+
+    /// A worker without a permit looks for something to do.
+    fn work(&mut self) {
+        match self.state.apply(Action::Work) {
+            Outcome::Run(job) => self.run(Runner::Worker, &job),
+            Outcome::Assist(gang) => {
+                assert!(self.running.iter().any(|running| running.3 == gang), "a gang of nobody");
+                self.assisting += 1;
+            }
+            Outcome::Nothing => {
+                self.note(Action::Doze);
+                self.sleeping += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+        self.settle();
+    }
+
+    fn finish(&mut self, choice: usize) {
+        if self.running.is_empty() {
+            return;
+        }
+        let (runner, slot, value, gang) = self.running.remove(choice % self.running.len());
+        let (permit, gang) = (true, Some(gang));
+        self.note(Action::Finish { slot, value, result: Ok(()), permit, gang });
+        match runner {
+            Runner::Worker => self.work(),
+            Runner::Caller => self.settle(),
+        }
+    }
+
+    fn apply(&mut self, step: &Move) {
+        match *step {
+            Move::Submit { queue, wait, host } => {
+                let awaited = (QueueId(wait as u64), self.latest[wait]);
+                self.submit(queue, vec![awaited], host);
+                self.settle();
+            }
+            Move::SubmitAndHelp { queue } => {
+                let value = self.submit(queue, Vec::new(), false);
+                self.help(queue, value);
+            }
+            Move::Help { queue } => self.help(queue, self.latest[queue]),
+            Move::Arrive if 0 < self.arriving => {
+                self.arriving -= 1;
+                self.note(Action::Arrive);
+                self.work();
+            }
+            Move::Rouse if 0 < self.tokens => {
+                assert!(!self.state.may_sleep());
+                self.tokens -= 1;
+                self.sleeping -= 1;
+                self.note(Action::Rouse);
+                self.work();
+            }
+            Move::Finish { choice } => self.finish(choice),
+            Move::Recruit { choice, seats } if !self.running.is_empty() => {
+                let gang = self.running[choice % self.running.len()].3;
+                let Outcome::Seated(offered) = self.state.apply(Action::Recruit { gang, seats })
+                else {
+                    panic!("recruiting yields seats")
+                };
+                assert!(offered <= seats);
+                self.settle();
+            }
+            Move::Leave if 0 < self.assisting => {
+                self.assisting -= 1;
+                self.note(Action::Leave);
+                self.work();
+            }
+            // The first worker has been started when anybody can submit.
+            Move::Refuse if 0 < self.arriving && 1 < self.state.workers.alive => {
+                self.arriving -= 1;
+                self.refused = true;
+                self.note(Action::Refused);
+                self.settle();
+            }
+            _ => {}
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn random_executors_lose_no_work(cores in 1..5_usize, program in moves()) {
+        let mut world = World::new(cores);
+        for step in &program {
+            world.apply(step);
+        }
+        // Without another call of anybody, the workers bring everything to an end.
+        for _ in 0..10 * program.len() + 10 {
+            world.finish(0);
+            world.apply(&Move::Arrive);
+            world.apply(&Move::Rouse);
+            world.apply(&Move::Leave);
+        }
+        prop_assert_eq!(world.state.order.unreported(), 0);
+        prop_assert_eq!(world.state.free, cores);
+        let stop = Action::Stop(Error::new(ErrorKind::Closed, "over"));
+        world.note(stop);
+        prop_assert!(world.state.is_over() && !world.state.may_sleep());
+    }
+}
+
+#[test]
+fn caller_does_not_overtake_the_queue_that_waits() {
+    let mut world = World::new(1);
+    world.apply(&Move::Arrive);
+    world.apply(&Move::SubmitAndHelp { queue: 0 });
+    assert_eq!(world.running.len(), 1, "a free permit runs the caller's queue at once");
+    world.submit(3, Vec::new(), false);
+    world.settle();
+    world.finish(0);
+    assert_eq!(world.tokens, 1, "the waiting queue has a worker coming");
+    world.apply(&Move::SubmitAndHelp { queue: 0 });
+    assert!(world.running.is_empty(), "the only permit is kept for the queue ahead");
+    world.apply(&Move::Rouse);
+    assert_eq!(world.running[0].1, world.slots[3]);
+}
+
+#[test]
+fn nobody_is_woken_for_what_the_caller_runs() {
+    let mut world = World::new(2);
+    world.apply(&Move::Arrive);
+    assert_eq!((world.sleeping, world.tokens), (1, 0));
+    world.apply(&Move::SubmitAndHelp { queue: 0 });
+    assert_eq!(world.tokens, 0);
+    world.apply(&Move::Submit { queue: 3, wait: 3, host: false });
+    assert_eq!(world.tokens, 1);
+}
+
+#[test]
+fn low_priority_is_served_in_the_end() {
+    let mut world = World::new(1);
+    world.apply(&Move::SubmitAndHelp { queue: 0 });
+    world.submit(2, Vec::new(), false);
+    let mut starts = 0;
+    loop {
+        world.submit(1, Vec::new(), false);
+        let (_, slot, value, _) = world.running.pop().unwrap();
+        world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
+        let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
+        if job.slot == world.slots[2] {
+            break;
+        }
+        world.run(Runner::Caller, &job);
+        starts += 1;
+        assert!(starts <= super::PASSED_OVER_MAX, "the low queue starves");
+    }
+    assert!(0 < starts, "the high queue goes first");
+}
+
+#[test]
+fn cores_are_spare_only_when_few_queues_have_been_busy() {
+    let mut world = World::new(2);
+    world.apply(&Move::SubmitAndHelp { queue: 0 });
+    assert_eq!(world.state.spare(), 1, "one caller alone has the other core");
+    world.apply(&Move::SubmitAndHelp { queue: 3 });
+    world.finish(1);
+    assert_eq!(world.state.spare(), 0, "the core is kept for the caller who just used it");
+    for _ in 0..4 {
+        world.finish(0);
+        world.apply(&Move::SubmitAndHelp { queue: 0 });
+    }
+    assert_eq!(world.state.spare(), 1, "the other caller has not come back");
+}

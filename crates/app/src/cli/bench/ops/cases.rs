@@ -20,12 +20,7 @@ pub(super) struct Case {
     pub(super) sample: Sample,
 }
 
-const fn case(
-    operation: &'static str,
-    stream: &'static str,
-    batch: usize,
-    sample: Sample,
-) -> Case {
+const fn case(operation: &'static str, stream: &'static str, batch: usize, sample: Sample) -> Case {
     Case { operation, stream, batch, sample }
 }
 
@@ -101,12 +96,12 @@ fn wait(lane: &mut Lane) -> Result<Duration, RuntimeError> {
 }
 
 fn query(lane: &mut Lane) -> Result<Duration, RuntimeError> {
-    timed(lane, |lane| lane.stream.query().map(|done| drop(black_box(done))))
+    timed(lane, |lane| black_box(lane.stream.query()).map(|_| ()))
 }
 
 fn query_snapshot(lane: &mut Lane) -> Result<Duration, RuntimeError> {
     let snapshot = lane.stream.record()?;
-    timed(lane, |_| snapshot.query().map(|done| drop(black_box(done))))
+    timed(lane, |_| black_box(snapshot.query()).map(|_| ()))
 }
 
 fn synchronize(lane: &mut Lane) -> Result<Duration, RuntimeError> {

@@ -1,0 +1,157 @@
+//! `stress`: small networks from many threads, every value compared.
+
+mod soak;
+mod work;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anabranch::Device;
+use serde::Serialize;
+
+use crate::callers::Quota;
+use crate::cli::device::DeviceArguments;
+use crate::cli::workload::{self, Workload};
+use crate::failure::{Failure, Verdict};
+use crate::report::latency::rate;
+use crate::report::output::OutputFile;
+use crate::report::trace::TraceWriter;
+use crate::report::{complain, say, say_json};
+
+use soak::Growth;
+use work::{Findings, Work};
+
+/// Passes of a soak that has no bound.
+const SOAK_OPS: usize = 100_000;
+
+/// Arguments of `stress`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Caller threads, 1 to 128
+    #[arg(long, default_value = "4", value_name = "COUNT", value_parser = crate::cli::threads)]
+    threads: usize,
+    /// Networks, separated by commas, or `all` [default: conv-bn,instance-norm]
+    #[arg(long, value_name = "NAMES", value_parser = workload::parse)]
+    workload: Option<Chosen>,
+    /// Passes of each network [default: 100 of conv-bn, 120 of the others]
+    #[arg(long, value_name = "COUNT", value_parser = crate::cli::positive)]
+    ops: Option<usize>,
+    /// Time for each network, in seconds, instead of a number of passes
+    #[arg(long, value_parser = crate::cli::seconds)]
+    seconds: Option<f64>,
+    /// Seed of weights and inputs
+    #[arg(long, default_value = "1")]
+    seed: u64,
+    #[command(flatten)]
+    device: DeviceArguments,
+    /// Start new threads all the time, and report how memory grows
+    #[arg(long)]
+    soak: bool,
+    /// Write what ran when, for Perfetto and Chrome
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Write a list of objects
+    #[arg(long)]
+    json: bool,
+}
+
+/// Networks that were asked for.
+pub(crate) type Chosen = Vec<&'static Workload>;
+
+/// One object of `stress --json`.
+#[derive(Serialize)]
+struct Row {
+    workload: &'static str,
+    threads: usize,
+    ops: usize,
+    ok: usize,
+    errors: usize,
+    mismatches: usize,
+    seconds: f64,
+    passes_per_s: f64,
+    seed: u64,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    growth: Option<Growth>,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<Verdict, Failure> {
+        let trace_file = self.trace.as_deref().map(OutputFile::create).transpose()?;
+        let device = self.device.open(self.threads, trace_file.is_some())?;
+        let mut trace = trace_file.map(|file| TraceWriter::new(file, &device)).transpose()?;
+        let mut rows = Vec::new();
+        for workload in self.workload.clone().unwrap_or_else(workload::founding) {
+            let row = self.stress(&device, workload, trace.as_mut())?;
+            if !self.json {
+                say(self.line(workload, &row))?;
+                if let Some(growth) = &row.growth {
+                    say(growth.text())?;
+                }
+            }
+            rows.push(row);
+        }
+        if let Some(trace) = trace
+            && let dropped @ 1.. = trace.finish()?
+        {
+            complain(format!("{dropped} trace records were lost"));
+        }
+        if self.json {
+            say_json(&rows)?;
+        }
+        Ok(Verdict::of(rows.iter().map(|row| row.errors + row.mismatches).sum()))
+    }
+
+    fn stress(
+        &self,
+        device: &Device,
+        workload: &'static Workload,
+        trace: Option<&mut TraceWriter>,
+    ) -> Result<Row, Failure> {
+        let work = Work::prepare(device, workload, self.seed)?;
+        let (findings, growth) = if self.soak {
+            let (findings, growth) = soak::run(&work, self.threads, self.quota(SOAK_OPS), trace)?;
+            (findings, Some(growth))
+        } else {
+            (work.run(self.threads, self.quota(workload.ops), trace)?, None)
+        };
+        if let Some(error) = &findings.first_error {
+            complain(format!("{}: {error}", workload.title));
+        }
+        Ok(self.row(workload, &findings, growth))
+    }
+
+    fn quota(&self, ops: usize) -> Quota {
+        match (self.ops, self.seconds) {
+            (ops, Some(seconds)) => {
+                Quota { count: ops.unwrap_or(usize::MAX / 2), seconds: Some(seconds) }
+            }
+            (chosen, None) => Quota::of(chosen.unwrap_or(ops)),
+        }
+    }
+
+    fn row(&self, workload: &'static Workload, findings: &Findings, growth: Option<Growth>) -> Row {
+        let Findings { ops, errors, mismatches, wall, .. } = *findings;
+        Row {
+            workload: workload.title,
+            threads: self.threads,
+            ops,
+            ok: ops.saturating_sub(errors + mismatches),
+            errors,
+            mismatches,
+            seconds: Duration::as_secs_f64(&wall),
+            passes_per_s: rate(ops, wall),
+            seed: self.seed,
+            growth,
+        }
+    }
+
+    fn line(&self, workload: &Workload, row: &Row) -> String {
+        let Row { workload: title, ops, ok, seconds, errors, mismatches, .. } = row;
+        let (layers, shape) = (workload.layers, workload.shape_text());
+        format!(
+            "{title}: {ok}/{ops} in {seconds:.2}s, errors={errors}, mismatches={mismatches}  \
+             ({layers}; input {shape}; seed {})",
+            self.seed
+        )
+    }
+}

@@ -1,0 +1,119 @@
+//! D13: a forked child may call everything and drop everything, and touches nothing.
+//!
+//! A process of its own, because a fork copies only the thread that calls it.
+#![cfg(unix)]
+
+use anabranch_hal::any::{self, Options};
+use anabranch_hal::buffer::{Memory, Slice};
+use anabranch_hal::command::{Command, Operation, Submission};
+use anabranch_hal::device::{Completion, Device, Help, Priority, Queue, QueueId, Sink};
+use anabranch_sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use anabranch_sync::{Arc, thread};
+
+const FORKS: usize = 40;
+
+struct Reached(Arc<AtomicU64>);
+
+impl Sink for Reached {
+    fn finished(&self, completion: Completion) {
+        assert!(completion.result.is_ok(), "{completion:?}");
+        self.0.store(completion.value, Ordering::Release);
+    }
+}
+
+fn fill(value: u64, memory: &Memory) -> Submission {
+    let operands = vec![Slice::whole(memory.clone())];
+    let commands = vec![Command::Run { operation: Operation::Fill(1), operands }];
+    Submission { value, waits: Vec::new(), commands }
+}
+
+fn queue(device: &dyn Device, id: u64) -> (Box<dyn Queue>, Arc<AtomicU64>) {
+    let reached = Arc::new(AtomicU64::new(0));
+    let sink = Box::new(Reached(Arc::clone(&reached)));
+    let queue = device.create_queue(QueueId(id), Priority::Normal, sink).unwrap();
+    (queue, reached)
+}
+
+/// Keeps the locks of a device busy until told to stop.
+fn hammer(device: &dyn Device, id: u64, stop: &AtomicBool) {
+    let (queue, _reached) = queue(device, id);
+    let mut value = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let memory = device.allocate(64).unwrap();
+        value += 1;
+        queue.submit(fill(value, &memory));
+        while queue.help(value) == Help::Nothing {
+            thread::yield_now();
+        }
+    }
+}
+
+/// Everything that a child may do. Returns whether all of it was answered as promised.
+fn child(device: Arc<Box<dyn Device>>, queue: Box<dyn Queue>, memory: Memory) -> bool {
+    let refused = device.allocate(64).is_err()
+        && device
+            .create_queue(
+                QueueId(1 << 40),
+                Priority::Normal,
+                Box::new(Reached(Arc::new(AtomicU64::new(0)))),
+            )
+            .is_err();
+    queue.submit(fill(1 << 40, &memory));
+    let nothing = queue.help(1 << 40) == Help::Nothing
+        && queue.submit_and_help(fill(1 << 41, &memory)) == Help::Nothing;
+    let _ = (device.info(), device.now_ns(), device.allocated_bytes());
+    device.shutdown();
+    drop((memory, queue, device));
+    refused && nothing
+}
+
+fn check(name: &str) {
+    let options = Options { workers: Some(2), memory_bytes: Some(1 << 20), seed: 3 };
+    let device: Arc<Box<dyn Device>> = Arc::new(any::open(name, &options).unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let hammers: Vec<_> = (0..3)
+        .map(|id| {
+            let (device, stop) = (Arc::clone(&device), Arc::clone(&stop));
+            thread::spawn(move || hammer(&**device, id, &stop))
+        })
+        .collect();
+    for round in 0..FORKS {
+        let id = 100 + u64::try_from(round).unwrap();
+        let (queue, reached) = queue(&**device, id);
+        let memory = device.allocate(64).unwrap();
+        queue.submit(fill(1, &memory));
+        // SAFETY: The child only makes the calls that the contract allows there, and ends by
+        // `_exit`. The C library keeps its allocator usable across a fork.
+        let pid = unsafe { libc::fork() };
+        assert!(0 <= pid, "the system refuses to fork");
+        if pid == 0 {
+            // SAFETY: Ends a child that hangs, by the default action of the signal.
+            unsafe { libc::alarm(20) };
+            let kept = child(device, queue, memory);
+            // SAFETY: Ends the child without running what the parent registered.
+            unsafe { libc::_exit(i32::from(!kept)) };
+        }
+        let mut status = 0;
+        // SAFETY: `pid` is a child of this process that nobody else waits for.
+        let ended = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+        assert_eq!(ended, pid);
+        assert_eq!(status, 0, "{name}: the child of round {round} hung or was answered wrongly");
+        while queue.help(1) == Help::Nothing {
+            thread::yield_now();
+        }
+        assert_eq!(reached.load(Ordering::Acquire), 1, "{name}: the parent lost a submission");
+    }
+    stop.store(true, Ordering::Relaxed);
+    for hammer in hammers {
+        hammer.join().unwrap();
+    }
+    device.shutdown();
+    assert_eq!(device.allocated_bytes(), 0, "{name}: the parent lost memory");
+}
+
+#[test]
+fn d13_fork() {
+    for name in ["null", "sim", "cpu"] {
+        check(name);
+    }
+}
