@@ -26,13 +26,14 @@ const STEPS: &[(&str, Step)] = &[
     ("licences, bans and sources", deny),
 ];
 
-/// Runs every step.
+/// Runs the steps whose names contain one of `filters`, or all of them.
 ///
 /// # Errors
 /// The name of the step that failed, and its command.
-pub(crate) fn run(root: &Path) -> Result<(), String> {
+pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
     let mut summary = Vec::new();
-    for (name, step) in STEPS {
+    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|f| name.contains(f));
+    for (name, step) in STEPS.iter().filter(|(name, _)| wanted(name)) {
         println!("\n=== {name}");
         let begin = Instant::now();
         let outcome = step(root).map_err(|error| format!("ci failed at \"{name}\": {error}"))?;
@@ -41,6 +42,10 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
             Outcome::Passed => format!("passed   {name} ({seconds} s)"),
             Outcome::Skipped(reason) => format!("SKIPPED  {name}: {reason}"),
         });
+    }
+    if summary.is_empty() {
+        let names: Vec<&str> = STEPS.iter().map(|(name, _)| *name).collect();
+        return Err(format!("no step has such a name; there are: {}", names.join(", ")));
     }
     println!("\n=== summary\n{}", summary.join("\n"));
     Ok(())

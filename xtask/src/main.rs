@@ -16,7 +16,7 @@ const USAGE: &str = "\
 cargo xtask <task>
 
   tidy                 the rules of the house that no lint checks (also a test of this package)
-  ci                   everything that continuous integration runs, in its order
+  ci [FILTER...]       what continuous integration runs, in its order: all, or the named steps
   cross                type-checks the workspace for aarch64 macOS and aarch64 Linux
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail";
 
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     };
     let outcome = match (task, rest) {
         ("tidy", []) => tidy::run(&root),
-        ("ci", []) => ci::run(&root),
+        ("ci", filters) => ci::run(&root, filters),
         ("cross", []) => cross::run(&root),
         ("mutants", filters) => mutants::run(&root, filters),
         ("help" | "--help" | "-h", _) => {

@@ -25,7 +25,7 @@ use patch::Patch;
 const FOLDER: &str = "verify/mutants";
 /// How long the checks of one mutant may take. One that deadlocks takes for ever, which counts as
 /// a kill; the checks of the whole tree end well before.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_secs(120);
 /// What the checks need of the workspace.
 const COPIED: &[&str] = &[
     ".cargo",

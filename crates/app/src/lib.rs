@@ -15,7 +15,7 @@
 //! let callers: Vec<_> = (0..2)
 //!     .map(|_| {
 //!         let (session, image) = (Arc::clone(&session), image.clone());
-//!         std::thread::spawn(move || session.run(&[("input", &image)]))
+//!         std::thread::spawn(move || session.run(&[("image", &image)]))
 //!     })
 //!     .collect();
 //! for caller in callers {

@@ -15,6 +15,8 @@ mod onnx;
 mod optimize;
 mod ops;
 mod plan;
+#[cfg(test)]
+mod reference;
 mod session;
 mod shape;
 mod tensor;

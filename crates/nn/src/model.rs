@@ -6,6 +6,8 @@ use crate::error::Error;
 use crate::graph::{Graph, Port};
 use crate::limits::Limits;
 use crate::onnx;
+use crate::optimize::optimize;
+use crate::plan::{Plan, PlanInfo};
 
 /// A checked model: its operators are known, its values defined, its nodes in order.
 ///
@@ -56,6 +58,7 @@ impl Model {
         Self { inputs: ports(&graph.inputs), outputs: ports(&graph.outputs), graph, file: None }
     }
 
+    #[cfg(test)]
     pub(crate) fn graph(&self) -> &Graph {
         &self.graph
     }
@@ -82,6 +85,32 @@ impl Model {
     /// What a run returns, in order.
     pub fn outputs(&self) -> &[Port] {
         &self.outputs
+    }
+
+    /// Describes the plan for inputs of some shapes, one for each input in order, on a device that
+    /// takes weights as they are.
+    ///
+    /// ```
+    /// use anabranch_nn::{Dim, Limits, ModelBuilder};
+    /// let mut model = ModelBuilder::new("double", 1);
+    /// let x = model.input("x", &[Dim::Any]);
+    /// let doubled = model.add(x, x);
+    /// model.output("y", doubled);
+    /// let plan = model.build()?.describe(&[vec![8]], &Limits::default())?;
+    /// assert_eq!(plan.steps[0].kernel, "binary");
+    /// # Ok::<(), anabranch_nn::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `InvalidInput` for too few or too many shapes, and what planning says about them.
+    pub fn describe(&self, shapes: &[Vec<usize>], limits: &Limits) -> Result<PlanInfo, Error> {
+        if shapes.len() != self.inputs.len() {
+            let (given, wanted) = (shapes.len(), self.inputs.len());
+            return Err(Error::input(format!("{given} shapes were given for {wanted} inputs")));
+        }
+        let mut graph = self.graph.clone();
+        optimize(&mut graph, limits)?;
+        Ok(Plan::new(&graph, shapes, &|_| None, limits)?.describe())
     }
 
     /// Number of operators.

@@ -3,13 +3,13 @@
 use std::panic::resume_unwind;
 
 use anabranch_hal::command::{Command, Submission};
-use anabranch_hal::device::{Completion, Priority, QueueId, Sink};
+use anabranch_hal::device::{Completion, Device, Priority, QueueId, Sink};
 use anabranch_hal::error::{Error, ErrorKind};
-use anabranch_sync::Arc;
 use anabranch_sync::atomic::{AtomicUsize, Ordering};
+use anabranch_sync::{Arc, Mutex, thread};
 
 use super::Subject;
-use super::harness::{End, Line, Outcome, ensure, flag, is_up, raise};
+use super::harness::{End, Gate, Line, Outcome, ensure, flag, is_up, raise};
 
 fn fail(message: &'static str) -> Command {
     Command::Host(Box::new(move || Err(Error::new(ErrorKind::CommandFailed, message))))
@@ -67,8 +67,34 @@ pub(super) fn failure(subject: &dyn Subject) -> Outcome {
     bystander.submit_after_id(3, source, 1, Vec::new());
     bystander.succeed(3)?;
     ensure(!is_up(&later) && !is_up(&followed), || "a doomed command ran".to_owned())?;
+    doomed_in_order(&*device)?;
     device.shutdown();
     Ok(())
+}
+
+/// What a failed queue is given later is told as failed only after what it waits for.
+fn doomed_in_order(device: &dyn Device) -> Outcome {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let logged = |id: u64| {
+        let log = Arc::clone(&log);
+        Line::hooked(device, id, move |told| log.lock().push((id, told.value)))
+    };
+    let slow = Arc::new(logged(10)?);
+    let failed = logged(11)?;
+    failed.submit(1, vec![fail("first")]);
+    failed.reach(1);
+    let gate = Gate::new();
+    let submitter = {
+        let (slow, command) = (Arc::clone(&slow), gate.command());
+        thread::spawn(move || slow.run(1, vec![command]))
+    };
+    gate.wait_reached();
+    failed.submit_after(2, &[(&slow, 1)], Vec::new());
+    gate.open();
+    failed.reach(2);
+    ensure(submitter.join().is_ok(), || "submit panicked".to_owned())?;
+    let log = log.lock();
+    ensure(*log == [(11, 1), (10, 1), (11, 2)], || format!("told in the order {log:?}"))
 }
 
 pub(super) fn loss(subject: &dyn Subject) -> Outcome {

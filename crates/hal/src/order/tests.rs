@@ -139,14 +139,10 @@ impl World {
             let entry = &self.book[work];
             let slot = self.slots[entry.queue];
             let started = self.running.iter().any(|running| running.2 == work);
-            let failed = self
-                .book
-                .iter()
-                .any(|other| other.queue == entry.queue && other.result == Some(false));
             let first = self.book.iter().all(|other| {
                 other.queue != entry.queue || other.value >= entry.value || other.result.is_some()
             });
-            if entry.result.is_none() && !started && first && (self.before(work).0 || failed) {
+            if entry.result.is_none() && !started && first && self.before(work).0 {
                 assert!(self.ready.contains(&slot), "{entry:?} could start");
             }
         }

@@ -127,3 +127,6 @@ impl Work {
         self.device.memory_stats()
     }
 }
+
+#[cfg(test)]
+mod tests;
