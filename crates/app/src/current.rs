@@ -33,6 +33,11 @@ thread_local! {
 /// also on unwinding; one that outlives an earlier guard keeps its own stream current.
 ///
 /// Bound to its thread: neither `Send` nor `Sync`. Never blocks.
+///
+/// ```compile_fail
+/// fn send<T: Send>() {}
+/// send::<anabranch::StreamGuard>();
+/// ```
 #[must_use = "the stream is current only while the guard lives"]
 pub struct StreamGuard {
     token: u64,

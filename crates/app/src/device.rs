@@ -5,7 +5,7 @@ use anabranch_rt::{Device, Limits};
 
 use crate::error::Error;
 
-/// How to open a device. What a device has no use for is ignored.
+/// How to open a device. What a device has no use for is ignored. Plain data, thread-safe.
 ///
 /// ```
 /// use anabranch::{DeviceOptions, open_device};
@@ -25,7 +25,7 @@ pub struct DeviceOptions {
     pub limits: Limits,
 }
 
-/// What a device is, as [`list_devices`] tells it.
+/// What a device is, as [`list_devices`] tells it. Plain data, thread-safe.
 ///
 /// ```
 /// let devices = anabranch::list_devices();

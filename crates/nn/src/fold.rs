@@ -44,9 +44,7 @@ pub(crate) fn evaluate(
             let value = Tensor::reshaped(value, &[])?;
             copied(&value, &View::contiguous(&[]).expand(&fact.shape))?
         }
-        Op::Cast { to } => {
-            Tensor::from_numbers(*to, &fact.shape, &inputs.constant(0)?.numbers())?
-        }
+        Op::Cast { to } => Tensor::from_numbers(*to, &fact.shape, &inputs.constant(0)?.numbers())?,
         _ => return computed(op, inputs, fact),
     };
     Ok(Some(vec![tensor]))
@@ -128,10 +126,12 @@ fn pad(inputs: &Facts<'_>, fact: &Fact) -> Result<Tensor, Error> {
         None => Tensor::zeros(fact.dtype, &[])?,
     };
     let amounts = pad_amounts(inputs)?;
-    let inner = amounts.iter().enumerate().fold(
-        View::contiguous(&fact.shape),
-        |view, (axis, &(before, _))| view.slice(axis, before, 1, x.shape()[axis]),
-    );
+    let inner = amounts
+        .iter()
+        .enumerate()
+        .fold(View::contiguous(&fact.shape), |view, (axis, &(before, _))| {
+            view.slice(axis, before, 1, x.shape()[axis])
+        });
     Tensor::build(fact.dtype, &fact.shape, |target| {
         for element in target.chunks_exact_mut(fact.dtype.bytes()) {
             element.copy_from_slice(filling.as_bytes());
@@ -211,7 +211,9 @@ fn binary_numbers(
     };
     let pairs = a.into_iter().zip(b).map(|(a, b)| function::binary_integer(function, a, b));
     let values = pairs.collect::<Option<_>>();
-    values.map(Numbers::Integers).ok_or_else(|| Error::invalid_model("divides by zero or overflows"))
+    values
+        .map(Numbers::Integers)
+        .ok_or_else(|| Error::invalid_model("divides by zero or overflows"))
 }
 
 fn compare(comparison: Comparison, inputs: &Facts<'_>, fact: &Fact) -> Result<Numbers, Error> {

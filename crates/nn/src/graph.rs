@@ -161,7 +161,8 @@ impl Graph {
                     followers[producer].push(index);
                 } else if self.constant(id).is_none() && !inputs.contains(&id) {
                     let name = self.values[id.0].name.escape_debug();
-                    let error = Error::invalid_model(format!("needs '{name}', which nothing makes"));
+                    let error =
+                        Error::invalid_model(format!("needs '{name}', which nothing makes"));
                     return Err(error.at_node(&node.label));
                 }
             }

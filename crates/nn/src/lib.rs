@@ -9,11 +9,11 @@ mod error;
 mod fold;
 mod graph;
 mod limits;
-pub mod npy;
 mod model;
+pub mod npy;
 mod onnx;
-mod optimize;
 mod ops;
+mod optimize;
 mod plan;
 #[cfg(test)]
 mod reference;

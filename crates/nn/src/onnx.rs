@@ -36,11 +36,7 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Graph, Error> {
     decode(bytes, None, limits)
 }
 
-fn decode(
-    bytes: impl AsRef<[u8]>,
-    folder: Option<&Path>,
-    limits: &Limits,
-) -> Result<Graph, Error> {
+fn decode(bytes: impl AsRef<[u8]>, folder: Option<&Path>, limits: &Limits) -> Result<Graph, Error> {
     if bytes.as_ref().is_empty() {
         return Err(Error::malformed("is empty"));
     }

@@ -121,7 +121,11 @@ impl Plan {
         let steps = lowered.steps.iter().map(|step| Step {
             operation: step.operation.clone(),
             node: step.node,
-            operands: step.operands.iter().map(|operand| arena.resolve(&lowered, operand)).collect(),
+            operands: step
+                .operands
+                .iter()
+                .map(|operand| arena.resolve(&lowered, operand))
+                .collect(),
         });
         let port = |&id: &ValueId| facts.get(id).map(Port::from);
         let ids = |ports: &[(ValueId, crate::Port)]| -> Vec<ValueId> {

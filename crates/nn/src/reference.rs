@@ -89,13 +89,19 @@ fn at(tensor: &Tensor, index: &[usize]) -> f64 {
 }
 
 /// The image elements that a window at `place` sees, with their places in the window.
-fn seen(window: &Window, weight: Option<&[usize]>, image: &[usize], place: &[usize]) -> Vec<(Vec<usize>, Vec<usize>)> {
+fn seen(
+    window: &Window,
+    weight: Option<&[usize]>,
+    image: &[usize],
+    place: &[usize],
+) -> Vec<(Vec<usize>, Vec<usize>)> {
     let placed = window.place(image, weight).unwrap();
     indices(&placed.kernel)
         .filter_map(|tap| {
             let found: Option<Vec<usize>> = (0..image.len())
                 .map(|axis| {
-                    let padded = place[axis] * placed.strides[axis] + tap[axis] * placed.dilations[axis];
+                    let padded =
+                        place[axis] * placed.strides[axis] + tap[axis] * placed.dilations[axis];
                     let inside = padded.checked_sub(placed.begins[axis])?;
                     (inside < image[axis]).then_some(inside)
                 })
@@ -131,7 +137,8 @@ fn pool(x: &Tensor, kind: PoolKind, window: &Window, shape: &[usize]) -> Vec<f64
     indices(shape)
         .map(|index| {
             let found = seen(window, None, &x.shape()[2..], &index[2..]);
-            let values = found.iter().map(|(_, inside)| at(x, &[&index[..2], &inside[..]].concat()));
+            let values =
+                found.iter().map(|(_, inside)| at(x, &[&index[..2], &inside[..]].concat()));
             #[expect(clippy::cast_precision_loss, reason = "windows are small")]
             match kind {
                 PoolKind::Max => values.fold(f64::NEG_INFINITY, f64::max),
@@ -153,7 +160,9 @@ fn adaptive(x: &Tensor, size: [usize; 2]) -> Vec<f64> {
             let (rows, columns) = (range(index[2], size[0], h), range(index[3], size[1], w));
             let mut values = Vec::new();
             for row in rows {
-                values.extend(columns.clone().map(|column| at(x, &[index[0], index[1], row, column])));
+                values.extend(
+                    columns.clone().map(|column| at(x, &[index[0], index[1], row, column])),
+                );
             }
             mean(&values)
         })
@@ -209,7 +218,8 @@ fn normalize(inputs: &Facts<'_>, norm: Norm, epsilon: f64) -> Vec<f64> {
                 let squares: Vec<f64> = same.iter().map(|v| (v - center).powi(2)).collect();
                 (center, mean(&squares))
             };
-            let shift = if matches!(norm, Norm::RootMeanSquare { .. }) { 0.0 } else { parameter(2, index) };
+            let shift =
+                if matches!(norm, Norm::RootMeanSquare { .. }) { 0.0 } else { parameter(2, index) };
             (value - center) / (spread + epsilon).sqrt() * parameter(1, index) + shift
         })
         .collect()
@@ -236,7 +246,8 @@ fn matmul(inputs: &Facts<'_>, transpose: [bool; 2], alpha: f64) -> Vec<f64> {
         .map(|index| {
             let (batch, place) = index.split_at(product.batch.len());
             let term = |i: usize| {
-                at(&a, &[batch, &[place[0], i]].concat()) * at(&b, &[batch, &[i, place[1]]].concat())
+                at(&a, &[batch, &[place[0], i]].concat())
+                    * at(&b, &[batch, &[i, place[1]]].concat())
             };
             alpha * (0..k).map(term).sum::<f64>()
         })

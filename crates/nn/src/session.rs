@@ -227,7 +227,8 @@ impl Session {
         deadline: &Deadline,
     ) -> Result<Vec<(String, Tensor)>, Error> {
         let tensors = request::bind(&self.inputs, inputs)?;
-        let shapes: Vec<Vec<usize>> = tensors.iter().map(|tensor| tensor.shape().to_vec()).collect();
+        let shapes: Vec<Vec<usize>> =
+            tensors.iter().map(|tensor| tensor.shape().to_vec()).collect();
         let results = if tensors.iter().any(|tensor| tensor.count() == 0) {
             self.run_empty(&shapes)?
         } else {
@@ -273,13 +274,18 @@ impl Session {
         Ok(results)
     }
 
-    fn compiled(&self, shapes: &Vec<Vec<usize>>, deadline: &Deadline) -> Result<Arc<Compiled>, Error> {
+    fn compiled(
+        &self,
+        shapes: &Vec<Vec<usize>>,
+        deadline: &Deadline,
+    ) -> Result<Arc<Compiled>, Error> {
         self.plans.get_or_make(shapes, deadline, || {
             let plan = self.planned(shapes)?;
             let weights = self.weights.all(&self.device, &self.graph, &plan.weights, deadline)?;
-            let contexts_max = self.limits.contexts_max.unwrap_or_else(|| {
-                self.device.info().concurrency.saturating_mul(2)
-            });
+            let contexts_max = self
+                .limits
+                .contexts_max
+                .unwrap_or_else(|| self.device.info().concurrency.saturating_mul(2));
             Compiled::new(&self.device, plan, &weights, contexts_max, deadline).map(Arc::new)
         })
     }

@@ -98,7 +98,10 @@ impl Tensor {
         fill: impl FnOnce(&mut [u8]) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let bytes = tensor_bytes(dtype, shape).ok_or_else(|| {
-            Error::input(format!("a {dtype} tensor of shape {} does not fit in memory", Show(shape)))
+            Error::input(format!(
+                "a {dtype} tensor of shape {} does not fit in memory",
+                Show(shape)
+            ))
         })?;
         let mut words = Vec::new();
         let word_count = bytes.div_ceil(8);

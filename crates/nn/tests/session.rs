@@ -209,8 +209,7 @@ fn inputs_of_other_types_are_moved_and_converted() {
     let rows = model.typed_input("rows", DType::I64, &[Dim::Any]);
     let same = model.add(rows, rows);
     model.output("y", same);
-    let error =
-        Session::from_model(&device(), model.build().unwrap(), &SessionOptions::default());
+    let error = Session::from_model(&device(), model.build().unwrap(), &SessionOptions::default());
     assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
 }
 

@@ -32,7 +32,7 @@ use std::ops::Deref;
 use anabranch_hal::buffer::{Memory, Slice};
 use anabranch_hal::error as hal;
 use anabranch_sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use anabranch_sync::{Arc, Deadline, Mutex, process};
+use anabranch_sync::{Arc, Condvar, Deadline, Mutex, process};
 
 use crate::device::{Backend, Registry};
 use crate::error::{Error, ErrorKind};
@@ -67,9 +67,19 @@ pub(crate) struct AllocatorCore {
     limit_bytes: usize,
     reserved_bytes: AtomicUsize,
     reserved_peak_bytes: AtomicUsize,
+    motion: Mutex<Motion>,
+    settled: Condvar,
     next_number: AtomicU64,
     reliefs: Mutex<Vec<Arc<Relief>>>,
     shards: Vec<Mutex<Shard>>,
+}
+
+/// Segments on their way between the device and a size class. They count against the limit while
+/// nobody can take a block of them, so nobody gives up on account of them.
+#[derive(Debug, Default)]
+struct Motion {
+    moving: usize,
+    arrived: u64,
 }
 
 /// Gives memory back when the allocator has run out.
@@ -134,6 +144,8 @@ impl Allocator {
             limit_bytes,
             reserved_bytes: AtomicUsize::new(0),
             reserved_peak_bytes: AtomicUsize::new(0),
+            motion: Mutex::new(Motion::default()),
+            settled: Condvar::new(),
             next_number: AtomicU64::new(1),
             reliefs: Mutex::new(Vec::new()),
             shards: (0..Class::COUNT).map(|_| Mutex::new(Shard::default())).collect(),
@@ -215,9 +227,23 @@ impl Allocator {
         requester: &Requester<'_>,
     ) -> Result<Option<Arc<BufferCore>>, Error> {
         let segment_bytes = class.block_bytes() * blocks as usize;
+        let mut moving = self.begin_motion();
         if !self.claim(segment_bytes) {
             return Ok(None);
         }
+        let grown = self.grow(class, blocks, segment_bytes, requester)?;
+        moving.arrives = grown.is_some();
+        drop(moving);
+        Ok(grown.map(|taken| self.buffer(class, bytes, requester, taken)))
+    }
+
+    fn grow(
+        &self,
+        class: Class,
+        blocks: u32,
+        segment_bytes: usize,
+        requester: &Requester<'_>,
+    ) -> Result<Option<Taken>, Error> {
         match self.backend.native().allocate(segment_bytes) {
             Ok(memory) => {
                 let mut shard = self.shards[class.index()].lock();
@@ -226,9 +252,7 @@ impl Allocator {
                     shard.memory.resize(index + 1, None);
                 }
                 shard.memory[index] = Some(memory);
-                let taken = shard.take(requester);
-                drop(shard);
-                Ok(taken.map(|taken| self.buffer(class, bytes, requester, taken)))
+                Ok(shard.take(requester))
             }
             Err(error) => {
                 self.reserved_bytes.fetch_sub(segment_bytes, Ordering::Relaxed);
@@ -269,14 +293,32 @@ impl Allocator {
         let reliefs = self.reliefs.lock().clone();
         reliefs.iter().for_each(|relief| relief());
         loop {
+            let arrived = self.motion.lock().arrived;
             self.trim();
             if let Some(buffer) = self.try_take(class, bytes, requester)? {
                 return Ok(buffer);
             }
-            if process::in_callback() || !self.wait_for_pending(deadline)? {
-                return Err(self.out_of_memory(bytes));
+            let may_wait = !process::in_callback();
+            if may_wait && (self.has_moved(arrived, deadline) || self.wait_for_pending(deadline)?) {
+                continue;
             }
+            return Err(self.out_of_memory(bytes));
         }
+    }
+
+    /// Marks a segment as on its way until the mark is dropped. A mark that arrives tells those
+    /// who failed meanwhile to try again.
+    fn begin_motion(&self) -> Moving<'_> {
+        self.motion.lock().moving += 1;
+        Moving { allocator: self, arrives: false }
+    }
+
+    /// Whether a segment arrived since `arrived` was read; waits for those that are on their way.
+    fn has_moved(&self, arrived: u64, deadline: &Deadline) -> bool {
+        let motion = self.motion.lock();
+        let busy = |motion: &mut Motion| motion.arrived == arrived && 0 < motion.moving;
+        let (motion, _) = self.settled.wait_while_until(motion, deadline, busy);
+        motion.arrived != arrived
     }
 
     /// Registers something to give back before memory is reported to have run out.
@@ -304,6 +346,7 @@ impl Allocator {
     /// Releases every segment that nobody uses. Returns the bytes that were released.
     pub(crate) fn trim(&self) -> usize {
         let mut released = 0;
+        let mut moving = self.begin_motion();
         for class in Class::all() {
             let memory: Vec<Memory> = {
                 let mut shard = self.shards[class.index()].lock();
@@ -316,6 +359,8 @@ impl Allocator {
             // but a segment with such a command has a pending block and is not here.
         }
         self.reserved_bytes.fetch_sub(released, Ordering::Relaxed);
+        moving.arrives = 0 < released;
+        drop(moving);
         released
     }
 
@@ -336,6 +381,21 @@ impl Allocator {
             stats.live_bytes, stats.pending_bytes, stats.cached_bytes, stats.limit_bytes
         );
         Error::new(ErrorKind::OutOfMemory, message)
+    }
+}
+
+/// See [`Allocator::begin_motion`].
+struct Moving<'a> {
+    allocator: &'a AllocatorCore,
+    arrives: bool,
+}
+
+impl Drop for Moving<'_> {
+    fn drop(&mut self) {
+        let mut motion = self.allocator.motion.lock();
+        motion.moving -= 1;
+        motion.arrived += u64::from(self.arrives);
+        self.allocator.settled.notify_all();
     }
 }
 

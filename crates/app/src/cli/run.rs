@@ -3,6 +3,7 @@
 mod check;
 mod items;
 mod passes;
+mod rows;
 mod summary;
 
 use std::path::PathBuf;
@@ -19,8 +20,9 @@ use crate::report::trace::TraceWriter;
 use crate::report::{complain, process, say, say_json};
 
 use check::{Expected, Labels};
-use items::{Items, Rows};
+use items::Items;
 use passes::Run;
+use rows::Rows;
 use summary::Summary;
 
 /// Items in one pass, unless the model or the caller says otherwise: enough to keep kernels
@@ -95,7 +97,7 @@ impl Arguments {
         let mut trace = trace_file.map(|file| TraceWriter::new(file, &device)).transpose()?;
         info!(passes, threads = self.threads, "runs");
         let run = Run::new(session, items, serial, passes);
-        let outcome = run.from_threads(self.threads, trace.as_mut())?;
+        let outcome = run.call_from(self.threads, trace.as_mut())?;
         let mut summary = Summary::of(&outcome);
         if let (Some(labels), Some(results)) = (&labels, &outcome.results) {
             summary.accuracy = labels.accuracy(results.first());

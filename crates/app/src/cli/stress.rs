@@ -112,7 +112,8 @@ impl Arguments {
             let (findings, growth) = soak::run(&work, self.threads, self.quota(SOAK_OPS), trace)?;
             (findings, Some(growth))
         } else {
-            (work.run(self.threads, self.quota(workload.ops), trace)?, None)
+            let quota = self.quota(workload.ops);
+            (work.run(self.threads, quota, work.bar(quota), trace)?, None)
         };
         if let Some(error) = &findings.first_error {
             complain(format!("{}: {error}", workload.title));

@@ -28,6 +28,11 @@ impl Bar {
         Self(bar)
     }
 
+    /// A bar that is never shown.
+    pub(crate) fn hidden() -> Self {
+        Self(ProgressBar::hidden())
+    }
+
     /// Moves the bar.
     pub(crate) fn set(&self, done: usize) {
         self.0.set_position(u64::try_from(done).unwrap_or(u64::MAX));

@@ -4,14 +4,16 @@
 use std::collections::{HashMap, VecDeque};
 
 use anabranch::{Device, TraceRecord};
-use serde::Serialize;
 use tracing::warn;
 
 use crate::failure::Failure;
 use crate::report::output::OutputFile;
 
+mod event;
 #[cfg(test)]
 mod tests;
+
+use event::{Arguments, Event, microseconds};
 
 /// Records that each stream keeps between two looks of the main thread.
 pub(crate) const RECORDS_MAX: usize = 1 << 16;
@@ -107,60 +109,6 @@ struct Events {
     arrows: u64,
     given_up: usize,
     dropped: u64,
-}
-
-/// One event, with the field names of the format.
-#[derive(Serialize)]
-struct Event<'a> {
-    name: &'a str,
-    ph: &'static str,
-    pid: u32,
-    tid: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ts: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dur: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cat: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bp: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    args: Option<Arguments<'a>>,
-}
-
-/// What a viewer shows about an event.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Arguments<'a> {
-    Name { name: &'a str },
-    Order { sort_index: u64 },
-    Commands { first: u64, last: u64 },
-}
-
-impl Default for Event<'_> {
-    fn default() -> Self {
-        Self {
-            name: "",
-            ph: "M",
-            pid: 1,
-            tid: 0,
-            ts: None,
-            dur: None,
-            cat: None,
-            id: None,
-            bp: None,
-            args: None,
-        }
-    }
-}
-
-/// The format counts in microseconds; a double holds nanoseconds exactly for a hundred days.
-fn microseconds(ns: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "device clocks start with the device")]
-    let ns = ns as f64;
-    ns / 1e3
 }
 
 impl Events {

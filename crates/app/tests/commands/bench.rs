@@ -24,6 +24,15 @@ fn operations_have_figures() {
 }
 
 #[test]
+fn a_device_that_cannot_be_kept_busy_is_measured_idle() {
+    for device in ["null:0", "sim:0"] {
+        let arguments = ["bench", "ops", "--seconds", "0.002", "--device", device, "--json"];
+        let json = anabranch(&arguments).json();
+        assert!(json.as_array().unwrap().iter().any(|figure| figure["operation"] == "submit"));
+    }
+}
+
+#[test]
 fn models_have_figures() {
     let mut arguments = vec!["bench", "model", "conv-bn", "--threads", "1,3", "--seconds", "0.02"];
     let said = anabranch(&arguments).clean();

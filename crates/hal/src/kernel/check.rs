@@ -342,3 +342,6 @@ fn pack(kernel: &Kernel) -> Specs {
     };
     Ok(vec![read(plain, F32), packed(Access::Write)])
 }
+
+#[cfg(test)]
+mod tests;

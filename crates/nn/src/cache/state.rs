@@ -96,7 +96,8 @@ impl<K: Clone + PartialEq, V: Clone, E: Clone> State<K, V, E> {
     }
 
     fn place_of(&self, wanted: u64) -> Option<usize> {
-        let makes = |stage: &Stage<V>| matches!(stage, Stage::Making { flight, .. } if *flight == wanted);
+        let makes =
+            |stage: &Stage<V>| matches!(stage, Stage::Making { flight, .. } if *flight == wanted);
         self.entries.iter().position(|(_, stage)| makes(stage))
     }
 
@@ -124,12 +125,11 @@ impl<K: Clone + PartialEq, V: Clone, E: Clone> State<K, V, E> {
     fn evict(&mut self, keep: usize) -> Vec<V> {
         let mut evicted = Vec::new();
         while keep < self.len() {
-            let ready = self.entries.iter().enumerate().filter_map(|(place, (_, stage))| {
-                match stage {
+            let ready =
+                self.entries.iter().enumerate().filter_map(|(place, (_, stage))| match stage {
                     Stage::Ready { used, .. } => Some((*used, place)),
                     Stage::Making { .. } => None,
-                }
-            });
+                });
             let Some((_, oldest)) = ready.min() else { break };
             if let (_, Stage::Ready { value, .. }) = self.entries.swap_remove(oldest) {
                 evicted.push(value);

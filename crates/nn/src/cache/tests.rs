@@ -100,9 +100,8 @@ fn a_waiter_gives_up_at_its_deadline_and_the_entry_is_still_made() {
 fn the_least_recently_used_entry_goes_first() {
     model::check(|| {
         let cache = Numbers::new(2);
-        let get = |key: u32, value: u32| {
-            cache.get_or_make(&key, &Deadline::NEVER, || Ok(value)).unwrap()
-        };
+        let get =
+            |key: u32, value: u32| cache.get_or_make(&key, &Deadline::NEVER, || Ok(value)).unwrap();
         assert_eq!((get(1, 10), get(2, 20), get(1, 11)), (10, 20, 10));
         assert_eq!(get(3, 30), 30);
         assert_eq!(cache.len(), 2);

@@ -15,8 +15,7 @@ fn borrow(pool: &Pool<usize>, made: &AtomicUsize, lent: &AtomicUsize) {
 #[test]
 fn there_are_never_more_than_the_bound() {
     model::check(|| {
-        let shared =
-            Arc::new((Pool::new(1), AtomicUsize::new(0), AtomicUsize::new(0)));
+        let shared = Arc::new((Pool::new(1), AtomicUsize::new(0), AtomicUsize::new(0)));
         let threads: Vec<_> = (0..2)
             .map(|_| {
                 let shared = Arc::clone(&shared);

@@ -2,9 +2,9 @@
 
 use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 
+use crate::dtype::truncate_i64;
 use crate::ops::Comparison;
 use crate::tensor::{Numbers, Tensor};
-use crate::dtype::truncate_i64;
 
 /// `function` of a number.
 pub(crate) fn unary(function: Function, x: f64) -> f64 {
@@ -15,8 +15,20 @@ pub(crate) fn unary(function: Function, x: f64) -> f64 {
     };
     match function {
         Function::Identity => x,
-        Function::Relu => if x < 0.0 { 0.0 } else { x },
-        Function::LeakyRelu { alpha } => if x < 0.0 { f64::from(alpha) * x } else { x },
+        Function::Relu => {
+            if x < 0.0 {
+                0.0
+            } else {
+                x
+            }
+        }
+        Function::LeakyRelu { alpha } => {
+            if x < 0.0 {
+                f64::from(alpha) * x
+            } else {
+                x
+            }
+        }
         Function::HardSigmoid { alpha, beta } => {
             clip(f64::from(alpha) * x + f64::from(beta), 0.0, 1.0)
         }
@@ -77,8 +89,20 @@ pub(crate) fn binary(function: BinaryFunction, a: f64, b: f64) -> f64 {
         BinaryFunction::Mul => a * b,
         BinaryFunction::Div => a / b,
         BinaryFunction::Pow => a.powf(b),
-        BinaryFunction::Min => if a.is_nan() || a < b { a } else { b },
-        BinaryFunction::Max => if a.is_nan() || b < a { a } else { b },
+        BinaryFunction::Min => {
+            if a.is_nan() || a < b {
+                a
+            } else {
+                b
+            }
+        }
+        BinaryFunction::Max => {
+            if a.is_nan() || b < a {
+                a
+            } else {
+                b
+            }
+        }
     }
 }
 
@@ -96,7 +120,12 @@ pub(super) fn binary_integer(function: BinaryFunction, a: i64, b: i64) -> Option
 }
 
 /// Compares elements in pairs; what is not `zero` is true.
-pub(super) fn compared<T: PartialOrd>(comparison: Comparison, a: &[T], b: &[T], zero: &T) -> Vec<i64> {
+pub(super) fn compared<T: PartialOrd>(
+    comparison: Comparison,
+    a: &[T],
+    b: &[T],
+    zero: &T,
+) -> Vec<i64> {
     let holds = |a: &T, b: &T| match comparison {
         Comparison::Equal => a == b,
         Comparison::Less => a < b,

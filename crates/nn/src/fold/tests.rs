@@ -1,0 +1,96 @@
+use super::*;
+
+fn fold(op: &Op, inputs: &[Tensor]) -> Tensor {
+    let inputs: Vec<Fact> = inputs.iter().cloned().map(Fact::constant).collect();
+    let inputs = Facts(inputs.iter().map(Some).collect());
+    let facts = op.infer(&inputs, 1).unwrap();
+    evaluate(op, &inputs, &facts).unwrap().unwrap().remove(0)
+}
+
+fn whole(shape: &[usize], values: &[i64]) -> Tensor {
+    Tensor::from_i64(shape, values.to_vec()).unwrap()
+}
+
+fn list(values: &[i64]) -> Tensor {
+    whole(&[values.len()], values)
+}
+
+#[test]
+fn shapes_are_computed() {
+    let gather = Op::Gather { axis: 0 };
+    assert_eq!(fold(&gather, &[list(&[7, 8, 9]), list(&[-1, 0])]), list(&[9, 7]));
+    assert_eq!(fold(&Op::Concat { axis: 0 }, &[list(&[1]), list(&[2, 3])]), list(&[1, 2, 3]));
+    let mul = Op::Binary(BinaryFunction::Mul);
+    assert_eq!(fold(&mul, &[list(&[2, 3]), whole(&[], &[-4])]), list(&[-8, -12]));
+    let div = Op::Binary(BinaryFunction::Div);
+    assert_eq!(fold(&div, &[list(&[7, -7]), list(&[2])]), list(&[3, -3]));
+    let range = [whole(&[], &[1]), whole(&[], &[8]), whole(&[], &[3])];
+    assert_eq!(fold(&Op::Range, &range), list(&[1, 4, 7]));
+    assert_eq!(fold(&Op::Cast { to: DType::F32 }, &[list(&[3])]).as_f32().unwrap(), [3.0]);
+}
+
+#[test]
+fn elements_are_moved() {
+    let x = whole(&[2, 3], &[0, 1, 2, 3, 4, 5]);
+    let turned = fold(&Op::Transpose { order: None }, std::slice::from_ref(&x));
+    assert_eq!(turned, whole(&[3, 2], &[0, 3, 1, 4, 2, 5]));
+    let cut = fold(&Op::Slice, &[x.clone(), list(&[-1]), list(&[-9]), list(&[1]), list(&[-2])]);
+    assert_eq!(cut, whole(&[2, 2], &[2, 0, 5, 3]));
+    let padded = fold(&Op::Pad, &[list(&[5]), list(&[1, 2]), whole(&[], &[9])]);
+    assert_eq!(padded, list(&[9, 5, 9, 9]));
+    let is = Op::Compare(Comparison::Equal);
+    let same = fold(&is, &[list(&[1, -1]), list(&[-1])]);
+    assert_eq!(same.as_bytes(), [0, 1]);
+    assert_eq!(fold(&Op::Where, &[same, list(&[5]), list(&[6, 7])]), list(&[6, 5]));
+    let filled = Op::ConstantOfShape { value: list(&[4]) };
+    assert_eq!(fold(&filled, &[list(&[2, 1])]), whole(&[2, 1], &[4, 4]));
+}
+
+#[test]
+fn numbers_are_reduced() {
+    let x = Tensor::from_f32(&[2, 3], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]).unwrap();
+    let reduce = |reduction, axis: i64| {
+        let op = Op::Reduce { reduction, keep_axes: false, none_is_none: false };
+        fold(&op, &[x.clone(), list(&[axis])]).to_f64()
+    };
+    use anabranch_hal::kernel::Reduction;
+    assert_eq!(reduce(Reduction::Mean, 1), [2.0, 5.0]);
+    assert_eq!(reduce(Reduction::Max, 0), [4.0, 5.0, 6.0]);
+    assert_eq!(reduce(Reduction::Prod, 1), [6.0, 120.0]);
+    assert_eq!(reduce(Reduction::SumSquare, 1), [14.0, 77.0]);
+}
+
+#[test]
+fn integers_do_not_overflow_or_divide_by_zero() {
+    for (function, a, b) in [
+        (BinaryFunction::Div, 1, 0),
+        (BinaryFunction::Div, i64::MIN, -1),
+        (BinaryFunction::Mul, i64::MAX, 2),
+        (BinaryFunction::Pow, 10, 100),
+    ] {
+        let inputs = [Fact::constant(list(&[a])), Fact::constant(list(&[b]))];
+        let inputs = Facts(inputs.iter().map(Some).collect());
+        let op = Op::Binary(function);
+        let facts = op.infer(&inputs, 1).unwrap();
+        assert!(evaluate(&op, &inputs, &facts).is_err());
+    }
+}
+
+#[test]
+fn the_error_function_is_exact() {
+    use anabranch_hal::kernel::Function;
+    for (x, expected) in [
+        (0.0, 0.0),
+        (0.5, 0.520_499_877_813_046_5),
+        (1.0, 0.842_700_792_949_714_9),
+        (2.9, 0.999_958_902_121_900_5),
+        (3.5, 0.999_999_256_901_627_7),
+        (9.0, 1.0),
+    ] {
+        for sign in [1.0, -1.0] {
+            let error = unary(Function::Erf, sign * x) - sign * expected;
+            assert!(error.abs() < 1e-15, "erf({x}): {error:e}");
+        }
+    }
+    assert!(unary(Function::Erf, f64::NAN).is_nan());
+}

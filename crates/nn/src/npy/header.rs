@@ -97,7 +97,9 @@ fn dtype(descr: &str) -> Result<DType, Error> {
     });
     match known {
         Some((dtype, _)) => Ok(*dtype),
-        None => Err(Error::unsupported(format!("holds elements of type '{}'", descr.escape_debug()))),
+        None => {
+            Err(Error::unsupported(format!("holds elements of type '{}'", descr.escape_debug())))
+        }
     }
 }
 

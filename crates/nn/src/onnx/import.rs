@@ -1,7 +1,7 @@
 //! A decoded file into a graph: names into values, nodes into typed operators.
 
-use std::collections::{HashMap, HashSet};
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use super::attributes::Attributes;
 use super::operators::{self, Context};
@@ -187,11 +187,8 @@ impl Importer<'_> {
         if !(1..=operator.outputs_max).contains(&node.output.len()) {
             return Err(Error::invalid_model(format!("has {} outputs", node.output.len())));
         }
-        let mut inputs: Vec<Option<ValueId>> = node
-            .input
-            .iter()
-            .map(|name| (!name.is_empty()).then(|| self.value(name)))
-            .collect();
+        let mut inputs: Vec<Option<ValueId>> =
+            node.input.iter().map(|name| (!name.is_empty()).then(|| self.value(name))).collect();
         while inputs.last() == Some(&None) {
             inputs.pop();
         }

@@ -33,7 +33,11 @@ pub(crate) struct Cut {
 
 impl Movement {
     /// What `op` does, one movement for each output, or `None` when it does more than move.
-    pub(crate) fn of(op: &Op, inputs: &Facts<'_>, outputs: usize) -> Result<Option<Vec<Self>>, Error> {
+    pub(crate) fn of(
+        op: &Op,
+        inputs: &Facts<'_>,
+        outputs: usize,
+    ) -> Result<Option<Vec<Self>>, Error> {
         let moved = match op {
             Op::Identity => Self::Reshape(inputs.get(0)?.shape.clone()),
             Op::Flatten { axis } => resolve::flatten(inputs, *axis)?,
@@ -172,9 +176,8 @@ pub(super) fn infer_pad(inputs: &Facts<'_>) -> Result<Fact, Error> {
     inputs.number(2)?;
     let amounts = pad_amounts(inputs)?;
     let padded = x.shape.iter().zip(amounts);
-    let shape = padded.map(|(&extent, (before, behind))| {
-        extent.saturating_add(before).saturating_add(behind)
-    });
+    let shape = padded
+        .map(|(&extent, (before, behind))| extent.saturating_add(before).saturating_add(behind));
     Ok(Fact::new(x.dtype, shape.collect()))
 }
 

@@ -7,7 +7,10 @@ use crate::shape::{broadcast, resolve_axis};
 pub(super) fn infer(norm: Norm, inputs: &Facts<'_>) -> Result<Fact, Error> {
     let x = inputs.get(0)?;
     let channels = || {
-        x.shape.get(1).copied().ok_or_else(|| Error::invalid_model(format!("has no channels in {x}")))
+        x.shape
+            .get(1)
+            .copied()
+            .ok_or_else(|| Error::invalid_model(format!("has no channels in {x}")))
     };
     match norm {
         Norm::Batch => vectors(inputs, 1..5, &[channels()?])?,

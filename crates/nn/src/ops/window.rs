@@ -105,7 +105,8 @@ impl Window {
                     .saturating_sub(extent);
                 let (small, large) = (total / 2, total.div_ceil(2));
                 let upper = self.padding == Padding::SameUpper;
-                (to.begins[axis], to.ends[axis]) = if upper { (small, large) } else { (large, small) };
+                (to.begins[axis], to.ends[axis]) =
+                    if upper { (small, large) } else { (large, small) };
             }
         }
         if ATTRIBUTE_MAX < to.begins[axis].max(to.ends[axis]) {

@@ -82,10 +82,12 @@ fn erf_argument(graph: &Graph, links: &Links, sum: ValueId) -> Option<ValueId> {
                 let root = number(graph, divisor, 0)?;
                 close(root, std::f64::consts::SQRT_2).then_some(x)
             }
-            _ if is(scaled, BinaryFunction::Mul) => pairs(scaled).into_iter().find_map(|(x, by)| {
-                let factor = number(graph, by, 0)?;
-                close(factor, std::f64::consts::FRAC_1_SQRT_2).then_some(x)
-            }),
+            _ if is(scaled, BinaryFunction::Mul) => {
+                pairs(scaled).into_iter().find_map(|(x, by)| {
+                    let factor = number(graph, by, 0)?;
+                    close(factor, std::f64::consts::FRAC_1_SQRT_2).then_some(x)
+                })
+            }
             _ => None,
         }
     })

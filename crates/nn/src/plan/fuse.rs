@@ -185,9 +185,11 @@ impl Growing<'_> {
             _ if self.is_plain_product() => (0, own.shape[own.shape.len() - 1]),
             _ => return false,
         };
-        fact.shape.iter().rev().enumerate().all(|(place, &found)| {
-            found == 1 || (place == from_end && found == extent)
-        })
+        fact.shape
+            .iter()
+            .rev()
+            .enumerate()
+            .all(|(place, &found)| found == 1 || (place == from_end && found == extent))
     }
 
     /// Whether the product's result has both of its axes.

@@ -16,7 +16,9 @@ pub(super) struct Known {
 impl Known {
     /// What is known about a value that something defines.
     pub(super) fn get(&self, id: ValueId) -> Result<&Fact, Error> {
-        self.facts[id.0].as_ref().ok_or_else(|| Error::invalid_model("uses a value without a shape"))
+        self.facts[id.0]
+            .as_ref()
+            .ok_or_else(|| Error::invalid_model("uses a value without a shape"))
     }
 
     /// Whether the value is known before the model runs.

@@ -291,7 +291,8 @@ impl Lowering<'_> {
 
     /// What moving operators do: another view of the same storage, or `false` for other operators.
     fn moved(&mut self, node: &Node, inputs: &Facts<'_>) -> Result<bool, Error> {
-        let Some(movements) = crate::ops::Movement::of(&node.op, inputs, node.outputs.len())? else {
+        let Some(movements) = crate::ops::Movement::of(&node.op, inputs, node.outputs.len())?
+        else {
             return Ok(false);
         };
         let input = Self::input(node, 0)?;

@@ -63,7 +63,8 @@ pub(super) fn arrange(lowered: &Lowered) -> Arena {
         let mut taken: Vec<(usize, usize)> = placed
             .iter()
             .filter(|&&other| {
-                lives[other].is_some_and(|other| other.first <= life.last && life.first <= other.last)
+                lives[other]
+                    .is_some_and(|other| other.first <= life.last && life.first <= other.last)
             })
             .map(|&other| (arena.offsets[other], room(lowered.storages[other].bytes)))
             .collect();

@@ -1,0 +1,202 @@
+use proptest::prelude::*;
+
+use super::lower::{Home, Lowered, RawOperand, RawStep, Storage};
+use super::*;
+use crate::{Dim, ModelBuilder, optimize};
+
+fn planned(model: ModelBuilder, shape: &[usize]) -> Plan {
+    let mut graph = model.build().unwrap().into_graph();
+    optimize::optimize(&mut graph, &Limits::default()).unwrap();
+    Plan::new(&graph, &[shape.to_vec()], &|_| None, &Limits::default()).unwrap()
+}
+
+fn kernels(plan: &Plan) -> Vec<&'static str> {
+    plan.describe().steps.iter().map(|step| step.kernel).collect()
+}
+
+fn kernel(step: &Step) -> &Kernel {
+    match &step.operation {
+        Operation::Kernel(kernel) => kernel,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_residual_block_is_two_convolutions() {
+    let mut model = ModelBuilder::new("block", 1);
+    let x = model.input("x", &[Dim::Any, Dim::Known(4), Dim::Known(6), Dim::Known(6)]);
+    let y = model.conv2d(x, 4, 4, 3, 1);
+    let y = model.batch_norm(y, 4);
+    let y = model.relu(y);
+    let y = model.conv2d(y, 4, 4, 3, 1);
+    let y = model.batch_norm(y, 4);
+    let y = model.add(y, x);
+    let y = model.relu(y);
+    model.output("y", y);
+    let plan = planned(model, &[2, 4, 6, 6]);
+    assert_eq!(kernels(&plan), ["conv2d", "conv2d"]);
+    let Kernel::Conv2d(last) = kernel(&plan.steps[1]) else { panic!("{plan:?}") };
+    assert!(last.bias && last.residual);
+    assert_eq!(last.activation, anabranch_hal::kernel::Function::Relu);
+    let places: Vec<Place> = plan.steps[1].operands.iter().map(|operand| operand.place).collect();
+    assert_eq!(
+        (places[0], places[3], places[4]),
+        (Place::Arena, Place::Input(0), Place::Output(0))
+    );
+    // Only the result between the two is kept.
+    assert_eq!(plan.arena_bytes, (2 * 4 * 6 * 6 * 4usize).next_multiple_of(64));
+}
+
+#[test]
+fn views_cost_nothing() {
+    let mut model = ModelBuilder::new("views", 1);
+    let x = model.input("x", &[2, 3, 16, 4].map(Dim::Known));
+    let y = model.reshape(x, &[6, 64]);
+    let y = model.reshape(y, &[2, 3, 16, 4]);
+    let turned = model.transpose(x, &[0, 1, 3, 2]);
+    let y = model.matmul(y, turned);
+    model.output("y", y);
+    let plan = planned(model, &[2, 3, 16, 4]);
+    assert_eq!(kernels(&plan), ["matmul"]);
+    let Kernel::MatMul(product) = kernel(&plan.steps[0]) else { panic!("{plan:?}") };
+    assert_eq!((product.b.row, product.b.column), (1, 4));
+    assert_eq!(plan.arena_bytes, 0);
+}
+
+#[test]
+fn a_batch_of_rows_is_one_product_with_packed_weights() {
+    let mut model = ModelBuilder::new("linear", 1);
+    let x = model.input("x", &[Dim::Any, Dim::Any, Dim::Known(8)]);
+    let y = model.linear(x, 8, 16);
+    let y = model.gelu(y);
+    model.output("y", y);
+    let mut graph = model.build().unwrap().into_graph();
+    optimize::optimize(&mut graph, &Limits::default()).unwrap();
+    let mut packings = Vec::new();
+    for batch in [1, 3, 70] {
+        let shapes = [vec![batch, 5, 8]];
+        let plan = Plan::new(&graph, &shapes, &|_| Some(777), &Limits::default()).unwrap();
+        let Kernel::MatMul(product) = kernel(&plan.steps[0]) else { panic!("{plan:?}") };
+        assert_eq!((product.m, product.batch.len(), product.packed), (batch * 5, 0, true));
+        assert_eq!(plan.steps.len(), 1);
+        packings.push(plan.weights[0].clone());
+    }
+    assert!(packings.iter().all(|weight| *weight == packings[0]));
+    assert_eq!(packings[0].bytes, 777);
+}
+
+#[test]
+fn the_result_of_a_chain_is_written_over_its_input() {
+    let mut model = ModelBuilder::new("chain", 1);
+    let x = model.input("x", &[Dim::Known(100)]);
+    let mut y = model.relu(x);
+    for _ in 0..5 {
+        y = model.softmax(y);
+    }
+    model.output("y", y);
+    let plan = planned(model, &[100]);
+    assert_eq!(plan.steps.len(), 6);
+    assert_eq!(plan.arena_bytes, 448);
+}
+
+#[test]
+fn outputs_that_are_inputs_or_shared_are_copied() {
+    let mut model = ModelBuilder::new("copies", 1);
+    let x = model.input("x", &[Dim::Known(4)]);
+    let y = model.relu(x);
+    model.output("same", x);
+    model.output("y", y);
+    model.output("again", y);
+    let plan = planned(model, &[4]);
+    assert_eq!(kernels(&plan), ["unary", "strided_copy", "strided_copy"]);
+    let mut written: Vec<Place> =
+        plan.steps.iter().filter_map(|step| step.operands.last()).map(|o| o.place).collect();
+    written.sort_by_key(|place| format!("{place:?}"));
+    assert_eq!(written, [Place::Output(0), Place::Output(1), Place::Output(2)]);
+}
+
+#[test]
+fn a_plan_beyond_its_limit_is_refused() {
+    let mut model = ModelBuilder::new("large", 1);
+    let x = model.input("x", &[Dim::Any]);
+    let y = model.softmax(x);
+    let y = model.softmax(y);
+    model.output("y", y);
+    let graph = model.build().unwrap().into_graph();
+    let limits = Limits { plan_bytes_max: 1 << 20, ..Limits::default() };
+    let plan = |extent| Plan::new(&graph, &[vec![extent]], &|_| None, &limits).map(drop);
+    plan(1 << 10).unwrap();
+    assert_eq!(plan(1 << 20).unwrap_err().kind(), crate::ErrorKind::LimitExceeded);
+    assert_eq!(plan(1 << 40).unwrap_err().kind(), crate::ErrorKind::LimitExceeded);
+}
+
+/// A step that reads some storages and writes one, by a kernel that may or may not work in place.
+fn step(reads: &[usize], writes: usize, sizes: &[usize], in_place: bool) -> RawStep {
+    use anabranch_hal::kernel::{Function, Softmax, StridedCopy, Unary};
+    let copy = StridedCopy {
+        element_bytes: 1,
+        shape: Vec::new(),
+        source_offset: 0,
+        source_strides: Vec::new(),
+        target_offset: 0,
+        target_strides: Vec::new(),
+    };
+    let kernel = match in_place {
+        true if reads.len() == 1 => {
+            Kernel::Unary(Unary { function: Function::Relu, count: sizes[writes] / 4 })
+        }
+        true => Kernel::Softmax(Softmax { outer: 1, axis: 1, inner: 1, log: false }),
+        false => Kernel::StridedCopy(copy),
+    };
+    let operand = |&storage: &usize| RawOperand { storage, offset: 0, bytes: sizes[storage] };
+    RawStep {
+        operation: Operation::Kernel(anabranch_sync::Arc::new(kernel)),
+        operands: reads.iter().chain([&writes]).map(operand).collect(),
+        node: 0,
+    }
+}
+
+proptest! {
+    /// Runs the steps on an arena of owners: what a step reads still belongs to who wrote it.
+    #[test]
+    fn nothing_is_overwritten_while_it_is_needed(
+        sizes in prop::collection::vec(1usize..5, 2..20),
+        choices in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()), 20),
+    ) {
+        let sizes: Vec<usize> = sizes.iter().map(|size| size * 64).collect();
+        let storages = sizes.iter().map(|&bytes| Storage { home: Home::Temporary, bytes });
+        let mut lowered = Lowered { storages: storages.collect(), ..Lowered::default() };
+        for (written, (a, b, in_place)) in (0..sizes.len()).zip(&choices) {
+            let mut reads = Vec::new();
+            if 0 < written {
+                reads.push(a.index(written));
+                let second = b.index(written);
+                if b.index(3) == 0 && second != reads[0] {
+                    reads.push(second);
+                }
+            }
+            lowered.steps.push(step(&reads, written, &sizes, *in_place && !reads.is_empty()));
+        }
+        let arena = memory::arrange(&lowered);
+        let mut owners = vec![usize::MAX; arena.bytes];
+        for step in &lowered.steps {
+            let (written, reads) = step.operands.split_last().unwrap();
+            for read in reads {
+                let place = arena.resolve(&lowered, read);
+                let range = place.offset..place.offset + place.bytes;
+                prop_assert!(owners[range].iter().all(|&owner| owner == read.storage));
+            }
+            let place = arena.resolve(&lowered, written);
+            prop_assert_eq!(place.offset % 64, 0);
+            let overlaps = |read: &&RawOperand| {
+                let other = arena.resolve(&lowered, read);
+                other.offset < place.offset + place.bytes && place.offset < other.offset + other.bytes
+            };
+            let exact = |read: &RawOperand| arena.resolve(&lowered, read) == place;
+            prop_assert!(reads.iter().filter(overlaps).all(exact));
+            owners[place.offset..place.offset + place.bytes].fill(written.storage);
+        }
+        let total: usize = sizes.iter().sum();
+        prop_assert!(arena.bytes <= total);
+    }
+}

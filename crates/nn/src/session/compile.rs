@@ -108,7 +108,8 @@ impl Context {
     ) -> Result<Self, Error> {
         let executable = compiled.graph.instantiate(device, stream)?;
         // The host writes inputs at once, so they must not be memory that the stream still uses.
-        let inputs = compiled.plan.inputs.iter().map(|port| device.allocate_host(port.bytes.max(1)));
+        let inputs =
+            compiled.plan.inputs.iter().map(|port| device.allocate_host(port.bytes.max(1)));
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         let outputs = compiled.plan.outputs.iter();
         let outputs = outputs.map(|port| device.allocate(port.bytes.max(1), stream));

@@ -50,7 +50,9 @@ fn ordered<T: Copy>(ports: &[Port], given: &[(&str, T)]) -> Result<Vec<T>, Error
     }
     let find = |port: &Port| {
         let found = given.iter().find(|(name, _)| *name == port.name);
-        found.map(|(_, value)| *value).ok_or_else(|| Error::input(format!("input {port} is missing")))
+        found
+            .map(|(_, value)| *value)
+            .ok_or_else(|| Error::input(format!("input {port} is missing")))
     };
     ports.iter().map(find).collect()
 }
@@ -64,7 +66,10 @@ fn check_shapes<'a>(
         let Some(dims) = &port.dims else { continue };
         let unfit = || {
             let (name, dims) = (port.name.escape_debug(), ShowDims(dims));
-            Error::input(format!("input '{name}' is of shape {dims}, and {} was given", Show(shape)))
+            Error::input(format!(
+                "input '{name}' is of shape {dims}, and {} was given",
+                Show(shape)
+            ))
         };
         if dims.len() != shape.len() {
             return Err(unfit());

@@ -3,9 +3,9 @@ use anabranch_rt as rt;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ops::{Norm, Op, Padding, PoolKind, Window};
 use crate::{Dim, ModelBuilder, Value, reference};
 use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
-use crate::ops::{Norm, Op, Padding, PoolKind, Window};
 
 fn device() -> Device {
     let options = any::Options { workers: Some(2), ..Default::default() };
@@ -17,7 +17,13 @@ fn known(shape: &[usize]) -> Vec<Dim> {
 }
 
 /// Grows a model by the operator with a number, and keeps account of the shape.
-fn grow(model: &mut ModelBuilder, x: Value, shape: &mut Vec<usize>, choice: u8, seed: usize) -> Value {
+fn grow(
+    model: &mut ModelBuilder,
+    x: Value,
+    shape: &mut Vec<usize>,
+    choice: u8,
+    seed: usize,
+) -> Value {
     let channels = shape[1];
     let window = |kernel: usize, stride, dilation, pads: Vec<usize>| Window {
         kernel: Some(vec![kernel; 2]),
@@ -54,7 +60,8 @@ fn grow(model: &mut ModelBuilder, x: Value, shape: &mut Vec<usize>, choice: u8, 
         }
         6 => {
             let order = [[0, 1, 3, 2], [0, 2, 1, 3], [0, 3, 2, 1], [1, 0, 2, 3]][seed % 4];
-            *shape = order.iter().map(|&axis: &i64| shape[usize::try_from(axis).unwrap()]).collect();
+            *shape =
+                order.iter().map(|&axis: &i64| shape[usize::try_from(axis).unwrap()]).collect();
             model.transpose(x, &order)
         }
         7 => {
@@ -72,7 +79,8 @@ fn grow(model: &mut ModelBuilder, x: Value, shape: &mut Vec<usize>, choice: u8, 
         }
         9 => model.softmax(x),
         10 => {
-            let kind = [PoolKind::Max, PoolKind::Average { count_padding: seed % 2 == 0 }][seed % 2];
+            let kind =
+                [PoolKind::Max, PoolKind::Average { count_padding: seed % 2 == 0 }][seed % 2];
             model.push("Pool", Op::Pool { kind, window: window(3, 1, 1, vec![1; 4]) }, &[x])
         }
         11 => {
@@ -96,7 +104,8 @@ fn grow(model: &mut ModelBuilder, x: Value, shape: &mut Vec<usize>, choice: u8, 
             model.push("Layer", op, &[x, scale])
         }
         14 => {
-            let op = Op::Reduce { reduction: Reduction::Mean, keep_axes: true, none_is_none: false };
+            let op =
+                Op::Reduce { reduction: Reduction::Mean, keep_axes: true, none_is_none: false };
             let axis = axes(model, vec![2]);
             let mean = model.push("Mean", op, &[x, axis]);
             model.push("Sub", Op::Binary(BinaryFunction::Sub), &[x, mean])

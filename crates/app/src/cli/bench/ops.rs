@@ -13,7 +13,7 @@ use crate::report::latency::{Latencies, nanoseconds};
 use crate::report::progress::Bar;
 use crate::report::{complain, say, say_json, table};
 
-use cases::{CASES, Case};
+use cases::{BUSY, CASES, Case};
 use lane::Lane;
 
 /// Streams that are idle while all of them are synchronised.
@@ -56,7 +56,11 @@ impl Arguments {
         let bar = Bar::new("measuring", Some(2 * CASES.len()));
         let mut figures = Vec::new();
         let mut errors = 0;
+        let can_hold = lane::can_hold(&device)?;
         for (index, case) in CASES.iter().enumerate() {
+            if case.stream == BUSY && !can_hold {
+                continue;
+            }
             for (half, threads) in [1, CALLERS_MAX].into_iter().enumerate() {
                 bar.set(2 * index + half);
                 match measure(&device, case, threads, self.seconds)? {

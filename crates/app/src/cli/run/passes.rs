@@ -12,7 +12,8 @@ use crate::report::latency::{Latencies, nanoseconds};
 use crate::report::progress::{Bar, Onlooker};
 use crate::report::trace::TraceWriter;
 
-use super::items::{Items, Rows};
+use super::items::Items;
+use super::rows::Rows;
 
 /// What all callers share.
 pub(super) struct Run {
@@ -58,7 +59,7 @@ impl Run {
     ///
     /// # Errors
     /// When the system refuses a thread, or the disk the trace. A pass that fails is counted.
-    pub(super) fn from_threads(
+    pub(super) fn call_from(
         mut self,
         threads: usize,
         trace: Option<&mut TraceWriter>,

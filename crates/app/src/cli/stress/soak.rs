@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::callers::Quota;
 use crate::failure::Failure;
 use crate::report::process::rss_mb;
+use crate::report::progress::Bar;
 use crate::report::table::bytes;
 use crate::report::trace::TraceWriter;
 
@@ -47,10 +48,13 @@ pub(super) fn run(
     let mut rss_warm_mb = None;
     let mut findings = Findings::default();
     let mut threads_started = 0;
+    let bar = work.bar(quota);
     loop {
         let count = (threads * PASSES_PER_THREAD).min(quota.count - findings.ops);
-        findings.add(work.run(threads, Quota::of(count), trace.as_deref_mut())?);
+        let round = Quota::of(count);
+        findings.add(work.run(threads, round, Bar::hidden(), trace.as_deref_mut())?);
         threads_started += threads;
+        bar.set(findings.ops);
         let seconds = start.elapsed().as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
         let done = match quota.seconds {

@@ -82,6 +82,11 @@ impl Work {
         })
     }
 
+    /// A bar that shows how much of the quota is used.
+    pub(super) fn bar(&self, quota: Quota) -> Bar {
+        Bar::new(self.workload.title, quota.seconds.is_none().then_some(quota.count))
+    }
+
     /// Runs passes from `threads` threads at the same time.
     ///
     /// # Errors
@@ -90,10 +95,10 @@ impl Work {
         &self,
         threads: usize,
         quota: Quota,
+        bar: Bar,
         trace: Option<&mut TraceWriter>,
     ) -> Result<Findings, Failure> {
-        let count = quota.seconds.is_none().then_some(quota.count);
-        let mut onlooker = Onlooker::new(Bar::new(self.workload.title, count), trace);
+        let mut onlooker = Onlooker::new(bar, trace);
         let this = self.clone();
         let outcome = callers::run(threads, quota, &mut onlooker, move |caller| this.call(caller))?;
         onlooker.finish()?;

@@ -78,7 +78,7 @@ impl Work for Tile<'_> {
         let weights = weight_count(kernel).unwrap_or(0);
         let weights = operands.view::<f32>(1, weights)?.all();
         let mut output = Output::new(kernel, plan, operands)?;
-        let steps = plan.in_group.div_ceil(plan.channels).max(1);
+        let steps = plan.in_group.div_ceil(plan.channels.max(1)).max(1);
         let own = if kernel.packed { 0 } else { plan.outs * plan.channels * plan.taps };
         let groups_max = plan.vectors(plan.rows, S::LANES).div_ceil(plan.group_vectors);
         let sums = gemm::sums_count(simd, plan.outs, groups_max, steps);
@@ -108,33 +108,20 @@ impl Work for Tile<'_> {
                     }
                 };
                 let depth = channels.start * plan.taps..channels.end * plan.taps;
-                let (weights, weights_depth, depth) = if kernel.packed {
-                    (&weights[unit.weights(plan)..], plan.depth(), depth)
+                let weights = if kernel.packed {
+                    &weights[plan.packed_at(unit.group, unit.outs.start, &depth)..]
                 } else {
-                    let count = unit.outs.len() * depth.len();
-                    pack_rows(
-                        Matrix { data: &weights[unit.plain(plan)..], row: plan.depth(), column: 1 },
-                        0..unit.outs.len(),
-                        depth.clone(),
-                        S::ROWS,
-                        &mut packed[..count],
-                    );
-                    (&packed[..count], depth.len(), 0..depth.len())
+                    let plain = (unit.group * plan.out_group + unit.outs.start) * plan.depth();
+                    let matrix = Matrix { data: &weights[plain..], row: plan.depth(), column: 1 };
+                    let target = &mut packed[..unit.outs.len() * depth.len()];
+                    pack_rows(matrix, 0..unit.outs.len(), depth.clone(), S::ROWS, target);
+                    &*packed
                 };
                 let offsets = &blocks.offsets[..depth.len()];
                 let (first, last) = (index == 0, index + 1 == steps);
                 let rows = unit.outs.len();
-                let step = Step {
-                    rows,
-                    weights,
-                    weights_depth,
-                    depth,
-                    offsets,
-                    columns,
-                    groups,
-                    first,
-                    last,
-                };
+                let depth = depth.len();
+                let step = Step { rows, weights, depth, offsets, columns, groups, first, last };
                 step.run(simd, sums, &mut output);
             }
         }
@@ -150,14 +137,11 @@ pub(super) mod packing {
         kernel.out_channels.checked_div(kernel.groups).unwrap_or(0).div_ceil(isa.rows())
     }
 
-    fn depth(kernel: &Conv2d) -> usize {
-        let [kh, kw] = kernel.kernel;
-        kernel.in_channels.checked_div(kernel.groups).unwrap_or(0) * kh * kw
-    }
-
     /// How the packing is divided.
     pub(in crate::cpu::kernels) fn tiles(isa: Isa, kernel: &Conv2d) -> Tiles {
-        let unit_ns = depth(kernel).saturating_mul(isa.rows());
+        let rows = isa.rows().min(kernel.out_channels);
+        let depth = weight_count(kernel).unwrap_or(0) / kernel.out_channels.max(1);
+        let unit_ns = depth.saturating_mul(rows);
         Tiles::new(panels(isa, kernel).saturating_mul(kernel.groups), unit_ns)
     }
 
@@ -171,19 +155,24 @@ pub(super) mod packing {
         let count = weight_count(kernel).unwrap_or(0);
         let source = operands.view::<f32>(0, count)?.all();
         let mut target = operands.output::<f32>(count)?;
-        let depth = depth(kernel);
-        if depth == 0 {
+        // The layout follows from the weight alone, but a plan needs an image.
+        let one = Conv2d { batch: 1, ..kernel.clone() };
+        let Some(plan) = Plan::new(isa, &one).filter(|plan| plan.depth() > 0) else {
             return Ok(());
-        }
-        let outs = kernel.out_channels / kernel.groups;
+        };
         for unit in tiles(isa, kernel).units(tile) {
             let (group, panel) = (unit / panels(isa, kernel), unit % panels(isa, kernel));
             let first = panel * isa.rows();
-            let rows = isa.rows().min(outs - first);
-            let start = (group * outs + first) * depth;
-            let matrix = Matrix { data: &source[start..], row: depth, column: 1 };
-            let panel = target.window_mut(start, rows * depth);
-            pack_rows(matrix, 0..rows, 0..depth, isa.rows(), panel);
+            let rows = isa.rows().min(plan.out_group - first);
+            let start = (group * plan.out_group + first) * plan.depth();
+            let matrix = Matrix { data: &source[start..], row: plan.depth(), column: 1 };
+            for channel in (0..plan.in_group).step_by(plan.channels) {
+                let end = plan.in_group.min(channel + plan.channels);
+                let depth = channel * plan.taps..end * plan.taps;
+                let at = plan.packed_at(group, first, &depth);
+                let panel = target.window_mut(at, rows * depth.len());
+                pack_rows(matrix, 0..rows, depth, isa.rows(), panel);
+            }
         }
         Ok(())
     }

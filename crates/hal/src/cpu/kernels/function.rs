@@ -24,6 +24,18 @@ pub(super) fn activate<S: Simd>(simd: S, function: Function, data: &mut [f32]) {
     }
 }
 
+/// Whether [`activate_cheap`] knows a function.
+#[inline(always)]
+pub(super) fn is_cheap(function: Function) -> bool {
+    matches!(function, Function::Identity | Function::Relu)
+}
+
+/// A function that [`is_cheap`], of one vector.
+#[inline(always)]
+pub(super) fn activate_cheap<S: Simd>(simd: S, function: Function, x: S::V) -> S::V {
+    if function == Function::Relu { Relu.apply(simd, x) } else { x }
+}
+
 /// Elements that one core can be expected to do in a microsecond, for choosing tiles.
 pub(super) fn elements_per_us(function: Function) -> usize {
     match function {

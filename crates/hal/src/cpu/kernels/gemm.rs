@@ -12,8 +12,6 @@
 mod block;
 mod pack;
 
-use std::ops::Range;
-
 use block::Multiply;
 pub(super) use block::VECTORS_MAX;
 pub(super) use pack::{Matrix, pack_columns, pack_rows};
@@ -116,10 +114,8 @@ pub(super) struct Step<'a> {
     pub(super) rows: usize,
     /// Packed rows.
     pub(super) weights: &'a [f32],
-    /// Depth of the packed rows.
-    pub(super) weights_depth: usize,
-    /// The part of that depth which this step does.
-    pub(super) depth: Range<usize>,
+    /// Depth of the step.
+    pub(super) depth: usize,
     /// Where each element of the depth lies, one for each of the step.
     pub(super) offsets: &'a [usize],
     /// What offsets and bases point into.
@@ -147,8 +143,7 @@ impl Step<'_> {
         for group in self.groups {
             for row in (0..self.rows).step_by(S::ROWS) {
                 let rows = S::ROWS.min(self.rows - row);
-                let start = row * self.weights_depth + self.depth.start * rows;
-                let weights = &self.weights[start..][..self.depth.len() * rows];
+                let weights = &self.weights[row * self.depth..][..self.depth * rows];
                 let tile = &mut sums[at..][..rows * group.vectors * S::LANES];
                 simd.run(Multiply {
                     rows,

@@ -5,26 +5,29 @@ use std::ops::Range;
 use crate::error::Error;
 use crate::kernel::{Function, MatMul};
 
-use super::function::activate;
-use super::gemm::{self, Finish, Group, Groups, Matrix, Step, copy, pack_columns, pack_rows};
+use super::function::{activate, activate_cheap, is_cheap};
+use super::gemm::{
+    self, Finish, Group, Groups, Matrix, Step, VECTORS_MAX, copy, pack_columns, pack_rows,
+};
 use super::operand::{Operands, View};
 use super::scratch::Scratch;
 use super::simd::{Isa, Simd, Work};
-use super::tiles::Tiles;
+use super::tiles::{Tiles, even};
 
 /// Rows of a unit of work.
 const ROWS_MAX: usize = 128;
 /// Depth of a step: a group of columns of that depth stays in the first-level cache.
 const DEPTH_STEP: usize = 256;
 /// Floating-point operations of a unit of work.
-const UNIT_FLOPS: usize = 32 << 20;
+const UNIT_FLOPS: usize = 40 << 20;
 /// Bytes of the columns operand in a unit of few rows, which only streams them.
-const STREAM_BYTES: usize = 512 << 10;
+const STREAM_BYTES: usize = 256 << 10;
 
 /// How a product is divided.
 struct Plan {
     row_units: usize,
     column_units: usize,
+    rows: usize,
     columns: usize,
     tiles: Tiles,
 }
@@ -47,18 +50,18 @@ fn plan(isa: Isa, kernel: &MatMul) -> Plan {
     let matrices = elements(&kernel.batch);
     let (m, n, k) = (kernel.m, kernel.n, kernel.k.max(1));
     if matrices == 0 || m == 0 || n == 0 {
-        return Plan { row_units: 0, column_units: 0, columns: 0, tiles: Tiles::NONE };
+        return Plan { row_units: 0, column_units: 0, rows: 0, columns: 0, tiles: Tiles::NONE };
     }
-    let rows = m.min(ROWS_MAX);
-    let width = 8 * 3 * isa.lanes();
-    let wanted = if m <= isa.rows() { STREAM_BYTES / (4 * k) } else { UNIT_FLOPS / (2 * rows * k) };
-    let columns = wanted.next_multiple_of(width).min(n.next_multiple_of(isa.lanes()));
     let row_units = m.div_ceil(ROWS_MAX);
+    let rows = even(m, ROWS_MAX).next_multiple_of(isa.rows());
+    let used = rows.min(m);
+    let wanted = if m <= isa.rows() { STREAM_BYTES / (4 * k) } else { UNIT_FLOPS / (2 * used * k) };
+    let columns = even(n, wanted.max(VECTORS_MAX * isa.lanes())).next_multiple_of(isa.lanes());
     let column_units = n.div_ceil(columns);
-    let used = columns.min(n);
-    let unit_ns = (rows * used / 64).saturating_mul(k) + (used / 8).saturating_mul(k) / 2 + 50;
+    let width = columns.min(n);
+    let unit_ns = (used * width / 64).saturating_mul(k) / 2 + (width / 16).saturating_mul(k) + 50;
     let tiles = Tiles::new(matrices * row_units * column_units, unit_ns);
-    Plan { row_units, column_units, columns, tiles }
+    Plan { row_units, column_units, rows, columns, tiles }
 }
 
 fn elements(shape: &[usize]) -> usize {
@@ -77,7 +80,7 @@ pub(super) fn run(
     for unit in plan.tiles.units(tile) {
         let (rest, column_unit) = (unit / plan.column_units, unit % plan.column_units);
         let (matrix, row_unit) = (rest / plan.row_units, rest % plan.row_units);
-        let rows = part(row_unit, ROWS_MAX, kernel.m);
+        let rows = part(row_unit, plan.rows, kernel.m);
         let columns = part(column_unit, plan.columns, kernel.n);
         isa.run(Unit { kernel, operands, matrix, rows, columns, scratch: &mut *scratch })?;
     }
@@ -147,7 +150,7 @@ impl Work for Unit<'_> {
                 pack_rows(a, rows.clone(), depth.clone(), S::ROWS, target);
                 if !kernel.packed {
                     let target = &mut b_packed[..panels * S::LANES * depth.len()];
-                    pack_columns(b, columns.clone(), depth.clone(), S::LANES, target);
+                    pack_columns(simd, b, columns.clone(), depth.clone(), target);
                 }
             }
             let (stride, origin) =
@@ -159,8 +162,7 @@ impl Work for Unit<'_> {
             let step = Step {
                 rows: count,
                 weights: &a_packed[..count * depth.len()],
-                weights_depth: depth.len(),
-                depth: 0..depth.len(),
+                depth: depth.len(),
                 offsets: &blocks.offsets,
                 columns: if kernel.packed { b.data } else { b_packed },
                 groups: &blocks.groups[..groups],
@@ -216,6 +218,7 @@ fn group<S: Simd>(
 ) -> usize {
     let mut list = Groups::new(groups);
     let panels = columns.div_ceil(S::LANES);
+    let vectors = even(panels, vectors);
     for first in (0..panels).step_by(vectors) {
         let group = list.add();
         for panel in first..panels.min(first + vectors) {
@@ -280,38 +283,61 @@ impl Finish for Output<'_> {
         tile: &mut [f32],
     ) {
         let width = group.vectors * S::LANES;
-        let alpha = simd.splat(self.alpha);
         // Columns of a product are one run: the panels follow each other.
         let run = group.runs[0];
         for r in 0..rows {
-            let line = &mut tile[r * width..][..width];
+            let line = &mut tile[r * width..][..run.length];
             let first = self.first + (row + r) * self.row + run.target * self.column;
-            for (v, lanes) in line[..run.length].chunks_mut(S::LANES).enumerate() {
-                let at = v * S::LANES;
-                let mut sum = simd.mul(simd.load_some(lanes), alpha);
-                if let Some(bias) = self.bias {
-                    let bias = &bias[run.target + at..][..lanes.len()];
-                    sum = simd.add(sum, simd.load_some(bias));
-                }
-                simd.store_some(sum, lanes);
-                if let Some(residual) = &self.residual {
-                    for (i, value) in lanes.iter_mut().enumerate() {
-                        *value += residual.get(first + (at + i) * self.column);
-                    }
-                }
-            }
+            self.line(simd, line, run.target, first);
+        }
+        if is_cheap(self.activation) && self.column == 1 {
+            return;
         }
         activate(simd, self.activation, tile);
         for r in 0..rows {
             let line = &tile[r * width..][..run.length];
             let first = self.first + (row + r) * self.row + run.target * self.column;
             if self.column == 1 {
-                let target = self.y.window_mut(first, run.length);
-                copy(simd, line, target);
+                copy(simd, line, self.y.window_mut(first, run.length));
             } else {
                 for (i, &value) in line.iter().enumerate() {
                     self.y.set(first + i * self.column, value);
                 }
+            }
+        }
+    }
+}
+
+impl Output<'_> {
+    /// Scales a line of sums and adds bias and residual. A cheap activation is applied and the
+    /// line written; otherwise it stays where it is.
+    #[inline(always)]
+    fn line<S: Simd>(&mut self, simd: S, line: &mut [f32], column: usize, first: usize) {
+        let alpha = simd.splat(self.alpha);
+        let at_once = is_cheap(self.activation) && self.column == 1;
+        for (v, lanes) in line.chunks_mut(S::LANES).enumerate() {
+            let at = v * S::LANES;
+            let mut sum = simd.mul(simd.load_some(lanes), alpha);
+            if let Some(bias) = self.bias {
+                sum = simd.add(sum, simd.load_some(&bias[column + at..][..lanes.len()]));
+            }
+            if let Some(residual) = &self.residual {
+                if self.column == 1 {
+                    let residual = residual.window(first + at, lanes.len());
+                    sum = simd.add(sum, simd.load_some(residual));
+                } else {
+                    simd.store_some(sum, lanes);
+                    for (i, value) in lanes.iter_mut().enumerate() {
+                        *value += residual.get(first + (at + i) * self.column);
+                    }
+                    continue;
+                }
+            }
+            if at_once {
+                let y = activate_cheap(simd, self.activation, sum);
+                simd.store_some(y, self.y.window_mut(first + at, lanes.len()));
+            } else {
+                simd.store_some(sum, lanes);
             }
         }
     }
@@ -344,9 +370,25 @@ pub(super) mod packing {
         let matrix = Matrix { data, row: layout.row, column: layout.column };
         for panel in tiles(isa, kernel).units(tile) {
             let columns = part(panel, lanes, kernel.n);
-            let panel = target.window_mut(panel * lanes * k, lanes * k);
-            pack_columns(matrix, columns, 0..k, lanes, panel);
+            let target = target.window_mut(panel * lanes * k, lanes * k);
+            isa.run(Panel { matrix, columns, depth: k, target });
         }
         Ok(())
+    }
+
+    struct Panel<'a> {
+        matrix: Matrix<'a>,
+        columns: Range<usize>,
+        depth: usize,
+        target: &'a mut [f32],
+    }
+
+    impl Work for Panel<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            pack_columns(simd, self.matrix, self.columns, 0..self.depth, self.target);
+        }
     }
 }

@@ -14,6 +14,9 @@ use super::simd::{Isa, Simd, Work};
 use super::sums::{count, single};
 use super::tiles::Tiles;
 
+/// Windows up to this extent are joined tap by tap, for all outputs of a row together.
+const WINDOW_MAX: usize = 64;
+
 /// One axis of the windows.
 #[derive(Clone, Copy, Debug)]
 enum Axis {
@@ -130,7 +133,7 @@ impl Pool {
         }
         let image = self.in_size[0].saturating_mul(self.in_size[1]);
         let work = self.window.min(image).saturating_mul(width);
-        Tiles::new(self.planes * rows, 30 + work / 2)
+        Tiles::new(self.planes * rows, 30 + work / 4)
     }
 }
 
@@ -191,11 +194,123 @@ fn pool(
             isa.run(Max { pool, x, y, units, line });
         }
         Pooling::Average { count_padding } => {
-            let line = scratch.doubles(width)?;
-            isa.run(Average { pool, x, y, units, line, count_padding });
+            let room = scratch.doubles(width + 2 * pool.out_size[1])?;
+            isa.run(Average { pool, x, y, units, room, count_padding });
         }
     }
     Ok(())
+}
+
+/// A way to join the elements of a window.
+trait Join: Copy {
+    type Element: Copy;
+
+    /// What an empty window starts with.
+    fn empty(self) -> Self::Element;
+
+    /// Widens an element of the input.
+    fn widen(self, x: f32) -> Self::Element;
+
+    fn join(self, a: Self::Element, b: Self::Element) -> Self::Element;
+}
+
+/// The largest one; NaN wins.
+#[derive(Clone, Copy)]
+struct Largest;
+
+impl Join for Largest {
+    type Element = f32;
+
+    #[inline(always)]
+    fn empty(self) -> f32 {
+        f32::NEG_INFINITY
+    }
+
+    #[inline(always)]
+    fn widen(self, x: f32) -> f32 {
+        x
+    }
+
+    #[inline(always)]
+    fn join(self, a: f32, b: f32) -> f32 {
+        let larger = if a > b { a } else { b };
+        if a.is_nan() { a } else { larger }
+    }
+}
+
+/// The sum.
+#[derive(Clone, Copy)]
+struct Sum;
+
+impl Join for Sum {
+    type Element = f64;
+
+    #[inline(always)]
+    fn empty(self) -> f64 {
+        0.0
+    }
+
+    #[inline(always)]
+    fn widen(self, x: f32) -> f64 {
+        x.into()
+    }
+
+    #[inline(always)]
+    fn join(self, a: f64, b: f64) -> f64 {
+        a + b
+    }
+}
+
+/// Joins the rows of a window, column by column, into `line`.
+#[inline(always)]
+fn join_rows<J: Join>(j: J, x: &View<'_, f32>, first: usize, rows: Taps, line: &mut [J::Element]) {
+    line.fill(j.empty());
+    for row in rows.indices() {
+        let source = x.window(first + row * line.len(), line.len());
+        for (sum, &x) in line.iter_mut().zip(source) {
+            *sum = j.join(*sum, j.widen(x));
+        }
+    }
+}
+
+/// Joins the columns of each window into `sums`, in the order of the columns.
+#[inline(always)]
+fn join_columns<J: Join>(j: J, axis: Axis, line: &[J::Element], sums: &mut [J::Element]) {
+    sums.fill(j.empty());
+    let (size, window, stride, dilation, before) = match axis {
+        Axis::Regular { size, window, stride, dilation, before, .. }
+            if window <= WINDOW_MAX && sums.len() > 1 =>
+        {
+            (size, window, stride, dilation, before)
+        }
+        // Window by window, which touches no tap outside the image.
+        _ => {
+            for (column, sum) in sums.iter_mut().enumerate() {
+                *sum = axis.taps(column).indices().fold(*sum, |sum, i| j.join(sum, line[i]));
+            }
+            return;
+        }
+    };
+    for tap in 0..window {
+        // The windows in which this tap lies inside the image.
+        let shift = tap * dilation;
+        let begin = before.saturating_sub(shift).div_ceil(stride);
+        let end = (before + size).saturating_sub(shift).div_ceil(stride).min(sums.len());
+        if begin >= end {
+            continue;
+        }
+        let source = &line[begin * stride + shift - before..];
+        let sums = &mut sums[begin..end];
+        if stride == 1 {
+            for (sum, &x) in sums.iter_mut().zip(source) {
+                *sum = j.join(*sum, x);
+            }
+        } else {
+            for (sum, &x) in sums.iter_mut().zip(source.iter().step_by(stride)) {
+                *sum = j.join(*sum, x);
+            }
+        }
+    }
 }
 
 struct Max<'a> {
@@ -204,13 +319,6 @@ struct Max<'a> {
     y: View<'a, f32>,
     units: Range<usize>,
     line: &'a mut [f32],
-}
-
-/// The larger one; NaN wins.
-#[inline(always)]
-fn larger(a: f32, b: f32) -> f32 {
-    let larger = if a > b { a } else { b };
-    if a.is_nan() { a } else { larger }
 }
 
 impl Work for Max<'_> {
@@ -222,21 +330,8 @@ impl Work for Max<'_> {
         let [h, w] = pool.in_size;
         let [oh, ow] = pool.out_size;
         for unit in units {
-            let plane = unit / oh * h;
-            line.fill(f32::NEG_INFINITY);
-            for row in pool.axes[0].taps(unit % oh).indices() {
-                let source = x.window((plane + row) * w, w);
-                for (max, &x) in line.iter_mut().zip(source) {
-                    *max = larger(*max, x);
-                }
-            }
-            for (column, target) in y.window_mut(unit * ow, ow).iter_mut().enumerate() {
-                let mut max = f32::NEG_INFINITY;
-                for index in pool.axes[1].taps(column).indices() {
-                    max = larger(max, line[index]);
-                }
-                *target = max;
-            }
+            join_rows(Largest, &x, unit / oh * h * w, pool.axes[0].taps(unit % oh), line);
+            join_columns(Largest, pool.axes[1], line, y.window_mut(unit * ow, ow));
         }
     }
 }
@@ -246,7 +341,8 @@ struct Average<'a> {
     x: View<'a, f32>,
     y: View<'a, f32>,
     units: Range<usize>,
-    line: &'a mut [f64],
+    /// Room for a line, its sums and their counts.
+    room: &'a mut [f64],
     count_padding: bool,
 }
 
@@ -255,28 +351,23 @@ impl Work for Average<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Self { pool, x, mut y, units, line, count_padding } = self;
+        let Self { pool, x, mut y, units, room, count_padding } = self;
         let [h, w] = pool.in_size;
         let [oh, ow] = pool.out_size;
+        let elements = |taps: Taps| count(if count_padding { taps.padded } else { taps.count });
+        let (line, rest) = room.split_at_mut(w);
+        let (sums, counts) = rest.split_at_mut(ow);
+        for (column, count) in counts.iter_mut().enumerate() {
+            *count = elements(pool.axes[1].taps(column));
+        }
         for unit in units {
-            let plane = unit / oh * h;
             let rows = pool.axes[0].taps(unit % oh);
-            line.fill(0.0);
-            for row in rows.indices() {
-                let source = x.window((plane + row) * w, w);
-                for (sum, &x) in line.iter_mut().zip(source) {
-                    *sum += f64::from(x);
-                }
-            }
-            for (column, target) in y.window_mut(unit * ow, ow).iter_mut().enumerate() {
-                let columns = pool.axes[1].taps(column);
-                let sum: f64 = columns.indices().map(|index| line[index]).sum();
-                let elements = if count_padding {
-                    rows.padded * columns.padded
-                } else {
-                    rows.count * columns.count
-                };
-                *target = single(sum / count(elements));
+            join_rows(Sum, &x, unit / oh * h * w, rows, line);
+            join_columns(Sum, pool.axes[1], line, sums);
+            let rows = elements(rows);
+            let target = y.window_mut(unit * ow, ow);
+            for ((target, &sum), &columns) in target.iter_mut().zip(&*sums).zip(&*counts) {
+                *target = single(sum / (rows * columns));
             }
         }
     }

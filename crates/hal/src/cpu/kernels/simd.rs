@@ -79,6 +79,9 @@ pub(super) trait Simd: Copy {
     /// `mask ? a : b`.
     fn select(self, mask: Self::M, a: Self::V, b: Self::V) -> Self::V;
 
+    /// Asks for what lies `ahead` elements behind the beginning of `source`, which may be outside.
+    fn prefetch(self, source: &[f32], ahead: usize);
+
     /// Any number of elements, at most one vector; zeros follow.
     #[inline(always)]
     fn load_some(self, source: &[f32]) -> Self::V {

@@ -8,7 +8,7 @@ use crate::kernel::Softmax;
 use super::function::exp;
 use super::operand::{Operands, View};
 use super::simd::{Isa, Simd, Work};
-use super::sums::{Largest, Sum, fold, single};
+use super::sums::{Sum, single};
 use super::tiles::Tiles;
 
 /// Columns of a unit when the axis is not the last one.
@@ -67,14 +67,32 @@ impl Work for Tile<'_> {
     }
 }
 
+/// The largest element; NaN wins.
+#[inline(always)]
+fn maximum<S: Simd>(simd: S, row: &[f32]) -> f32 {
+    let lowest = simd.splat(f32::NEG_INFINITY);
+    let mut lanes = [lowest; 4];
+    let mut chunks = row.chunks_exact(4 * S::LANES);
+    for chunk in &mut chunks {
+        for i in 0..4 {
+            lanes[i] = simd.maximum(lanes[i], simd.load(&chunk[i * S::LANES..]));
+        }
+    }
+    let pairs = [simd.maximum(lanes[0], lanes[1]), simd.maximum(lanes[2], lanes[3])];
+    let mut last = [0.0; COLUMNS];
+    simd.store(simd.maximum(pairs[0], pairs[1]), &mut last);
+    let larger = |a: f32, b: &f32| if *b > a || b.is_nan() { *b } else { a };
+    let max = last[..S::LANES].iter().fold(f32::NEG_INFINITY, larger);
+    chunks.remainder().iter().fold(max, larger)
+}
+
 impl Tile<'_> {
     /// One row of neighbours.
     #[inline(always)]
     fn row<S: Simd>(&mut self, simd: S, row: usize) {
         let n = self.kernel.axis;
         let start = row * n;
-        let largest = single(fold(Largest, self.x.window(start, n)));
-        let max = simd.splat(largest);
+        let max = simd.splat(maximum(simd, self.x.window(start, n)));
         let mut sum = Sum::new();
         let mut piece = [0.0; Sum::PIECE];
         for first in (0..n).step_by(Sum::PIECE) {

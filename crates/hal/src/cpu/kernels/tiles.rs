@@ -25,14 +25,15 @@ impl Tiles {
     pub(super) fn new(units: usize, unit_ns: usize) -> Self {
         let all_ns = units.saturating_mul(unit_ns);
         let per_tile = if all_ns <= WHOLE_NS { units } else { TILE_NS / unit_ns.max(1) };
-        Self { units, per_tile: per_tile.max(1) }
+        Self { units, per_tile: even(units, per_tile.max(1)) }
     }
 
     /// Elements of which one core does `per_us` in a microsecond, cut at multiples of `grain`.
     pub(super) fn of_elements(count: usize, per_us: usize, grain: usize) -> Self {
         let whole = per_us.saturating_mul(WHOLE_NS / 1000);
-        let tile = per_us.saturating_mul(TILE_NS / 1000).next_multiple_of(grain);
-        Self { units: count, per_tile: if count <= whole { count.max(1) } else { tile.max(1) } }
+        let tile = if count <= whole { count } else { per_us.saturating_mul(TILE_NS / 1000) };
+        let per_tile = even(count, tile.max(1)).next_multiple_of(grain);
+        Self { units: count, per_tile }
     }
 
     /// Number of tiles.
@@ -45,4 +46,9 @@ impl Tiles {
         let first = tile.saturating_mul(self.per_tile).min(self.units);
         first..first.saturating_add(self.per_tile).min(self.units)
     }
+}
+
+/// The size of parts when `all` is cut evenly into parts of at most `most`.
+pub(super) fn even(all: usize, most: usize) -> usize {
+    all.div_ceil(all.div_ceil(most).max(1)).max(1)
 }

@@ -156,11 +156,7 @@ fn cut(extent: usize, start: i64, end: i64, step: i64) -> Option<(usize, isize, 
     ))
 }
 
-pub(super) fn split(
-    inputs: &Facts<'_>,
-    axis: i64,
-    outputs: usize,
-) -> Result<Vec<Movement>, Error> {
+pub(super) fn split(inputs: &Facts<'_>, axis: i64, outputs: usize) -> Result<Vec<Movement>, Error> {
     let x = inputs.get(0)?;
     let axis = axis_of(x, axis)?;
     let extent = x.shape[axis];

@@ -10,12 +10,7 @@ use crate::ops::{Facts, pad_amounts};
 use crate::shape::{View, resolve_axis};
 
 impl Lowering<'_> {
-    pub(super) fn concat(
-        &mut self,
-        node: &Node,
-        axis: i64,
-        result: ValueId,
-    ) -> Result<(), Error> {
+    pub(super) fn concat(&mut self, node: &Node, axis: i64, result: ValueId) -> Result<(), Error> {
         let fact = self.fact(result)?;
         let (dtype, whole) = (fact.dtype, View::contiguous(&fact.shape));
         let axis = resolve_axis(axis, whole.shape.len()).unwrap_or(0);
@@ -31,12 +26,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    pub(super) fn gather(
-        &mut self,
-        node: &Node,
-        axis: i64,
-        result: ValueId,
-    ) -> Result<(), Error> {
+    pub(super) fn gather(&mut self, node: &Node, axis: i64, result: ValueId) -> Result<(), Error> {
         let (x, indices) = (Self::input(node, 0)?, Self::input(node, 1)?);
         let (fact, index) = (self.fact(x)?, self.fact(indices)?);
         let axis = resolve_axis(axis, fact.shape.len()).unwrap_or(0);

@@ -24,25 +24,28 @@ const fn case(operation: &'static str, stream: &'static str, batch: usize, sampl
     Case { operation, stream, batch, sample }
 }
 
+/// What a stream is that cannot go on.
+pub(super) const BUSY: &str = "busy";
+
 /// Every row of the table.
 pub(super) const CASES: &[Case] = &[
     case("submit", "idle", 32, submit_idle),
-    case("submit", "busy", 32, |lane| held(lane, submit)),
+    case("submit", BUSY, 32, |lane| held(lane, submit)),
     case("flush one command", "idle", 1, flush),
     case("record", "idle", 32, record),
-    case("record", "busy", 32, |lane| held(lane, record)),
+    case("record", BUSY, 32, |lane| held(lane, record)),
     case("wait", "idle", 32, wait),
-    case("wait", "busy", 32, |lane| held(lane, wait)),
+    case("wait", BUSY, 32, |lane| held(lane, wait)),
     case("query stream", "idle", 32, query),
-    case("query stream", "busy", 32, |lane| held(lane, query)),
+    case("query stream", BUSY, 32, |lane| held(lane, query)),
     case("query snapshot", "idle", 32, query_snapshot),
-    case("query snapshot", "busy", 32, |lane| held(lane, query_snapshot)),
+    case("query snapshot", BUSY, 32, |lane| held(lane, query_snapshot)),
     case("synchronize", "idle", 32, synchronize),
     case("synchronize", "one command", 1, synchronize_one),
     case("synchronize all", "32 idle", 8, synchronize_all),
     case("lease and return", "idle", 32, lease),
     case("allocate and free, 4 KiB", "idle", 32, allocate),
-    case("allocate and free, 4 KiB", "busy", 32, |lane| held(lane, allocate)),
+    case("allocate and free, 4 KiB", BUSY, 32, |lane| held(lane, allocate)),
 ];
 
 /// Times `sample` while the stream cannot go on.

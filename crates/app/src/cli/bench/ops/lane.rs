@@ -1,5 +1,7 @@
 //! What one caller of `bench ops` works with.
 
+use std::time::Duration;
+
 use anabranch::{Buffer, Command, CommitMode, Deadline, Device, Lease, RuntimeError, Stream};
 use anabranch_sync::{Arc, Condvar, Mutex};
 
@@ -49,6 +51,29 @@ impl Lane {
         self.stream.synchronize(&Deadline::NEVER)?;
         self.other.synchronize(&Deadline::NEVER)
     }
+}
+
+/// Whether a stream can be kept busy by a function that waits. A device that runs functions on
+/// the thread that submits them would wait for itself.
+pub(super) fn can_hold(device: &Device) -> Result<bool, RuntimeError> {
+    /// Longer than any device takes to return from a flush.
+    const PATIENCE: Duration = Duration::from_millis(200);
+    let gate = Arc::new(Gate { is_open: Mutex::new(false), change: Condvar::new() });
+    let was_opened = Arc::new(Mutex::new(false));
+    let stream = device.lease_now()?;
+    let (inside, report) = (Arc::clone(&gate), Arc::clone(&was_opened));
+    stream.host(move || {
+        let deadline = Deadline::after(PATIENCE);
+        let closed = |is_open: &mut bool| !*is_open;
+        let (_, waited) = inside.change.wait_while_until(inside.is_open.lock(), &deadline, closed);
+        *report.lock() = waited.is_ok();
+        Ok(())
+    })?;
+    stream.flush(CommitMode::Now)?;
+    drop(Hold(gate));
+    stream.synchronize(&Deadline::NEVER)?;
+    let was_opened = *was_opened.lock();
+    Ok(was_opened)
 }
 
 struct Gate {

@@ -4,6 +4,7 @@ use anabranch_sync::Arc;
 use super::{Case, Work};
 use crate::callers::Quota;
 use crate::cli::workload;
+use crate::report::progress::Bar;
 
 fn work() -> Work {
     let device = open_device("cpu:0", &DeviceOptions::default()).unwrap();
@@ -24,7 +25,7 @@ fn one_wrong_bit_is_a_mismatch() {
         Case { input: case.input.clone(), expected }
     });
     work.cases = Arc::new(cases.collect());
-    let findings = work.run(2, Quota::of(32), None).unwrap();
+    let findings = work.run(2, Quota::of(32), Bar::hidden(), None).unwrap();
     assert_eq!((findings.ops, findings.errors, findings.mismatches), (32, 0, 4));
 }
 
@@ -32,7 +33,7 @@ fn one_wrong_bit_is_a_mismatch() {
 fn a_device_that_goes_away_is_an_error_of_every_pass() {
     let work = work();
     work.device.shutdown(&Deadline::NEVER).unwrap();
-    let findings = work.run(2, Quota::of(10), None).unwrap();
+    let findings = work.run(2, Quota::of(10), Bar::hidden(), None).unwrap();
     assert_eq!((findings.ops, findings.errors, findings.mismatches), (10, 10, 0));
     assert!(findings.first_error.unwrap().contains("shut down"));
 }

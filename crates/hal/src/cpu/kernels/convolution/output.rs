@@ -1,6 +1,6 @@
 //! What happens to the finished sums of a convolution.
 
-use super::super::function::activate;
+use super::super::function::{activate, activate_cheap, is_cheap};
 use super::super::gemm::{Finish, Group, copy};
 use super::super::operand::{Operands, View};
 use super::super::simd::Simd;
@@ -64,26 +64,33 @@ impl Finish for Output<'_> {
         tile: &mut [f32],
     ) {
         let width = group.vectors * S::LANES;
-        if let Some(bias) = self.bias {
-            for (line, &bias) in tile.chunks_exact_mut(width).zip(&bias[self.channel + row..]) {
-                let bias = simd.splat(bias);
-                for lanes in line.chunks_exact_mut(S::LANES) {
-                    simd.store(simd.add(simd.load(lanes), bias), lanes);
+        let at_once = is_cheap(self.activation);
+        for r in 0..rows {
+            let bias = simd.splat(self.bias.map_or(0.0, |bias| bias[self.channel + row + r]));
+            let line = &mut tile[r * width..][..width];
+            for run in &group.runs {
+                let mut target = self.first + (row + r) * self.plane + run.target;
+                for lanes in line[run.lane..][..run.length].chunks_mut(S::LANES) {
+                    let mut sum = simd.load_some(lanes);
+                    if self.bias.is_some() {
+                        sum = simd.add(sum, bias);
+                    }
+                    if let Some(residual) = &self.residual {
+                        let residual = residual.window(target, lanes.len());
+                        sum = simd.add(sum, simd.load_some(residual));
+                    }
+                    if at_once {
+                        let y = activate_cheap(simd, self.activation, sum);
+                        simd.store_some(y, self.target.window_mut(target, lanes.len()));
+                    } else {
+                        simd.store_some(sum, lanes);
+                    }
+                    target += lanes.len();
                 }
             }
         }
-        if let Some(residual) = &self.residual {
-            for r in 0..rows {
-                for run in &group.runs {
-                    let line = &mut tile[r * width + run.lane..][..run.length];
-                    let first = self.first + (row + r) * self.plane + run.target;
-                    let source = residual.window(first, run.length);
-                    for (lanes, source) in line.chunks_mut(S::LANES).zip(source.chunks(S::LANES)) {
-                        let sum = simd.add(simd.load_some(lanes), simd.load_some(source));
-                        simd.store_some(sum, lanes);
-                    }
-                }
-            }
+        if at_once {
+            return;
         }
         activate(simd, self.activation, tile);
         for r in 0..rows {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::super::gemm::{self, Group, Groups};
 use super::super::simd::{Isa, Simd, Work};
-use super::super::tiles::Tiles;
+use super::super::tiles::{Tiles, even};
 use crate::kernel::Conv2d;
 
 /// Elements of a strip: it shares the second-level cache with the sums and the weights.
@@ -15,6 +15,12 @@ const SUMS_COUNT: usize = 64 << 10;
 const DEPTH_STEP: usize = 320;
 /// A depth up to this is not cut.
 const DEPTH_WHOLE: usize = 640;
+/// Elements of a weight that stays in the second-level cache while other rows are computed.
+const WEIGHT_COUNT: usize = 64 << 10;
+/// Output channels of a unit, at least: each unit stages the strip for itself.
+const OUTS_MIN: usize = 64;
+/// Pixels of a unit, at least: each unit reads its weight from farther away.
+const PIXELS_MIN: usize = 96;
 /// Floating-point operations of a unit of work.
 const UNIT_FLOPS: usize = 32 << 20;
 
@@ -94,18 +100,6 @@ pub(super) struct Unit {
     pub(super) outs: Range<usize>,
 }
 
-impl Unit {
-    /// Where the packed weight begins.
-    pub(super) fn weights(&self, plan: &Plan) -> usize {
-        self.plain(plan)
-    }
-
-    /// Where the plain weight begins: panels are as large packed as they are plain.
-    pub(super) fn plain(&self, plan: &Plan) -> usize {
-        (self.group * plan.out_group + self.outs.start) * plan.depth()
-    }
-}
-
 struct GroupVectors(usize);
 
 impl Work for GroupVectors {
@@ -131,24 +125,25 @@ impl Plan {
         let pitch = out[1] + axes[1].shift;
         let depth = in_group * taps;
         let channels = if depth <= DEPTH_WHOLE { in_group } else { DEPTH_STEP / taps };
-        let channels = channels.clamp(1, in_group.max(1));
-        let row_flops = (2 * depth * out_group * out[1]).max(1);
-        let line = channels * axes[0].phases * axes[1].phases * pitch;
-        let mut rows = (UNIT_FLOPS / row_flops)
-            .min((STRIP_COUNT / line.max(1)).saturating_sub(axes[0].shift))
-            .clamp(1, out[0]);
-        if channels < in_group {
-            rows = rows.min(SUMS_COUNT / (out_group * pitch)).max(1);
-        }
-        let row_units = out[0].div_ceil(rows);
-        let rows = out[0].div_ceil(row_units);
-        let out_units = (rows * row_flops).div_ceil(UNIT_FLOPS);
-        let outs = out_group.div_ceil(out_units).next_multiple_of(isa.rows());
+        let channels = channels.max(1).min(in_group);
+        let phases = axes[0].phases * axes[1].phases;
+        let row_flops = (2 * depth).saturating_mul(out_group).saturating_mul(out[1]).max(1);
+        let parts = row_flops.saturating_mul(out[0]).div_ceil(UNIT_FLOPS);
+        // A weight that fits the cache is read again for other rows; a larger one is divided.
+        let resident = depth.saturating_mul(out_group) <= WEIGHT_COUNT;
+        let out_parts = if resident { 1 } else { parts.min(out_group.div_ceil(OUTS_MIN)) };
+        let outs = out_group.div_ceil(out_parts).next_multiple_of(isa.rows()).min(out_group);
         let out_units = out_group.div_ceil(outs);
-        let outs = outs.min(out_group);
+        let line = channels * phases * pitch;
+        let fitting = (STRIP_COUNT / line.max(1)).saturating_sub(axes[0].shift);
+        let fitting =
+            if channels < in_group { fitting.min(SUMS_COUNT / (outs * pitch)) } else { fitting };
+        let rows = (UNIT_FLOPS / row_flops.div_ceil(out_units)).max(PIXELS_MIN.div_ceil(pitch));
+        let rows = even(out[0], rows.min(fitting).max(1));
+        let row_units = out[0].div_ceil(rows);
         let units = kernel.batch * kernel.groups * row_units * out_units;
-        let staged = (rows + axes[0].shift) * pitch * axes[0].phases * axes[1].phases * in_group;
-        let unit_ns = rows * row_flops / out_units / 128 + staged / 8 + 100;
+        let staged = ((rows + axes[0].shift) * pitch * phases).saturating_mul(in_group);
+        let unit_ns = rows.saturating_mul(row_flops) / out_units / 192 + staged / 8 + 100;
         let group_vectors = isa.run(GroupVectors(outs));
         let tiles = Tiles::new(units, unit_ns);
         Some(Self {
@@ -171,6 +166,12 @@ impl Plan {
     /// Products in each sum.
     pub(super) fn depth(&self) -> usize {
         self.in_group * self.taps
+    }
+
+    /// Where a panel of a packed weight begins: steps of the depth follow each other, in each step
+    /// the panels do, so that a unit of work reads from one end to the other.
+    pub(super) fn packed_at(&self, group: usize, out: usize, depth: &Range<usize>) -> usize {
+        group * self.out_group * self.depth() + depth.start * self.out_group + out * depth.len()
     }
 
     /// The unit of that index.
@@ -230,9 +231,10 @@ impl Plan {
         let vectors = self.vectors(rows, S::LANES);
         let in_row = width.div_ceil(S::LANES);
         let mut list = Groups::new(groups);
-        for first in (0..vectors).step_by(self.group_vectors) {
+        let together = even(vectors, self.group_vectors);
+        for first in (0..vectors).step_by(together) {
             let group = list.add();
-            for vector in first..vectors.min(first + self.group_vectors) {
+            for vector in first..vectors.min(first + together) {
                 let lane = (vector - first) * S::LANES;
                 if aligned {
                     let (row, column) = (vector / in_row, vector % in_row * S::LANES);

@@ -32,7 +32,7 @@ pub(super) fn fill<S: Simd>(
         for (j, line) in plane.chunks_exact_mut(plan.pitch).take(rows).enumerate() {
             let y = y_axis.coordinate(y_phase, unit.rows.start + j);
             match y.checked_sub(kernel.pads[0]).filter(|&y| y < h) {
-                None => line.fill(0.0),
+                None => zero(simd, line),
                 Some(y) => {
                     let source = &image[y * w..][..w];
                     let left = kernel.pads[1];
@@ -58,8 +58,8 @@ fn fill_line<S: Simd>(
     let begin = left.saturating_sub(phase).div_ceil(stride).min(line.len());
     let end = (source.len() + left).saturating_sub(phase).div_ceil(stride).min(line.len());
     let end = end.max(begin);
-    line[..begin].fill(0.0);
-    line[end..].fill(0.0);
+    zero(simd, &mut line[..begin]);
+    zero(simd, &mut line[end..]);
     if begin < end {
         let source = &source[begin * stride + phase - left..];
         let line = &mut line[begin..end];
@@ -70,5 +70,13 @@ fn fill_line<S: Simd>(
                 *target = value;
             }
         }
+    }
+}
+
+/// Zeros for a few elements, which a call of the general function would take longer for.
+#[inline(always)]
+fn zero<S: Simd>(simd: S, line: &mut [f32]) {
+    for lanes in line.chunks_mut(S::LANES) {
+        simd.store_some(simd.splat(0.0), lanes);
     }
 }

@@ -6,6 +6,10 @@ use crate::cpu::kernels::simd::{Simd, Work};
 /// The most vectors in a block.
 pub(in crate::cpu::kernels) const VECTORS_MAX: usize = 8;
 
+/// How far ahead of their use rows are asked for, in elements: the processor's own prefetching
+/// stops at the end of each page.
+const AHEAD: usize = 512;
+
 /// Adds one step of the depth to a block of sums.
 pub(super) struct Multiply<'a> {
     pub(super) rows: usize,
@@ -65,6 +69,7 @@ fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, work: Mul
         }
     }
     for (weights, &offset) in work.weights.chunks_exact(ROWS).zip(work.offsets) {
+        simd.prefetch(weights, AHEAD);
         let mut values = [simd.splat(0.0); VECTORS];
         for v in 0..VECTORS {
             values[v] = simd.load(&columns[bases[v] + offset..]);

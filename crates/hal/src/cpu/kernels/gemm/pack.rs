@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::cpu::kernels::simd::Simd;
+
 /// A matrix inside a larger piece of memory.
 #[derive(Clone, Copy)]
 pub(in crate::cpu::kernels) struct Matrix<'a> {
@@ -44,28 +46,29 @@ pub(in crate::cpu::kernels) fn pack_rows(
     }
 }
 
-/// Packs columns of a matrix in panels of `lanes` columns, depth first: element `(k, c)` of a
-/// panel is at `k * lanes + c`. A last panel of fewer columns is filled up with zeros.
-pub(in crate::cpu::kernels) fn pack_columns(
+/// Packs columns of a matrix in panels of one vector, depth first: element `(k, c)` of a panel is
+/// at `k * LANES + c`. A last panel of fewer columns is filled up with zeros.
+#[inline(always)]
+pub(in crate::cpu::kernels) fn pack_columns<S: Simd>(
+    simd: S,
     matrix: Matrix<'_>,
     columns: Range<usize>,
     depth: Range<usize>,
-    lanes: usize,
     target: &mut [f32],
 ) {
-    let mut panels = target.chunks_exact_mut((depth.len() * lanes).max(1));
-    for first in columns.clone().step_by(lanes) {
+    let mut panels = target.chunks_exact_mut((depth.len() * S::LANES).max(1));
+    for first in columns.clone().step_by(S::LANES) {
         let Some(packed) = panels.next() else { return };
-        let width = lanes.min(columns.end - first);
-        for (line, k) in packed.chunks_exact_mut(lanes).zip(depth.clone()) {
+        let width = S::LANES.min(columns.end - first);
+        for (line, k) in packed.chunks_exact_mut(S::LANES).zip(depth.clone()) {
             let start = k * matrix.row + first * matrix.column;
-            let (filled, zeros) = line.split_at_mut(width);
             if matrix.column == 1 {
-                filled.copy_from_slice(&matrix.data[start..][..width]);
-            } else {
-                for (c, target) in filled.iter_mut().enumerate() {
-                    *target = matrix.data[start + c * matrix.column];
-                }
+                simd.store(simd.load_some(&matrix.data[start..][..width]), line);
+                continue;
+            }
+            let (filled, zeros) = line.split_at_mut(width);
+            for (c, target) in filled.iter_mut().enumerate() {
+                *target = matrix.data[start + c * matrix.column];
             }
             zeros.fill(0.0);
         }

@@ -108,4 +108,11 @@ impl Simd for Avx2 {
         self.store(a, &mut whole);
         target.copy_from_slice(&whole[..target.len()]);
     }
+
+    #[inline(always)]
+    fn prefetch(self, source: &[f32], ahead: usize) {
+        let address = source.as_ptr().wrapping_add(ahead);
+        // SAFETY: A hint: it accesses no memory, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
 }

@@ -118,4 +118,11 @@ impl Simd for Avx512 {
         // `target` has them.
         unsafe { _mm512_mask_storeu_ps(target.as_mut_ptr(), mask, a) }
     }
+
+    #[inline(always)]
+    fn prefetch(self, source: &[f32], ahead: usize) {
+        let address = source.as_ptr().wrapping_add(ahead);
+        // SAFETY: A hint: it accesses no memory, whatever the address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(address.cast()) }
+    }
 }

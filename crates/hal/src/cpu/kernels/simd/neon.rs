@@ -117,4 +117,7 @@ impl Simd for Neon {
         self.store(a, &mut whole);
         target.copy_from_slice(&whole[..target.len()]);
     }
+
+    #[inline(always)]
+    fn prefetch(self, _: &[f32], _: usize) {}
 }

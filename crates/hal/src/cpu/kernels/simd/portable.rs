@@ -121,4 +121,7 @@ impl Simd for Portable {
         }
         b
     }
+
+    #[inline(always)]
+    fn prefetch(self, _: &[f32], _: usize) {}
 }

@@ -194,3 +194,33 @@ fn a_packed_operand_of_the_wrong_size_is_refused() {
     let error = run_bytes(Isa::detect(), &kernel, &inputs, specs[2].bytes.unwrap()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CommandFailed);
 }
+
+#[test]
+fn a_packed_weight_serves_every_image() {
+    let mut random = Random::new(6);
+    let conv = Conv2d {
+        batch: 1,
+        in_channels: 90,
+        out_channels: 20,
+        in_size: [9, 11],
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pads: [1; 4],
+        groups: 1,
+        bias: false,
+        residual: false,
+        activation: Function::Identity,
+        packed: false,
+    };
+    let plain = random.floats(20 * 90 * 9);
+    for isa in Isa::all() {
+        let first = packed(isa, &Kernel::Conv2d(conv.clone()), &plain);
+        for other in [
+            Conv2d { batch: 5, in_size: [64, 31], ..conv.clone() },
+            Conv2d { stride: [2, 2], pads: [0; 4], ..conv.clone() },
+        ] {
+            assert!(bits(&first) == bits(&packed(isa, &Kernel::Conv2d(other), &plain)));
+        }
+    }
+}
