@@ -18,13 +18,16 @@ use std::fmt;
 
 use anabranch_hal::device::Device;
 
+/// Loses the device that it was made with.
+pub type Lose = Box<dyn FnOnce()>;
+
 /// Opens the devices that are checked.
 pub trait Subject: Send + Sync {
     /// A fresh device with this limit of memory.
     fn open(&self, memory_bytes: usize) -> Box<dyn Device>;
 
     /// A fresh device, and what loses it; `None` where there is no way to lose one.
-    fn open_to_lose(&self) -> Option<(Box<dyn Device>, Box<dyn FnOnce()>)> {
+    fn open_to_lose(&self) -> Option<(Box<dyn Device>, Lose)> {
         None
     }
 

@@ -5,7 +5,7 @@ use anabranch_hal::device::Device;
 use anabranch_hal::null;
 use anabranch_hal::sim::{Config, SimDevice};
 use verify::conformance::Obligation::{self, *};
-use verify::conformance::{Subject, Verdict};
+use verify::conformance::{Lose, Subject, Verdict};
 
 struct Null;
 
@@ -30,7 +30,7 @@ impl Subject for Sim {
         SimDevice::new(Config { memory_bytes, ..self.0(7) }).0
     }
 
-    fn open_to_lose(&self) -> Option<(Box<dyn Device>, Box<dyn FnOnce()>)> {
+    fn open_to_lose(&self) -> Option<(Box<dyn Device>, Lose)> {
         let (device, control) = SimDevice::new(Config::manual());
         Some((device, Box::new(move || control.lose("for the check"))))
     }

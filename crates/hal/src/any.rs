@@ -6,6 +6,9 @@ use crate::error::{Error, ErrorKind};
 use crate::null;
 use crate::sim::{self, SimDevice};
 
+#[cfg(test)]
+mod tests;
+
 /// How to open a device. Fields that a device does not have are ignored.
 #[derive(Clone, Debug, Default)]
 pub struct Options {

@@ -47,7 +47,7 @@ impl<T> Pool<T> {
     /// had.
     pub(crate) fn acquire(&self, deadline: &Deadline) -> Result<Slot<'_, T>, TimedOut> {
         let ticket = match self.state.lock().apply(Action::Ask) {
-            Outcome::Granted(item) => return Ok(Slot { pool: self, item }),
+            Outcome::Granted(item) => return Ok(Slot { pool: self, item, is_void: false }),
             Outcome::Queued(ticket) => ticket,
             Outcome::Nothing | Outcome::Served => return Err(TimedOut),
         };
@@ -61,7 +61,7 @@ impl<T> Pool<T> {
                 false
             });
         if let Some(item) = granted {
-            return Ok(Slot { pool: self, item });
+            return Ok(Slot { pool: self, item, is_void: false });
         }
         let outcome = state.apply(Action::Leave(ticket));
         drop(state);
@@ -86,12 +86,22 @@ impl<T> Pool<T> {
 pub(crate) struct Slot<'a, T> {
     pool: &'a Pool<T>,
     item: Option<T>,
+    /// Whether the pool no longer counts on it.
+    is_void: bool,
 }
 
 impl<T> Slot<'_, T> {
     /// What was idle; `None` when the borrower has to make it.
     pub(crate) fn take(&mut self) -> Option<T> {
         self.item.take()
+    }
+
+    /// Gives up the right to make another thing, because there is no room for it. Says whether
+    /// there are others, one of which will come back: the pool stays at their number then.
+    pub(crate) fn forgo(mut self) -> bool {
+        let shrunk = self.pool.state.lock().apply(Action::Shrink);
+        self.is_void = matches!(shrunk, Outcome::Served);
+        self.is_void
     }
 
     /// Gives back what was taken or made.
@@ -102,7 +112,9 @@ impl<T> Slot<'_, T> {
 
 impl<T> Drop for Slot<'_, T> {
     fn drop(&mut self) {
-        self.pool.give_back(self.item.take());
+        if !self.is_void {
+            self.pool.give_back(self.item.take());
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use anabranch_rt::{Device, LeasePolicy, Stream};
 use anabranch_sync::{Arc, Deadline};
 
 use crate::cache::{Abandoned, Cache};
+use crate::contexts::Slot;
 use crate::error::{Error, ErrorKind};
 use crate::graph::{Graph, Port};
 use crate::limits::Limits;
@@ -263,15 +264,32 @@ impl Session {
         stream: &Stream,
         deadline: &Deadline,
     ) -> Result<Vec<Tensor>, Error> {
-        let mut slot = compiled.contexts.acquire(deadline)?;
-        let context = match slot.take() {
-            Some(context) => context,
-            None => Context::new(&self.device, compiled, stream)?,
-        };
+        let (slot, context) = self.context(compiled, stream, deadline)?;
         let results = context.run(&compiled.plan, inputs, stream, deadline)?;
         // After an error the memory may still be in use, or not be readable: it is not kept.
         slot.put(context);
         Ok(results)
+    }
+
+    /// Memory for one run. Where there is no room for more, one that is in use has to come back;
+    /// each round makes the pool smaller, so the last one tells the error.
+    fn context<'a>(
+        &self,
+        compiled: &'a Compiled,
+        stream: &Stream,
+        deadline: &Deadline,
+    ) -> Result<(Slot<'a, Context>, Context), Error> {
+        loop {
+            let mut slot = compiled.contexts.acquire(deadline)?;
+            if let Some(context) = slot.take() {
+                return Ok((slot, context));
+            }
+            match Context::new(&self.device, compiled, stream) {
+                Ok(context) => return Ok((slot, context)),
+                Err(error) if error.kind() == ErrorKind::OutOfMemory && slot.forgo() => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn compiled(

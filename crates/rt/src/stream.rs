@@ -171,18 +171,17 @@ impl StreamRef {
     /// As [`commit_up_to`](Self::commit_up_to). With `lend`, the caller waits for `value` next,
     /// and may run it on the way.
     fn commit_for(&self, value: u64, lend: bool) -> Result<(), Error> {
-        if self.is_committed(value) {
-            return Ok(());
-        }
-        loop {
+        // Somebody else may commit it while this thread waits for room.
+        while !self.is_committed(value) {
             let mut section = self.enter();
             if section.try_commit() {
                 section.lend = lend;
-                return Ok(());
+                break;
             }
             drop(section);
             self.make_room()?;
         }
+        Ok(())
     }
 
     /// Commits what is open as soon as the in-flight limit allows it, without waiting for that.
@@ -204,9 +203,10 @@ impl StreamRef {
             let message = "the stream has too much work in flight to wait for room in a callback";
             return Err(Error::new(ErrorKind::WouldDeadlock, message).on(self.id));
         }
+        let next = self.timeline.reached() + 1;
         outbox::drain(self, false);
-        let _ = self.native().queue.help(self.timeline.reached() + 1);
-        self.timeline.wait_room(self.limits.in_flight_max, &Deadline::NEVER)
+        let _ = self.native().queue.help(next);
+        self.timeline.wait_room(self.limits.in_flight_max, next, &Deadline::NEVER)
     }
 
     /// Commits `value` and waits until it has ended, well or not. What is being committed runs on this thread

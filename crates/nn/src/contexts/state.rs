@@ -12,6 +12,8 @@ pub(super) enum Action<T> {
     Leave(u64),
     /// A borrower is done; `None` when what it had is gone.
     Return(Option<T>),
+    /// There is no room for what a borrower was to make: fewer will have to do.
+    Shrink,
 }
 
 /// What follows from it.
@@ -58,6 +60,7 @@ impl<T> State<T> {
             Action::Look(ticket) => self.look(ticket),
             Action::Leave(ticket) => self.leave(ticket),
             Action::Return(item) => self.give_back(item),
+            Action::Shrink => self.shrink(),
         }
     }
 
@@ -89,6 +92,16 @@ impl<T> State<T> {
         }
         self.queue.retain(|waiting| *waiting != ticket);
         Outcome::Nothing
+    }
+
+    /// `Served` when there are others to wait for, `Nothing` when there is none.
+    fn shrink(&mut self) -> Outcome<T> {
+        if self.count <= 1 {
+            return Outcome::Nothing;
+        }
+        self.count -= 1;
+        self.count_max = self.count;
+        Outcome::Served
     }
 
     fn give_back(&mut self, item: Option<T>) -> Outcome<T> {

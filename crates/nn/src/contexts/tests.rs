@@ -76,3 +76,26 @@ fn a_waiter_gives_up_at_its_deadline() {
         assert_eq!(pool.acquire(&Deadline::NOW).unwrap().take(), Some(3));
     });
 }
+
+#[test]
+fn a_pool_without_room_stays_at_what_it_has() {
+    model::check(|| {
+        let pool = Arc::new(Pool::<usize>::new(2));
+        let first = pool.acquire(&Deadline::NOW).unwrap();
+        assert!(pool.acquire(&Deadline::NOW).unwrap().forgo());
+        let other = {
+            let pool = Arc::clone(&pool);
+            thread::spawn(move || {
+                let mut slot = pool.acquire(&Deadline::NEVER).unwrap();
+                assert_eq!(slot.take(), Some(7));
+                slot.put(7);
+            })
+        };
+        first.put(7);
+        other.join().unwrap();
+        let mut slot = pool.acquire(&Deadline::NOW).unwrap();
+        assert_eq!(slot.take(), Some(7));
+        assert!(!slot.forgo());
+        assert!(pool.acquire(&Deadline::NOW).unwrap().take().is_none());
+    });
+}

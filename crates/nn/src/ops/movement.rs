@@ -161,7 +161,8 @@ pub(crate) fn pad_amounts(inputs: &Facts<'_>) -> Result<Vec<(usize, usize)>, Err
         return Err(Error::invalid_model(message));
     }
     if values.iter().any(|&value| value < 0) {
-        return Err(Error::unsupported("pads by a negative amount"));
+        // Not `Unsupported`: amounts may follow from shapes, and be right for others.
+        return Err(Error::invalid_model("pads by a negative amount"));
     }
     let values = extents(&values)?;
     let mut amounts = vec![(0, 0); x.shape.len()];

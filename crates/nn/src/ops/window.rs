@@ -77,12 +77,12 @@ impl Window {
             ends: vec![0; rank],
             output: vec![0; rank],
         };
-        for axis in 0..rank {
+        for (axis, &extent) in image.iter().enumerate() {
             let reach = (placed.kernel[axis] - 1)
                 .checked_mul(placed.dilations[axis])
                 .and_then(|reach| reach.checked_add(1))
                 .ok_or_else(|| invalid("gaps"))?;
-            self.place_axis(&mut placed, axis, image[axis], reach)
+            self.place_axis(&mut placed, axis, extent, reach)
                 .ok_or_else(|| invalid("extents, steps and padding"))?;
         }
         Ok(placed)

@@ -12,7 +12,7 @@ use crate::tensor::Tensor;
 pub(super) fn fold(graph: &mut Graph) -> Result<(), Error> {
     let links = Links::of(graph);
     let mut dropped = vec![false; graph.nodes.len()];
-    for index in 0..graph.nodes.len() {
+    for (index, dropped) in dropped.iter_mut().enumerate() {
         if let Some((conv, merged)) = merge(graph, &links, &graph.nodes[index])? {
             let output = graph.nodes[index].outputs[0];
             let name = graph.nodes[conv].label.name.clone();
@@ -21,7 +21,7 @@ pub(super) fn fold(graph: &mut Graph) -> Result<(), Error> {
             let node = &mut graph.nodes[conv];
             node.inputs = vec![node.inputs[0], Some(weight), Some(bias)];
             node.outputs = vec![output];
-            dropped[index] = true;
+            *dropped = true;
         }
     }
     let mut dropped = dropped.into_iter();

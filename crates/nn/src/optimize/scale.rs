@@ -66,7 +66,7 @@ fn fold_operands(graph: &mut Graph) {
 fn fold_results(graph: &mut Graph) {
     let links = Links::of(graph);
     let mut dropped = vec![false; graph.nodes.len()];
-    for index in 0..graph.nodes.len() {
+    for (index, dropped) in dropped.iter_mut().enumerate() {
         let found = factor(graph, &graph.nodes[index], 0).and_then(|(x, factor)| {
             let (product, node) = links.sole_producer(graph, x)?;
             let Op::MatMul { alpha, .. } = node.op else { return None };
@@ -78,7 +78,7 @@ fn fold_results(graph: &mut Graph) {
             if let Op::MatMul { alpha, .. } = &mut graph.nodes[product].op {
                 *alpha = factor;
             }
-            dropped[index] = true;
+            *dropped = true;
         }
     }
     let mut dropped = dropped.into_iter();

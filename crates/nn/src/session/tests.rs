@@ -16,6 +16,7 @@ fn known(shape: &[usize]) -> Vec<Dim> {
     shape.iter().copied().map(Dim::Known).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table of operators")]
 /// Grows a model by the operator with a number, and keeps account of the shape.
 fn grow(
     model: &mut ModelBuilder,
@@ -79,8 +80,8 @@ fn grow(
         }
         9 => model.softmax(x),
         10 => {
-            let kind =
-                [PoolKind::Max, PoolKind::Average { count_padding: seed % 2 == 0 }][seed % 2];
+            let kind = [PoolKind::Max, PoolKind::Average { count_padding: seed.is_multiple_of(2) }]
+                [seed % 2];
             model.push("Pool", Op::Pool { kind, window: window(3, 1, 1, vec![1; 4]) }, &[x])
         }
         11 => {

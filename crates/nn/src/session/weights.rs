@@ -125,7 +125,7 @@ impl Weights {
         }
         lease.synchronize(deadline)?;
         buffer.freeze()?;
-        let known = weights.iter().map(|weight| Weight::clone(weight)).zip(views.iter().cloned());
+        let known = weights.iter().copied().cloned().zip(views.iter().cloned());
         self.placed.lock().extend(known);
         Ok(views)
     }

@@ -305,6 +305,13 @@ fn join_columns<J: Join>(j: J, axis: Axis, line: &[J::Element], sums: &mut [J::E
             for (sum, &x) in sums.iter_mut().zip(source) {
                 *sum = j.join(*sum, x);
             }
+        } else if stride == 2 {
+            // Pairs are what the compiler makes vector shuffles of.
+            let (last, sums) = sums.split_last_mut().expect("the range is not empty");
+            for (sum, pair) in sums.iter_mut().zip(source.chunks_exact(2)) {
+                *sum = j.join(*sum, pair[0]);
+            }
+            *last = j.join(*last, source[2 * sums.len()]);
         } else {
             for (sum, &x) in sums.iter_mut().zip(source.iter().step_by(stride)) {
                 *sum = j.join(*sum, x);

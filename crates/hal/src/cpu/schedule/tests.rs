@@ -78,8 +78,8 @@ impl World {
             refused: false,
         };
         world.note(Action::Enlist);
-        for id in 0..QUEUES as u64 {
-            let priority = [Priority::Normal, Priority::High, Priority::Low][id as usize % 3];
+        let priorities = [Priority::Normal, Priority::High, Priority::Low, Priority::Normal];
+        for (id, priority) in (0_u64..).zip(priorities) {
             match world.state.apply(Action::Create { id: QueueId(id), priority }) {
                 Outcome::Created(slot) => world.slots.push(slot),
                 other => panic!("{other:?}"),

@@ -16,7 +16,7 @@ const DEPTH_STEP: usize = 320;
 /// A depth up to this is not cut.
 const DEPTH_WHOLE: usize = 640;
 /// Elements of a weight that stays in the second-level cache while other rows are computed.
-const WEIGHT_COUNT: usize = 64 << 10;
+const WEIGHT_COUNT: usize = 128 << 10;
 /// Output channels of a unit, at least: each unit stages the strip for itself.
 const OUTS_MIN: usize = 64;
 /// Pixels of a unit, at least: each unit reads its weight from farther away.
@@ -176,9 +176,10 @@ impl Plan {
 
     /// The unit of that index.
     pub(super) fn unit(&self, kernel: &Conv2d, index: usize) -> Unit {
-        let (rest, out_unit) = (index / self.out_units, index % self.out_units);
-        let (rest, row_unit) = (rest / self.row_units, rest % self.row_units);
-        let (image, group) = (rest / kernel.groups, rest % kernel.groups);
+        // Neighbours share their weight, which is larger than their pixels.
+        let (rest, row_unit) = (index / self.row_units, index % self.row_units);
+        let (rest, image) = (rest / kernel.batch, rest % kernel.batch);
+        let (group, out_unit) = (rest / self.out_units, rest % self.out_units);
         let part =
             |index: usize, size: usize, all: usize| index * size..((index + 1) * size).min(all);
         Unit {

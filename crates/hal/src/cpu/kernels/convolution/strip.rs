@@ -65,6 +65,13 @@ fn fill_line<S: Simd>(
         let line = &mut line[begin..end];
         if stride == 1 {
             copy(simd, &source[..line.len()], line);
+        } else if stride == 2 {
+            // Pairs are what the compiler makes vector shuffles of.
+            let (last, lines) = line.split_last_mut().expect("the range is not empty");
+            for (target, pair) in lines.iter_mut().zip(source.chunks_exact(2)) {
+                *target = pair[0];
+            }
+            *last = source[2 * lines.len()];
         } else {
             for (target, &value) in line.iter_mut().zip(source.iter().step_by(stride)) {
                 *target = value;

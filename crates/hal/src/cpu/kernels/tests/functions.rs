@@ -1,6 +1,7 @@
 //! Functions of one element: accuracy, special values, and the type conversions.
 
 use super::*;
+use crate::cpu::kernels::sums::single;
 use crate::dtype::DType;
 use crate::kernel::{Cast, Function, Unary};
 
@@ -8,14 +9,14 @@ use crate::kernel::{Cast, Function, Unary};
 fn worst(isa: Isa, function: Function, low: f64, high: f64) -> f64 {
     let count = 60_000;
     let x: Vec<f32> =
-        (0..count).map(|i| (low + (high - low) * f64::from(i) / f64::from(count)) as f32).collect();
+        (0..count).map(|i| single(low + (high - low) * f64::from(i) / f64::from(count))).collect();
     let kernel = Kernel::Unary(Unary { function, count: x.len() });
     let y = run(isa, &kernel, std::slice::from_ref(&x));
     x.iter()
         .zip(&y)
         .map(|(&x, &y)| {
             let expected = reference::function(function, f64::from(x));
-            let ulp = (expected.abs() as f32).max(f32::MIN_POSITIVE);
+            let ulp = single(expected.abs()).max(f32::MIN_POSITIVE);
             let ulp = f64::from(ulp.next_up()) - f64::from(ulp);
             (f64::from(y) - expected).abs() / ulp
         })
@@ -184,7 +185,7 @@ fn halves_round_to_nearest_even() {
         for (x, found) in x.iter().zip(words(&cast(DType::F64, to, &bytes))) {
             assert_eq!(found, nearest(value, infinity, *x), "{to} {x:e}");
         }
-        let singles: Vec<f32> = x.iter().map(|&x| x as f32).filter(|x| x.is_finite()).collect();
+        let singles: Vec<f32> = x.iter().map(|&x| single(x)).filter(|x| x.is_finite()).collect();
         for (x, found) in singles.iter().zip(words(&cast(DType::F32, to, &to_bytes(&singles)))) {
             assert_eq!(found, nearest(value, infinity, f64::from(*x)), "{to} {x:e}");
         }

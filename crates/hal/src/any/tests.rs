@@ -1,0 +1,33 @@
+use anabranch_sync::model;
+
+use super::{Options, list, open};
+use crate::error::ErrorKind;
+
+#[test]
+fn every_listed_device_opens_by_its_name() {
+    model::check(|| {
+        let options = Options { workers: Some(1), memory_bytes: Some(4096), seed: 1 };
+        for info in list() {
+            let kind = info.name.trim_end_matches(":0");
+            for name in [info.name.as_str(), kind] {
+                let device = open(name, &options).unwrap();
+                assert_eq!(device.info().name, info.name);
+                assert_eq!(device.info().memory_bytes, 4096);
+                device.shutdown();
+            }
+        }
+    });
+}
+
+#[test]
+fn unknown_names_say_what_there_is() {
+    model::check(|| {
+        for name in ["", ":", "cpu:", "cpu:1", "cpu:00", "CPU", "cuda:0", "null:x", "cpu:0:0"] {
+            let error = open(name, &Options::default()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::NoSuchDevice);
+            let message = error.to_string();
+            assert!(message.contains(&format!("`{name}`")), "{message}");
+            assert!(message.ends_with("cpu:0, null:0, sim:0"), "{message}");
+        }
+    });
+}
