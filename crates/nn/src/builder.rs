@@ -10,7 +10,8 @@ use crate::ops::{Norm, Op, Padding, PoolKind, Window};
 use crate::shape::Dim;
 use crate::tensor::Tensor;
 
-/// A value of the model that a [`ModelBuilder`] builds.
+/// A value of the model that a [`ModelBuilder`] builds. Thread-safe; means something to that
+/// builder only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value(ValueId);
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anabranch_rt as rt;
 
-/// What went wrong, as far as a caller can act on it.
+/// What went wrong, as far as a caller can act on it. A value; thread-safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

@@ -19,7 +19,8 @@ pub struct Limits {
     pub tensor_bytes_max: usize,
     /// Axes of one tensor. Kernels keep one counter for each axis on the stack.
     pub rank_max: usize,
-    /// Nodes of one model. Plans are made in time linear in it.
+    /// Nodes of one model. Placing intermediate results takes time that grows with its square at
+    /// worst; the largest models there are have a few thousand.
     pub nodes_max: usize,
     /// Inputs and outputs of one node: concatenations are the widest.
     pub arity_max: usize,
@@ -43,7 +44,7 @@ impl Default for Limits {
             array_bytes_max: 16 << 30,
             tensor_bytes_max: 1 << 40,
             rank_max: 8,
-            nodes_max: 100_000,
+            nodes_max: 32_768,
             arity_max: 1024,
             folded_bytes_max: 256 << 20,
             plans_max: 32,

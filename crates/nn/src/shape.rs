@@ -6,7 +6,13 @@ use std::fmt;
 
 pub(crate) use view::View;
 
-/// One extent of a declared shape.
+/// One extent of a declared shape. A value; thread-safe.
+///
+/// ```
+/// use anabranch_nn::Dim;
+/// assert_eq!(Dim::Symbol("batch".into()).to_string(), "batch");
+/// assert_eq!(Dim::Known(3).to_string(), "3");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Dim {
     /// Always this.

@@ -1,4 +1,7 @@
 //! Sessions through their public face, on the CPU device.
+//!
+//! The digits are the test set of the UCI Optical Recognition of Handwritten Digits data set
+//! (E. Alpaydin and C. Kaynak, CC BY 4.0).
 
 use std::time::Duration;
 
@@ -138,6 +141,23 @@ fn what_does_not_fit_the_inputs_is_refused() {
     let wide = Tensor::zeros(DType::F64, &[1, 1, 8, 8]).unwrap();
     assert!(refused(&[("image", &wide)]).contains("f64"));
     assert!(logits(&session, &image).is_ok());
+}
+
+#[test]
+fn extents_of_one_name_are_the_same_in_every_input() {
+    let mut model = ModelBuilder::new("pair", 5);
+    let dims = [Dim::Symbol("n".into()), Dim::Any];
+    let (a, b) = (model.input("a", &dims), model.input("b", &dims));
+    let sum = model.add(a, b);
+    model.output("y", sum);
+    let session =
+        Session::from_model(&device(), model.build().unwrap(), &SessionOptions::default()).unwrap();
+    let zeros = |shape: &[usize]| Tensor::zeros(DType::F32, shape).unwrap();
+    let (two, row, one) = (zeros(&[2, 3]), zeros(&[2, 1]), zeros(&[1, 3]));
+    assert_eq!(session.run(&[("b", &two), ("a", &row)]).unwrap()[0].1.shape(), [2, 3]);
+    let error = session.run(&[("a", &two), ("b", &one)]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("'n' is both 2 and 1"), "{error}");
 }
 
 #[test]

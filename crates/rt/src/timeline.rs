@@ -218,9 +218,16 @@ impl Timeline {
         self.sleep(deadline, |shared| shared.state.reached() < value)
     }
 
-    /// Sleeps until fewer than `max` command buffers are in flight.
-    pub(crate) fn wait_room(&self, max: usize, deadline: &Deadline) -> Result<(), Error> {
-        self.sleep(deadline, |shared| max <= shared.retained.len())
+    /// Sleeps until fewer than `max` command buffers are in flight, or until `next`, a value
+    /// that had not been reached before, has ended: whoever asks looks again then, because the
+    /// room may have been taken by what it wanted to commit.
+    pub(crate) fn wait_room(
+        &self,
+        max: usize,
+        next: u64,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
+        self.sleep(deadline, |shared| max <= shared.retained.len() && shared.state.reached() < next)
     }
 
     /// Sleeps until no callback runs.

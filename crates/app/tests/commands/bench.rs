@@ -64,7 +64,7 @@ fn peers_are_compared_by_protocol() {
     }
     let dir = at.display().to_string();
     let mut arguments = vec!["bench", "peer", "--peer", "ours", "--dir", &dir];
-    arguments.extend(["--threads", "1,2", "--passes", "30", "--cap", "1", "--repeats", "2"]);
+    arguments.extend(["--threads", "1,2", "--passes", "30", "--cap", "60", "--repeats", "2"]);
     arguments.extend(["--retry", "0", "--other-max", "0.1"]);
     let said = anabranch(&arguments).clean();
     let lines: Vec<&str> = said.lines().collect();

@@ -3,14 +3,17 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use anabranch_sync::model;
+
 use crate::buffer::Slice;
 use crate::command::{Command, Executable, HostFn, Operation};
 use crate::cpu::kernels::{self, RawOperand, Scratch};
 use crate::error::{Error, ErrorKind};
 
 /// Fills and copies are divided into tiles of this size: large enough that handing one to another
-/// core pays, small enough that one core does not hold the others up.
-const TILE_BYTES: usize = 256 << 10;
+/// core pays, small enough that one core does not hold the others up. The models spread a few
+/// bytes.
+pub(crate) const TILE_BYTES: usize = model::bound(8, 8, 256 << 10);
 
 /// One operation with its operands, divided into tiles that may run in any order on any thread.
 #[derive(Clone, Copy)]
@@ -38,7 +41,7 @@ impl Spread for Alone {
 }
 
 impl<'a> Step<'a> {
-    fn new(operation: &'a Operation, operands: &'a [RawOperand]) -> Result<Self, Error> {
+    pub(crate) fn new(operation: &'a Operation, operands: &'a [RawOperand]) -> Result<Self, Error> {
         let tiles = match (operation, operands) {
             (Operation::Fill(_), [target]) => target.bytes.div_ceil(TILE_BYTES),
             (Operation::Copy, [source, target]) if source.bytes == target.bytes => {

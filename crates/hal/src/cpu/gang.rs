@@ -31,7 +31,7 @@
 //! - `counted`: the runner leaves an epoch when all of its tiles have been counted.
 //!
 //! # Checked by
-//! `model_tiles_*` in `cpu/tests.rs`.
+//! `model_*` beside this file, and `model_tiles_*` in `cpu/tests.rs`.
 
 use std::ptr::NonNull;
 
@@ -42,6 +42,9 @@ use anabranch_sync::{Arc, Condvar, Mutex, hint, model};
 use crate::cpu::execute::Step;
 use crate::cpu::kernels::Scratch;
 use crate::error::Error;
+
+#[cfg(test)]
+mod tests;
 
 /// How often somebody looks again before sleeping or leaving: a few microseconds, about what a
 /// wake-up costs.

@@ -36,6 +36,7 @@ pub(super) fn import(model: ModelProto, source: &Source<'_>) -> Result<Graph, Er
         graph: Graph { name: proto.name().to_owned(), ..Graph::default() },
         names: HashMap::new(),
         defined: HashMap::new(),
+        unmade: HashSet::new(),
         opset,
         source,
     };
@@ -76,6 +77,8 @@ struct Importer<'a> {
     names: HashMap<String, ValueId>,
     /// What defines each value, for messages.
     defined: HashMap<ValueId, String>,
+    /// Results that only training or other modes need, and that are not made.
+    unmade: HashSet<String>,
     opset: i64,
     source: &'a Source<'a>,
 }
@@ -144,6 +147,10 @@ impl Importer<'_> {
         for declared in &proto.output {
             let name = declared.name();
             let shown = name.escape_debug();
+            if self.unmade.contains(name) {
+                let message = format!("output '{shown}' is a side result that is not computed");
+                return Err(Error::unsupported(message));
+            }
             let Some(&id) = self.names.get(name).filter(|id| self.defined.contains_key(id)) else {
                 return Err(Error::invalid_model(format!("output '{shown}' is made by nothing")));
             };
@@ -201,6 +208,7 @@ impl Importer<'_> {
         for (place, name) in node.output.iter().enumerate() {
             // Results that inference does not make stay undefined: who needs them is told.
             if name.is_empty() || operator.outputs_made <= place {
+                self.unmade.insert(name.clone());
                 outputs.push(None);
                 continue;
             }

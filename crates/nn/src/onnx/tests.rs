@@ -195,6 +195,14 @@ fn contradictions_of_the_graph_are_named() {
 }
 
 #[test]
+fn side_results_are_not_made() {
+    let file = File::new().port(false, "mask", &[2, 3]).node("Dropout", &["x"], &["y", "mask"]);
+    assert_error(&file, ErrorKind::Unsupported, "output 'mask'");
+    let used = File::new().node("Dropout", &["x"], &["a", "mask"]).node("Not", &["mask"], &["y"]);
+    assert_error(&used, ErrorKind::InvalidModel, "needs 'mask'");
+}
+
+#[test]
 fn shapes_that_do_not_fit_are_named() {
     let new = || File::new().tensor(floats("w", &[4, 5], &[0.5; 20]));
     let product = new().node("MatMul", &["x", "w"], &["y"]);

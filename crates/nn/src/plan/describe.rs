@@ -6,7 +6,7 @@ use anabranch_hal::command::Operation;
 
 use super::{Operand, Place, Plan};
 
-/// One step of a plan.
+/// One step of a plan. A value; thread-safe. See [`PlanInfo`] for an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepInfo {
     /// The node that it computes.
@@ -19,7 +19,21 @@ pub struct StepInfo {
     pub operands: Vec<String>,
 }
 
-/// A plan, described. Displays as a table.
+/// A plan, described. Displays as a table. A value; thread-safe.
+///
+/// ```
+/// use anabranch_nn::{Dim, Limits, ModelBuilder};
+/// let mut model = ModelBuilder::new("layer", 1);
+/// let x = model.input("x", &[Dim::Any, Dim::Known(8)]);
+/// let y = model.linear(x, 8, 4);
+/// let y = model.relu(y);
+/// model.output("y", y);
+/// let plan = model.build()?.describe(&[vec![2, 8]], &Limits::default())?;
+/// assert_eq!(plan.steps.len(), 1);
+/// assert_eq!(plan.flops, 2 * 2 * 8 * 4);
+/// println!("{plan}");
+/// # Ok::<(), anabranch_nn::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlanInfo {
     /// The steps, in order.

@@ -1,6 +1,5 @@
 //! Clocks, over the streams of a device on which nothing runs by itself.
 
-use anabranch_sync::Arc;
 use anabranch_sync::model::check_once;
 
 use super::Clock;

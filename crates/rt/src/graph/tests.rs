@@ -303,6 +303,30 @@ fn gr_10_gr_12_memory_of_a_graph_is_its_own_for_as_long_as_it_is_used() {
 }
 
 #[test]
+fn gr_10_private_regions_lie_apart() {
+    check_once(|| {
+        let (device, control) = manual();
+        let stream = device.default_stream();
+        let out = host_buffer(&device, &[0; 96]);
+        let mut capture = stream.begin_capture().unwrap();
+        let regions: Vec<_> = (0..3).map(|_| capture.private(32)).collect();
+        for (byte, region) in (1..).zip(&regions) {
+            stream.submit(Command::fill(region.clone(), byte)).unwrap();
+        }
+        for (index, region) in regions.into_iter().enumerate() {
+            let target = out.slice(index * 32, 32).unwrap();
+            stream.submit(Command::copy(region, target)).unwrap();
+        }
+        let executable = capture.end().unwrap().instantiate(&device, &stream).unwrap();
+        stream.launch(&executable, &[]).unwrap();
+        let _ = stream.query();
+        control.run_until_idle(0);
+        let expected: Vec<u8> = [1, 2, 3].iter().flat_map(|&byte| [byte; 32]).collect();
+        assert_eq!(contents(&out), expected);
+    });
+}
+
+#[test]
 fn an_executable_without_room_changes_nothing() {
     check_once(|| {
         let device = null_with(Limits { memory_bytes_max: Some(1 << 16), ..Limits::default() });

@@ -278,6 +278,14 @@ fn al_12_a_native_refusal_is_survived() {
         control.set_budget(None);
         device.allocate(BLOCK, &stream).unwrap();
         assert_sums(&device.memory_stats());
+        // Refusals leave no claim behind: after many of them there is as much room as before.
+        device.trim().unwrap();
+        control.set_budget(Some(0));
+        for _ in 0..4 {
+            assert_eq!(kind(device.allocate(300 << 20, &stream)), ErrorKind::OutOfMemory);
+        }
+        control.set_budget(None);
+        device.allocate(1 << 30, &stream).expect("AL-12: the whole device is free");
     });
 }
 

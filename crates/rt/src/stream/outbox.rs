@@ -34,6 +34,9 @@ use anabranch_hal::command::{Command, Submission};
 use super::StreamRef;
 use crate::frontier::Mark;
 
+#[cfg(test)]
+mod tests;
+
 /// A command buffer on its way to the device.
 #[derive(Debug)]
 pub(crate) struct Parcel {

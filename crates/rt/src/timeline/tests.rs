@@ -215,9 +215,12 @@ fn model_cb_8_room_is_told() {
                 timeline.finish(completion(2));
             }
         });
-        timeline.wait_room(2, &NEVER).unwrap();
+        timeline.wait_room(2, u64::MAX, &NEVER).unwrap();
         assert!(timeline.in_flight() < 2);
-        timeline.wait_room(1, &NEVER).unwrap();
+        timeline.wait_room(1, u64::MAX, &NEVER).unwrap();
+        assert_eq!(timeline.in_flight(), 0);
+        timeline.wait_room(0, 2, &NEVER).unwrap();
+        assert_eq!(timeline.reached(), 2);
         device.join().unwrap();
     });
 }

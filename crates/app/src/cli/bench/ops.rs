@@ -111,10 +111,14 @@ fn measure(
         }
         caller.start();
         let mut samples_ps = Vec::new();
-        while caller.draw().is_some() {
+        // One sample at least, however busy the machine is.
+        loop {
             let batch = u64::try_from(case.batch).unwrap_or(u64::MAX);
             let time = nanoseconds((case.sample)(&mut lane)?);
             samples_ps.push(time.saturating_mul(1000) / batch);
+            if caller.draw().is_none() {
+                break;
+            }
         }
         caller.stop();
         Ok(samples_ps)

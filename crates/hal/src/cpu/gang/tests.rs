@@ -1,0 +1,35 @@
+use std::ptr::NonNull;
+
+use anabranch_sync::{Arc, model, thread};
+
+use super::Gang;
+use crate::command::Operation;
+use crate::cpu::execute::{Step, TILE_BYTES};
+use crate::cpu::kernels::{RawOperand, Scratch};
+
+fn member(gang: &Arc<Gang>) -> thread::JoinHandle<()> {
+    let gang = Arc::clone(gang);
+    gang.invite(1);
+    thread::spawn(move || gang.assist(&mut Scratch::default(), || false))
+}
+
+#[test]
+fn model_member_and_runner_share_the_tiles_of_two_steps() {
+    model::check(|| {
+        let gang = Gang::new();
+        let member = member(&gang);
+        let tiles = model::bound(2, 3, 6);
+        let mut memory = vec![0_u8; tiles * TILE_BYTES];
+        for byte in 1..=2 {
+            let operation = Operation::Fill(byte);
+            let address = NonNull::from(&mut memory[0]);
+            let operands = [RawOperand { address, bytes: tiles * TILE_BYTES }];
+            let step = Step::new(&operation, &operands).unwrap();
+            gang.run(step, &mut Scratch::default()).unwrap();
+            assert!(memory.iter().all(|found| *found == byte));
+        }
+        gang.close();
+        member.join().unwrap();
+        assert_eq!(gang.seats(), 0);
+    });
+}
