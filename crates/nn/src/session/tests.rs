@@ -16,6 +16,9 @@ fn known(shape: &[usize]) -> Vec<Dim> {
     shape.iter().copied().map(Dim::Known).collect()
 }
 
+// Large, so that chains of normalisations do not blow up the rounding of what is nearly constant.
+const EPSILON: f32 = 1.0;
+
 #[expect(clippy::too_many_lines, reason = "a table of operators")]
 /// Grows a model by the operator with a number, and keeps account of the shape.
 fn grow(
@@ -43,7 +46,12 @@ fn grow(
         }
         1 => model.batch_norm(x, channels),
         2 => model.relu(x),
-        3 => model.instance_norm(x, channels),
+        3 => {
+            let op = Op::Normalize { norm: Norm::Instance, epsilon: EPSILON };
+            let scale = model.random(&[channels], 0.5, 1.5);
+            let shift = model.random(&[channels], -0.5, 0.5);
+            model.push("Instance", op, &[x, scale, shift])
+        }
         4 => {
             let addend = model.random(&[channels, 1, 1], -1.0, 1.0);
             model.add(x, addend)
@@ -100,7 +108,7 @@ fn grow(
             model.push("Slice", Op::Slice, &[x, start, end, axis])
         }
         13 => {
-            let op = Op::Normalize { norm: Norm::Layer { axis: -1 }, epsilon: 1e-3 };
+            let op = Op::Normalize { norm: Norm::Layer { axis: -1 }, epsilon: EPSILON };
             let scale = model.random(&[shape[3]], 0.5, 1.5);
             model.push("Layer", op, &[x, scale])
         }

@@ -2,6 +2,9 @@ use anabranch::{Command, Deadline, DeviceOptions, RuntimeLimits, open_device};
 use anabranch_hal::device::QueueId;
 use serde_json::Value;
 
+use crate::callers::Watch;
+use crate::report::progress::{Bar, Onlooker};
+
 use super::{Events, OutputFile, TraceRecord, TraceWriter};
 
 fn ran(stream: u64, first: u64, last: u64, start_ns: u64, end_ns: u64) -> TraceRecord {
@@ -66,4 +69,30 @@ fn a_device_writes_a_file_that_parses() {
     let slices = events.iter().filter(|event| event["ph"] == "X" && event["name"] == "fill");
     assert_eq!(slices.count(), 2);
     assert_eq!(trace["otherData"]["dropped_records"], 0);
+}
+
+#[test]
+fn looking_in_keeps_records_from_being_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = RuntimeLimits { trace_records_max: 4, ..RuntimeLimits::default() };
+    let device =
+        open_device("null:0", &DeviceOptions { limits, ..DeviceOptions::default() }).unwrap();
+    let stream = device.default_stream();
+    let buffer = device.allocate(64, &stream).unwrap();
+    let submit = |commands: usize| {
+        for _ in 0..commands {
+            stream.submit(Command::fill(buffer.view(), 1)).unwrap();
+        }
+        stream.synchronize(&Deadline::NEVER).unwrap();
+    };
+    let file = OutputFile::create(&folder.path().join("trace.json")).unwrap();
+    let mut writer = TraceWriter::new(file, &device).unwrap();
+    let mut onlooker = Onlooker::new(Bar::hidden(), Some(&mut writer));
+    for _ in 0..4 {
+        submit(3);
+        onlooker.look(0);
+    }
+    onlooker.finish().unwrap();
+    submit(7);
+    assert_eq!(writer.finish().unwrap(), 3, "only what nobody drained is lost");
 }
