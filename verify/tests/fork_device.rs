@@ -8,6 +8,7 @@ use anabranch_hal::buffer::{Memory, Slice};
 use anabranch_hal::command::{Command, Operation, Submission};
 use anabranch_hal::device::{Completion, Device, Help, Priority, Queue, QueueId, Sink};
 use anabranch_sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use anabranch_sync::process::fork_and_check;
 use anabranch_sync::{Arc, thread};
 
 const FORKS: usize = 40;
@@ -82,22 +83,13 @@ fn check(name: &str) {
         let (queue, reached) = queue(&**device, id);
         let memory = device.allocate(64).unwrap();
         queue.submit(fill(1, &memory));
-        // SAFETY: The child only makes the calls that the contract allows there, and ends by
-        // `_exit`. The C library keeps its allocator usable across a fork.
-        let pid = unsafe { libc::fork() };
-        assert!(0 <= pid, "the system refuses to fork");
-        if pid == 0 {
-            // SAFETY: Ends a child that hangs, by the default action of the signal.
-            unsafe { libc::alarm(20) };
-            let kept = child(device, queue, memory);
-            // SAFETY: Ends the child without running what the parent registered.
-            unsafe { libc::_exit(i32::from(!kept)) };
-        }
-        let mut status = 0;
-        // SAFETY: `pid` is a child of this process that nobody else waits for.
-        let ended = unsafe { libc::waitpid(pid, &raw mut status, 0) };
-        assert_eq!(ended, pid);
-        assert_eq!(status, 0, "{name}: the child of round {round} hung or was answered wrongly");
+        // What the child takes out of its copy of this stays in the parent's.
+        let mut held = Some((Arc::clone(&device), queue, memory));
+        let kept = fork_and_check(|| {
+            held.take().is_some_and(|(device, queue, memory)| child(device, queue, memory))
+        });
+        assert!(kept.unwrap(), "{name}: the child of round {round} hung or was answered wrongly");
+        let Some((_, queue, _memory)) = held else { unreachable!("only the child takes it") };
         while queue.help(1) == Help::Nothing {
             thread::yield_now();
         }

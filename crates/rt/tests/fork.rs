@@ -1,7 +1,5 @@
 //! Real forks: a child of a process with a device can do nothing with it, and does no harm.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use anabranch_hal::cpu::{self, CpuConfig};
 use anabranch_hal::device::Device as Native;
 use anabranch_hal::null;
@@ -11,32 +9,18 @@ use anabranch_rt::{
     Executable, Graph, Lease, LeasePolicy, Limits, MemoryStats, Snapshot, Stream, StreamStats,
 };
 use anabranch_sync::atomic::{AtomicBool, Ordering};
+use anabranch_sync::process::{fork_and_check, fork_and_wait};
 use anabranch_sync::{Arc, thread};
 
 const NEVER: Deadline = Deadline::NEVER;
 
-/// Seconds after which a child that hangs is killed.
-const CHILD_SECONDS_MAX: u32 = 60;
-
 /// Runs `body` in a forked child only, and checks in the parent that the child ended well.
 fn in_child(body: impl FnOnce()) {
-    // SAFETY: The child goes on with this thread alone and leaves through `_exit` below. It uses
-    // no lock of the process except those of the C library, which makes them usable in a child.
-    let child = unsafe { libc::fork() };
-    assert!(0 <= child, "the system refuses a fork");
-    if child == 0 {
-        // SAFETY: A system call without memory.
-        unsafe { libc::alarm(CHILD_SECONDS_MAX) };
-        let ended_well = catch_unwind(AssertUnwindSafe(body)).is_ok();
-        // SAFETY: The child ends here, without the exit handlers of the test's process.
-        unsafe { libc::_exit(i32::from(!ended_well)) };
-    }
-    let mut status = 0;
-    // SAFETY: `status` is valid for a write, and `child` is a child that nobody has waited for.
-    let waited = unsafe { libc::waitpid(child, &raw mut status, 0) };
-    assert_eq!(waited, child);
-    assert!(libc::WIFEXITED(status), "FK-3: the child was killed: status {status:#x}");
-    assert_eq!(libc::WEXITSTATUS(status), 0, "the child's checks failed, see above");
+    let ended_well = fork_and_check(|| {
+        body();
+        true
+    });
+    assert!(ended_well.unwrap(), "FK-1, FK-3: the child's checks failed, see above, or it hung");
 }
 
 /// One of everything that a parent can have.
@@ -257,7 +241,9 @@ fn hammer(device: &Device, stop: &AtomicBool) {
         default.submit(Command::fill(buffer.view(), 1)).unwrap();
         let snapshot = lease.record_timed().unwrap();
         lease.wait(&default.record().unwrap()).unwrap();
-        let _ = (device.memory_stats(), device.stream_stats(), device.event_stats());
+        for _ in 0..50 {
+            let _ = (device.memory_stats(), device.stream_stats(), device.event_stats());
+        }
         snapshot.synchronize(&NEVER).unwrap();
         drop(buffer);
         device.trim().unwrap();
@@ -282,11 +268,12 @@ fn fk_3_a_child_never_waits_for_a_lock_that_it_inherited() {
             device.default_stream(),
             device.new_stream(Default::default()).unwrap(),
             device.default_stream().record_timed().unwrap(),
+            device.lease_now().unwrap(),
             device.clone(),
         ));
-        for _ in 0..40 {
+        for _ in 0..400 {
             in_child(|| {
-                let (buffer, default, stream, snapshot, device) =
+                let (buffer, default, stream, snapshot, lease, device) =
                     inherited.take().expect("the parent made them");
                 assert!(refused(default.submit(Command::fill(buffer.view(), 1))));
                 assert!(refused(default.query()) && refused(stream.synchronize(&NEVER)));
@@ -297,7 +284,7 @@ fn fk_3_a_child_never_waits_for_a_lock_that_it_inherited() {
                 assert_eq!(device.memory_stats(), MemoryStats::default());
                 assert_eq!(device.stream_stats(), StreamStats::default());
                 assert_eq!(device.event_stats(), EventStats::default());
-                drop((buffer, default, stream, snapshot, device));
+                drop((buffer, default, stream, snapshot, lease, device));
             });
         }
         stop.store(true, Ordering::Release);
@@ -312,10 +299,7 @@ fn fk_3_a_child_never_waits_for_a_lock_that_it_inherited() {
 fn sh_6_a_child_may_end_through_its_exit_handlers() {
     for native in devices() {
         let handles = handles(native);
-        in_child(|| {
-            // SAFETY: The child ends, as an ordinary program does.
-            unsafe { libc::exit(0) }
-        });
+        assert_eq!(fork_and_wait(|| std::process::exit(0)).unwrap(), Some(0));
         check_intact(handles);
     }
 }

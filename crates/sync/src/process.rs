@@ -71,22 +71,45 @@ impl Generation {
 /// assert!(!here.is_forked());
 /// ```
 pub fn fork_and_check(check: impl FnOnce() -> bool) -> std::io::Result<bool> {
+    let code = fork_and_wait(|| if check() { CHILD_PASSED } else { CHILD_FAILED })?;
+    Ok(code == Some(CHILD_PASSED))
+}
+
+/// Runs `body` in a forked child and returns the child's exit code: what `body` returned, or what
+/// it ended the process with, or `None` when a signal ended it. A child that hangs is ended by a
+/// signal after a minute.
+///
+/// Blocks until the child has ended.
+///
+/// # Errors
+/// The operating system's error when it refuses a child.
+///
+/// ```
+/// use anabranch_sync::process::fork_and_wait;
+/// assert_eq!(fork_and_wait(|| std::process::exit(7)).unwrap(), Some(7));
+/// ```
+pub fn fork_and_wait(body: impl FnOnce() -> i32) -> std::io::Result<Option<i32>> {
     // SAFETY: The child continues on a copy of this thread and of all memory, which stays valid.
     // A lock that another thread held stays locked in the copy, which can block the child and
     // cannot make it touch invalid memory.
     match unsafe { libc::fork() } {
         -1 => Err(std::io::Error::last_os_error()),
         0 => {
-            let passed = catch_unwind(AssertUnwindSafe(check)).unwrap_or(false);
+            // SAFETY: A system call without memory.
+            unsafe { libc::alarm(CHILD_SECONDS_MAX) };
+            let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(CHILD_FAILED);
             // SAFETY: Ends the process at once; nothing of it is used afterwards.
-            unsafe { libc::_exit(if passed { CHILD_PASSED } else { 1 }) }
+            unsafe { libc::_exit(code) }
         }
-        child => exit_code(child).map(|code| code == Some(CHILD_PASSED)),
+        child => exit_code(child),
     }
 }
 
+const CHILD_SECONDS_MAX: libc::c_uint = 60;
+
 // Not zero, which a check that calls `exit` by itself would return.
 const CHILD_PASSED: libc::c_int = 42;
+const CHILD_FAILED: libc::c_int = 1;
 
 /// Waits for a child to end; `None` when a signal ended it.
 fn exit_code(child: libc::pid_t) -> std::io::Result<Option<libc::c_int>> {

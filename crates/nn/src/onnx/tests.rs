@@ -250,6 +250,22 @@ fn hostile_constants_are_refused() {
 }
 
 #[test]
+fn folding_has_a_budget() {
+    let file = File::new()
+        .tensor(integers("s", &[1 << 10, 1 << 8, 3]))
+        .node("ConstantOfShape", &["s"], &["w"])
+        .node("Add", &["x", "w"], &["y"]);
+    let model = Model::parse(&file.bytes(), &limits()).unwrap();
+    let describe = |folded_bytes_max| {
+        model.describe(&[vec![2, 3]], &Limits { folded_bytes_max, ..limits() }).map(drop)
+    };
+    let error = describe(1 << 20).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+    assert!(error.to_string().contains("may grow by 1048576 bytes"), "{error}");
+    assert_eq!(describe(4 << 20).unwrap_err().kind(), ErrorKind::InvalidModel);
+}
+
+#[test]
 fn external_data_stays_inside_its_file_and_folder() {
     let folder = std::env::temp_dir().join(format!("anabranch-onnx-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("model")).unwrap();

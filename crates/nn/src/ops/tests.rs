@@ -94,6 +94,16 @@ fn windows_follow_their_padding() {
 }
 
 #[test]
+fn an_odd_padding_goes_to_the_side_that_was_asked_for() {
+    let pads = |padding| {
+        let placed = window(2, 1, padding, false).place(&[5, 5], None).unwrap();
+        (placed.begins[0], placed.ends[0], placed.output[0])
+    };
+    assert_eq!(pads(Padding::SameUpper), (0, 1, 5));
+    assert_eq!(pads(Padding::SameLower), (1, 0, 5));
+}
+
+#[test]
 fn groups_and_biases_have_to_fit() {
     let op = |groups| Op::Conv { window: window(3, 1, Padding::SameUpper, false), groups };
     let (x, w) = (data(&[1, 4, 5, 5]), data(&[6, 2, 3, 3]));

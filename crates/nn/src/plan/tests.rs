@@ -48,6 +48,23 @@ fn a_residual_block_is_two_convolutions() {
 }
 
 #[test]
+fn a_residual_is_there_before_it_is_added() {
+    let mut model = ModelBuilder::new("branches", 1);
+    let x = model.input("x", &[1, 4, 6, 6].map(Dim::Known));
+    let a = model.conv2d(x, 4, 4, 3, 1);
+    let b = model.conv2d(x, 4, 4, 1, 1);
+    let y = model.add(a, b);
+    model.output("y", y);
+    let plan = planned(model, &[1, 4, 6, 6]);
+    let residuals: Vec<bool> = plan
+        .steps
+        .iter()
+        .map(|step| matches!(kernel(step), Kernel::Conv2d(conv) if conv.residual))
+        .collect();
+    assert_eq!(residuals, [false, true]);
+}
+
+#[test]
 fn views_cost_nothing() {
     let mut model = ModelBuilder::new("views", 1);
     let x = model.input("x", &[2, 3, 16, 4].map(Dim::Known));

@@ -239,3 +239,46 @@ fn released_weights_serve_plans_of_every_batch() {
     }
     assert_eq!(session.weight_bytes(), placed);
 }
+
+/// Elements without a pattern that a transposition or a shift would keep.
+fn elements(shape: &[usize]) -> Tensor {
+    let count: usize = shape.iter().product();
+    let values = (0..count).map(|i| ((i * 29 + 3) % 97) as f32 / 48.0 - 1.0).collect();
+    Tensor::from_f32(shape, values).unwrap()
+}
+
+#[test]
+fn an_addend_behind_a_convolution_is_its_bias_only_along_the_channels() {
+    for addend in [[4, 1, 1], [1, 1, 4], [1, 4, 1]] {
+        let mut model = ModelBuilder::new("bias", 3);
+        let x = model.input("x", &known(&[2, 3, 4, 4]));
+        let weight = model.random(&[4, 3, 3, 3], -0.5, 0.5);
+        let window = Window {
+            kernel: None,
+            strides: Vec::new(),
+            dilations: Vec::new(),
+            padding: Padding::SameUpper,
+            ceil: false,
+        };
+        let y = model.push("Conv", Op::Conv { window, groups: 1 }, &[x, weight]);
+        let addend = model.constant(elements(&addend));
+        let y = model.add(y, addend);
+        model.output("y", y);
+        let (found, expected) = run_both(model, &elements(&[2, 3, 4, 4]));
+        assert_close(&found, &expected);
+    }
+}
+
+#[test]
+fn constants_that_planning_looks_at_stay_on_the_host() {
+    let mut model = ModelBuilder::new("rows", 3);
+    let x = model.input("x", &[Dim::Any, Dim::Known(2), Dim::Known(2048)]);
+    let scale = model.constant(elements(&[2048]));
+    let op = Op::Normalize { norm: Norm::Layer { axis: -2 }, epsilon: 1e-5 };
+    let y = model.push("Layer", op, &[x, scale]);
+    // The device needs it as it is, and the host needs it to stretch it.
+    let y = model.add(y, scale);
+    model.output("y", y);
+    let (found, expected) = run_both(model, &elements(&[1, 2, 2048]));
+    assert_close(&found, &expected);
+}
