@@ -142,7 +142,8 @@ pub unsafe trait Device: Send + Sync + fmt::Debug {
 
     /// The size of the constant operand of `kernel` in the layout that this device prefers, in
     /// bytes, or `None` when it takes the plain layout. The operand is made by
-    /// [`Kernel::Pack`].
+    /// [`Kernel::Pack`], and its layout follows from the extents of the constant alone: kernels
+    /// for other batches and image sizes take the same one.
     fn packed_bytes(&self, kernel: &Kernel) -> Option<usize>;
 
     /// Bytes that live allocations hold now.

@@ -116,6 +116,9 @@ fn run_bytes(
         .collect();
     operands.push(RawOperand { address: output.address(CANARY_BYTES), bytes });
     let mut scratch = Scratch::default();
+    // What an earlier tile left behind must not matter.
+    scratch.regions([1 << 18]).unwrap().0[0].fill(f32::NAN);
+    scratch.doubles(1 << 12).unwrap().fill(f64::NAN);
     for tile in (0..tiles(isa, kernel).count()).rev() {
         // SAFETY: The operands are as large as the kernel asks, and nobody else has them.
         unsafe { run_tile_with(isa, kernel, &operands, tile, &mut scratch) }?;

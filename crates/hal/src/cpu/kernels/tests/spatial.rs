@@ -39,6 +39,30 @@ fn pooling_is_right() {
 }
 
 #[test]
+fn nan_wins_wherever_it_is_in_a_window() {
+    for place in 0..9 {
+        let mut x = vec![1.0; 9];
+        x[place] = f32::NAN;
+        for out in [1, 2] {
+            let kernel = Kernel::Pool2d(Pool2d {
+                pooling: Pooling::Max,
+                planes: 1,
+                in_size: [3, 3],
+                out_size: [out, out],
+                kernel: [3, 3],
+                stride: [1, 1],
+                dilation: [1, 1],
+                pads: [0, 0, out - 1, out - 1],
+            });
+            for isa in Isa::all() {
+                let y = run(isa, &kernel, std::slice::from_ref(&x));
+                assert!(y[0].is_nan(), "{} hides NaN at {place}", isa.name());
+            }
+        }
+    }
+}
+
+#[test]
 fn adaptive_pooling_is_right() {
     let mut random = Random::new(12);
     for _ in 0..200 {
