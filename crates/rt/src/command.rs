@@ -233,15 +233,12 @@ impl Command {
 /// Whether a kernel may write its output over input `operand`: it reads each element before it
 /// writes the same one, and never again.
 fn may_run_in_place(kernel: &Kernel, operand: usize) -> bool {
-    match kernel {
-        Kernel::Unary(_) | Kernel::Softmax(_) | Kernel::Normalize(_) => operand == 0,
-        Kernel::Binary(binary) => match operand {
-            0 => binary.a_strides == contiguous(&binary.shape),
-            1 => binary.b_strides == contiguous(&binary.shape),
-            _ => false,
-        },
-        _ => false,
-    }
+    kernel.in_place()
+        && match (kernel, operand) {
+            (Kernel::Binary(binary), 0) => binary.a_strides == contiguous(&binary.shape),
+            (Kernel::Binary(binary), 1) => binary.b_strides == contiguous(&binary.shape),
+            (_, operand) => operand == 0,
+        }
 }
 
 fn contiguous(shape: &[usize]) -> Vec<usize> {

@@ -201,7 +201,8 @@ impl World {
         };
         for name in 0..BUFFERS {
             let buffer = device.allocate_host(BYTES).expect("there is memory enough");
-            let contents: Vec<u8> = (0..BYTES).map(|at| (at * 7 + name * 31) as u8).collect();
+            let contents: Vec<u8> =
+                (0..BYTES).map(|at| (at * 7 + name * 31).to_le_bytes()[0]).collect();
             buffer.write(0, &contents).expect("nobody uses it");
             world.names[name] = world.objects.len();
             world.objects.push((buffer, contents));

@@ -229,7 +229,7 @@ fn gr_7_launches_of_one_executable_never_overlap() {
             assert!(control.finish(stream.id()));
         }
         for index in 0..3 {
-            assert_eq!(contents(&buffers[index + 3]), vec![index as u8; 64]);
+            assert_eq!(contents(&buffers[index + 3]), vec![u8::try_from(index).unwrap(); 64]);
         }
     });
 }

@@ -151,10 +151,11 @@ impl Model {
             }
             return;
         };
-        if let Some((newest, uses)) = newest_of_home {
-            if stream.is_some() && requester.is_dominated(&uses) {
-                assert_eq!(block, newest, "AL-3: the newest own block is taken at once");
-            }
+        if let Some((newest, uses)) = newest_of_home
+            && stream.is_some()
+            && requester.is_dominated(&uses)
+        {
+            assert_eq!(block, newest, "AL-3: the newest own block is taken at once");
         }
         let (_, uses) = self.idle.remove(&block).expect("AL-1: somebody owns it already");
         match birth {
