@@ -83,6 +83,12 @@ impl Naive {
         self.leased.iter().copied().filter(|slot| !on_its_way(*slot)).nth(pick)
     }
 
+    /// Whether a lease would be granted at once.
+    fn would_lend(&self, slots_max: usize) -> bool {
+        let room = !self.free.is_empty() || pending_created(self) < slots_max;
+        !self.closed && self.waiters.is_empty() && room
+    }
+
     fn created(&self) -> usize {
         let mut slots: Vec<usize> = self.shared.iter().map(|(slot, _)| *slot).collect();
         slots.sort_unstable();
@@ -96,6 +102,8 @@ fn run(state: &mut State, naive: &mut Naive, step: &Step, slots_max: usize) {
     match *step {
         Step::Lease { grow } => lease(state, naive, grow),
         Step::Share { affinity } => share(state, naive, affinity),
+        // Whoever queues has been refused a lease before, under the same lock.
+        Step::Enqueue if naive.would_lend(slots_max) => {}
         Step::Enqueue => match state.apply(Action::Enqueue) {
             Outcome::Queued(ticket) => {
                 assert!(!naive.closed);
