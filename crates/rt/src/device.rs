@@ -88,6 +88,7 @@ pub(crate) struct Registry(Mutex<Vec<StreamRef>>);
 
 impl Registry {
     pub(crate) fn add(&self, stream: &StreamRef) {
+        self.streams().iter().for_each(|known| known.enter().forget_completed());
         let mut streams = self.0.lock();
         streams.retain(|known| known.is_referenced() || !known.is_idle());
         streams.push(stream.clone());
@@ -121,7 +122,10 @@ impl Drop for DeviceCore {
     /// What was submitted still runs: nothing waits for it, and nothing is lost.
     fn drop(&mut self) {
         if !self.backend.is_forked() {
-            self.registry.streams().iter().for_each(StreamRef::commit_soon);
+            for stream in self.registry.streams() {
+                stream.commit_soon();
+                stream.enter().forget_clock();
+            }
         }
     }
 }

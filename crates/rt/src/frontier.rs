@@ -72,8 +72,13 @@ impl Clock {
             mark.value = mark.value.max(value);
             return;
         }
-        self.0.retain(|mark| !mark.is_complete());
+        self.forget_completed();
         self.0.push(Mark { stream: stream.clone(), value });
+    }
+
+    /// Leaves out what has completed, and with it the references to those streams.
+    pub(crate) fn forget_completed(&mut self) {
+        self.0.retain(|mark| !mark.is_complete());
     }
 
     /// Whether everything here has been seen complete.

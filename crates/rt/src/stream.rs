@@ -394,6 +394,17 @@ impl Section<'_> {
         stream.committed.store(value, Ordering::Release);
     }
 
+    /// Lets go of the streams that the clock names and that have completed what it names them
+    /// for. Streams that waited for each other would keep each other alive otherwise.
+    pub(crate) fn forget_completed(&mut self) {
+        self.inner_mut().clock.forget_completed();
+    }
+
+    /// Lets go of every stream that the clock names: nobody can submit any longer.
+    pub(crate) fn forget_clock(&mut self) {
+        self.inner_mut().clock = Clock::EMPTY;
+    }
+
     /// Ends the capture `id`, or whichever there is, and returns what it collected.
     pub(crate) fn end_capture(&mut self, id: Option<u64>) -> Option<Tape> {
         let inner = self.inner_mut();

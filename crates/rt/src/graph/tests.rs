@@ -47,7 +47,7 @@ fn gr_1_a_capture_runs_nothing() {
 #[test]
 fn gr_2_a_capturing_stream_refuses_what_a_graph_cannot_have() {
     check_once(|| {
-        let (device, _control) = manual();
+        let (device, control) = manual();
         let (stream, other) = (device.lease_now().unwrap(), device.lease_now().unwrap());
         let executable = through_private(&device, &stream);
         other.host(|| Ok(())).unwrap();
@@ -77,6 +77,8 @@ fn gr_2_a_capturing_stream_refuses_what_a_graph_cannot_have() {
         assert_eq!(graph.node_count(), 0);
         let executable = graph.instantiate(&device, &stream).unwrap();
         stream.launch(&executable, &[]).unwrap();
+        stream.flush(CommitMode::Now).unwrap();
+        control.run_until_idle(0);
     });
 }
 

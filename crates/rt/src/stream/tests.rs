@@ -395,7 +395,9 @@ fn are_ordered(
     b.submit(second(&shared, &other)).unwrap();
     a.flush(CommitMode::Now).unwrap();
     b.flush(CommitMode::Now).unwrap();
-    !control.runnable().contains(&b.id())
+    let ordered = !control.runnable().contains(&b.id());
+    run_all(&control);
+    ordered
 }
 
 #[test]
@@ -455,6 +457,7 @@ fn al_2_a_writer_that_never_ran_orders_nothing_by_having_ended() {
         drop(source);
         let taken: Vec<_> = (0..300).map(|_| device.allocate_host(64).unwrap()).collect();
         assert!(taken.iter().all(|buffer| buffer.address() != address), "AL-2");
+        run_all(&control);
     });
 }
 
