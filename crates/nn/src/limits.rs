@@ -31,7 +31,7 @@ pub struct Limits {
     /// used one goes first.
     pub plans_max: usize,
     /// Runs of one plan that may be in flight together; each holds its own memory. `None` is
-    /// twice the device's concurrency: the second half fills the gaps between passes.
+    /// eight times the device's concurrency, so that callers in line have their inputs in place.
     pub contexts_max: Option<usize>,
     /// Bytes of memory of one run of one plan.
     pub plan_bytes_max: usize,

@@ -303,7 +303,7 @@ impl Session {
             let contexts_max = self
                 .limits
                 .contexts_max
-                .unwrap_or_else(|| self.device.info().concurrency.saturating_mul(2));
+                .unwrap_or_else(|| self.device.info().concurrency.saturating_mul(8));
             Compiled::new(&self.device, plan, &weights, contexts_max, deadline).map(Arc::new)
         })
     }
