@@ -48,16 +48,21 @@ const fn assert_send_sync<T: Send + Sync>() {}
 const _: () = {
     assert_send_sync::<Buffer>();
     assert_send_sync::<Command>();
+    assert_send_sync::<CommitMode>();
     assert_send_sync::<Device>();
     assert_send_sync::<Error>();
+    assert_send_sync::<ErrorKind>();
     assert_send_sync::<Event>();
+    assert_send_sync::<EventStats>();
     assert_send_sync::<Executable>();
     assert_send_sync::<Graph>();
     assert_send_sync::<Lease>();
+    assert_send_sync::<LeasePolicy>();
     assert_send_sync::<Limits>();
     assert_send_sync::<MemoryStats>();
     assert_send_sync::<Snapshot>();
     assert_send_sync::<Stream>();
+    assert_send_sync::<StreamStats>();
     assert_send_sync::<TraceRecord>();
     assert_send_sync::<View>();
 };
