@@ -235,10 +235,10 @@ impl Session {
         } else {
             let compiled = self.compiled(&shapes, deadline)?;
             match stream {
-                Some(stream) => self.execute(&compiled, &tensors, stream, deadline)?,
+                Some(stream) => self.execute(&compiled, &tensors, &stream.until(deadline), deadline)?,
                 None => {
                     let lease = self.device.lease(&LeasePolicy::Wait(deadline.clone()))?;
-                    self.execute(&compiled, &tensors, &lease, deadline)?
+                    self.execute(&compiled, &tensors, &lease.until(deadline), deadline)?
                 }
             }
         };
@@ -284,7 +284,7 @@ impl Session {
             if let Some(context) = slot.take() {
                 return Ok((slot, context));
             }
-            match Context::new(&self.device, compiled, stream) {
+            match Context::new(&self.device, compiled, stream, deadline) {
                 Ok(context) => return Ok((slot, context)),
                 Err(error) if error.kind() == ErrorKind::OutOfMemory && slot.forgo() => {}
                 Err(error) => return Err(error),

@@ -245,25 +245,13 @@ impl Device {
     }
 
     /// Allocates for later commands of `stream`: the memory may still be in use by earlier ones.
-    /// 0 bytes are legal. Waits, if memory has run out, for the blocks that pending work holds.
+    /// 0 bytes are legal. Waits, if memory has run out, for the blocks that pending work holds;
+    /// [`Stream::until`] bounds that.
     ///
     /// # Errors
     /// `OutOfMemory` after everything was tried, with nothing changed but released caches;
     /// `Capturing` while the stream captures; the device's error; `Closed`, `ForkedChild`.
     pub fn allocate(&self, bytes: usize, stream: &Stream) -> Result<Buffer, Error> {
-        self.allocate_until(bytes, stream, &Deadline::NEVER)
-    }
-
-    /// As [`allocate`](Self::allocate), but waits until `deadline` at the latest.
-    ///
-    /// # Errors
-    /// As [`allocate`](Self::allocate).
-    pub fn allocate_until(
-        &self,
-        bytes: usize,
-        stream: &Stream,
-        deadline: &Deadline,
-    ) -> Result<Buffer, Error> {
         if stream.enter()?.state().is_capturing() {
             let message = "a capturing stream takes private memory of its graph instead";
             return Err(Error::new(ErrorKind::Capturing, message).on(stream.id()));
@@ -271,6 +259,7 @@ impl Device {
         if !Arc::ptr_eq(&stream.device().0, &self.0) {
             return Err(Error::new(ErrorKind::CrossDevice, "the stream is of another device"));
         }
+        let deadline = stream.patience();
         self.0.allocator.allocate(bytes, Some(stream.core()), deadline).map(Buffer)
     }
 
@@ -280,8 +269,17 @@ impl Device {
     /// # Errors
     /// As [`allocate`](Self::allocate).
     pub fn allocate_host(&self, bytes: usize) -> Result<Buffer, Error> {
+        self.allocate_host_until(bytes, &Deadline::NEVER)
+    }
+
+    /// As [`allocate_host`](Self::allocate_host), but waits until `deadline` at the latest for
+    /// the blocks that pending work holds.
+    ///
+    /// # Errors
+    /// As [`allocate`](Self::allocate).
+    pub fn allocate_host_until(&self, bytes: usize, deadline: &Deadline) -> Result<Buffer, Error> {
         self.check()?;
-        self.0.allocator.allocate(bytes, None, &Deadline::NEVER).map(Buffer)
+        self.0.allocator.allocate(bytes, None, deadline).map(Buffer)
     }
 
     /// The size of the constant operand of `kernel` in the layout that this device prefers, in
@@ -365,7 +363,7 @@ impl Device {
 fn wait_for_all(streams: &[(StreamRef, u64)], deadline: &Deadline) -> Vec<Error> {
     let mut errors = Vec::new();
     for (stream, issued) in streams {
-        errors.extend(stream.commit_up_to(*issued).err());
+        errors.extend(stream.commit_up_to(*issued, deadline).err());
     }
     for (stream, issued) in streams {
         let ended = stream.wait_for(*issued, deadline).and_then(|()| stream.check_failure());

@@ -33,7 +33,7 @@ use std::marker::PhantomData;
 use anabranch_hal::buffer::ALIGN_BYTES;
 use anabranch_hal::command as native;
 use anabranch_hal::kernel::Access;
-use anabranch_sync::{Arc, Deadline};
+use anabranch_sync::Arc;
 
 use crate::command::{Command, Target, View};
 use crate::device::Device;
@@ -197,6 +197,18 @@ pub struct Capture {
     _owner_thread: PhantomData<*const ()>,
 }
 
+// GR-4 ThreadRule: were a capture `Send`, two implementations would fit here, and the call that
+// does not say which would not compile.
+const _: fn() = || {
+    trait StaysOnItsThread<Marker> {
+        fn holds() {}
+    }
+    struct Sent;
+    impl<T> StaysOnItsThread<()> for T {}
+    impl<T: Send> StaysOnItsThread<Sent> for T {}
+    <Capture as StaysOnItsThread<_>>::holds();
+};
+
 impl Capture {
     pub(crate) fn begin(stream: &Stream) -> Result<Self, Error> {
         let id = stream.device().backend().next_queue().0;
@@ -297,7 +309,7 @@ impl Graph {
     pub fn instantiate(&self, device: &Device, stream: &Stream) -> Result<Executable, Error> {
         // At least one byte, so that launches of one executable always have it in common.
         let bytes = self.0.private_bytes.max(1);
-        let private = device.allocate_until(bytes, stream, &Deadline::NEVER)?;
+        let private = device.allocate(bytes, stream)?;
         Ok(Executable { graph: self.clone(), private })
     }
 }

@@ -335,9 +335,9 @@ impl Allocator {
             .collect();
         let Some(clock) = clocks.first() else { return Ok(false) };
         for mark in clock.marks() {
-            mark.stream.commit_up_to(mark.value)?;
-            if mark.stream.wait_for(mark.value, deadline).is_err() {
-                return Ok(false);
+            match mark.stream.commit_and_wait(mark.value, deadline) {
+                Err(error) if error.kind() == ErrorKind::Timeout => return Ok(false),
+                ended => ended?,
             }
         }
         Ok(true)

@@ -163,14 +163,14 @@ impl StreamRef {
     }
 
     /// Commits what is open if `value` is in it, so that whoever waits for it does not wait for
-    /// ever. Blocks while the in-flight limit is reached.
-    pub(crate) fn commit_up_to(&self, value: u64) -> Result<(), Error> {
-        self.commit_for(value, false)
+    /// ever. Blocks while the in-flight limit is reached, until `deadline` at the latest.
+    pub(crate) fn commit_up_to(&self, value: u64, deadline: &Deadline) -> Result<(), Error> {
+        self.commit_for(value, deadline, false)
     }
 
     /// As [`commit_up_to`](Self::commit_up_to). With `lend`, the caller waits for `value` next,
     /// and may run it on the way.
-    fn commit_for(&self, value: u64, lend: bool) -> Result<(), Error> {
+    fn commit_for(&self, value: u64, deadline: &Deadline, lend: bool) -> Result<(), Error> {
         // Somebody else may commit it while this thread waits for room.
         while !self.is_committed(value) {
             let mut section = self.enter();
@@ -179,7 +179,7 @@ impl StreamRef {
                 break;
             }
             drop(section);
-            self.make_room()?;
+            self.make_room(deadline)?;
         }
         Ok(())
     }
@@ -198,21 +198,24 @@ impl StreamRef {
 
     /// Waits until the device has finished a command buffer of this stream. Everything that was
     /// committed depends on committed work only, so it comes to an end.
-    fn make_room(&self) -> Result<(), Error> {
+    fn make_room(&self, deadline: &Deadline) -> Result<(), Error> {
         if process::in_callback() {
             let message = "the stream has too much work in flight to wait for room in a callback";
             return Err(Error::new(ErrorKind::WouldDeadlock, message).on(self.id));
         }
         let next = self.timeline.reached() + 1;
         outbox::drain(self, false);
-        let _ = self.native().queue.help(next);
-        self.timeline.wait_room(self.limits.in_flight_max, next, &Deadline::NEVER)
+        if !deadline.has_passed() {
+            let _ = self.native().queue.help(next);
+        }
+        let waited = self.timeline.wait_room(self.limits.in_flight_max, next, deadline);
+        waited.map_err(|error| error.on(self.id))
     }
 
     /// Commits `value` and waits until it has ended, well or not. What is being committed runs on this thread
     /// where the device lets it.
     pub(crate) fn commit_and_wait(&self, value: u64, deadline: &Deadline) -> Result<(), Error> {
-        self.commit_for(value, !deadline.has_passed())?;
+        self.commit_for(value, deadline, !deadline.has_passed())?;
         self.wait_for(value, deadline)
     }
 }

@@ -60,7 +60,7 @@ impl Compiled {
         let mut constants = Vec::with_capacity(plan.constants.len());
         for tensor in &plan.constants {
             let bytes = tensor.as_bytes();
-            let buffer = device.allocate_host(bytes.len().max(1))?;
+            let buffer = device.allocate_host_until(bytes.len().max(1), deadline)?;
             buffer.write(0, bytes)?;
             buffer.freeze()?;
             constants.push(buffer.view());
@@ -105,11 +105,12 @@ impl Context {
         device: &Device,
         compiled: &Compiled,
         stream: &anabranch_rt::Stream,
+        deadline: &Deadline,
     ) -> Result<Self, Error> {
         let executable = compiled.graph.instantiate(device, stream)?;
         // The host writes inputs at once, so they must not be memory that the stream still uses.
-        let inputs =
-            compiled.plan.inputs.iter().map(|port| device.allocate_host(port.bytes.max(1)));
+        let inputs = compiled.plan.inputs.iter();
+        let inputs = inputs.map(|port| device.allocate_host_until(port.bytes.max(1), deadline));
         let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
         let outputs = compiled.plan.outputs.iter();
         let outputs = outputs.map(|port| device.allocate(port.bytes.max(1), stream));

@@ -97,7 +97,8 @@ impl Weights {
         }
         let lease = device.lease(&LeasePolicy::Wait(deadline.clone()))?;
         let total: usize = weights.iter().map(|weight| room(weight)).sum();
-        let buffer = device.allocate_host(total)?;
+        let stream = lease.until(deadline);
+        let buffer = device.allocate_host_until(total, deadline)?;
         let mut offset = 0;
         let mut views = Vec::with_capacity(weights.len());
         for weight in weights {
@@ -113,17 +114,17 @@ impl Weights {
             let Some(kernel) = &weight.packed else { continue };
             let tensor = constant(graph, weight)?;
             // Written by the host at once, so it must not be memory that the stream still uses.
-            let plain = device.allocate_host(tensor.as_bytes().len())?;
+            let plain = device.allocate_host_until(tensor.as_bytes().len(), deadline)?;
             plain.write(0, tensor.as_bytes())?;
             let pack = Arc::new(Kernel::Pack(Box::new(kernel.clone())));
-            lease.submit(Command::kernel(pack, vec![plain.view(), view.clone()]))?;
+            stream.submit(Command::kernel(pack, vec![plain.view(), view.clone()]))?;
             staged += tensor.as_bytes().len();
             if STAGING_BYTES <= staged {
-                lease.synchronize(deadline)?;
+                stream.synchronize(deadline)?;
                 staged = 0;
             }
         }
-        lease.synchronize(deadline)?;
+        stream.synchronize(deadline)?;
         buffer.freeze()?;
         let known = weights.iter().copied().cloned().zip(views.iter().cloned());
         self.placed.lock().extend(known);

@@ -297,13 +297,13 @@ fn al_11_a_deadline_bounds_the_wait_for_memory() {
         let buffer = device.allocate(BLOCK, &a).unwrap();
         a.submit(Command::fill(buffer.view(), 1)).unwrap();
         drop(buffer);
-        assert_eq!(kind(device.allocate_until(BLOCK, &b, &NOW)), ErrorKind::OutOfMemory);
+        assert_eq!(kind(device.allocate(BLOCK, &b.until(&NOW))), ErrorKind::OutOfMemory);
         assert_eq!(control.pending(), 1, "LV-4: what stands against it was committed");
         let scope = process::CallbackScope::enter();
         assert_eq!(kind(device.allocate(BLOCK, &b)), ErrorKind::OutOfMemory, "no wait here");
         drop(scope);
         control.run_until_idle(0);
-        device.allocate_until(BLOCK, &b, &NOW).unwrap();
+        device.allocate(BLOCK, &b.until(&NOW)).unwrap();
     });
 }
 

@@ -55,6 +55,7 @@ pub struct Stream {
     core: StreamRef,
     device: Device,
     generation: u64,
+    patience: Deadline,
     // Only for a stream outside the pool; its last handle commits what is open.
     _owner: Option<Arc<Owner>>,
 }
@@ -73,13 +74,37 @@ impl Drop for Owner {
 
 impl Stream {
     pub(crate) fn new(core: StreamRef, device: Device, generation: u64) -> Self {
-        Self { core, device, generation, _owner: None }
+        Self { core, device, generation, patience: Deadline::NEVER, _owner: None }
     }
 
     /// A stream that belongs to its handles alone.
     pub(crate) fn owned(core: StreamRef, device: Device) -> Self {
         let owner = Arc::new(Owner(core.clone()));
-        Self { core, device, generation: 0, _owner: Some(owner) }
+        Self { core, device, generation: 0, patience: Deadline::NEVER, _owner: Some(owner) }
+    }
+
+    /// This stream, through a handle whose calls wait for room until `deadline` at the latest:
+    /// they answer `Timeout` then, and have submitted nothing. Any other handle waits for as long
+    /// as it takes, which is until work that has been committed ends.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use anabranch_rt::{Command, Deadline, Device, Limits};
+    /// # fn main() -> Result<(), anabranch_rt::Error> {
+    /// let device = Device::open(anabranch_hal::null::open(1 << 20), Limits::default())?;
+    /// let stream = device.lease_now()?;
+    /// let buffer = device.allocate(64, &stream)?;
+    /// let soon = Deadline::after(Duration::from_secs(1));
+    /// stream.until(&soon).submit(Command::fill(buffer.view(), 1))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn until(&self, deadline: &Deadline) -> Self {
+        Self { patience: deadline.clone(), ..self.clone() }
+    }
+
+    pub(crate) fn patience(&self) -> &Deadline {
+        &self.patience
     }
 
     pub(crate) fn core(&self) -> &StreamRef {
@@ -106,17 +131,17 @@ impl Stream {
 
     pub(crate) fn issue(&self, work: Work) -> Result<u64, Error> {
         self.device.check()?;
-        self.core.issue(self.generation, work)
+        self.core.issue(self.generation, work, &self.patience)
     }
 
     /// Appends a command. It runs after every earlier command of this stream and after every
     /// command, of any stream, that conflicts with it over a buffer. While the stream captures,
     /// it becomes a node of the graph instead.
     ///
-    /// Blocks only while the in-flight limit is reached.
+    /// Blocks only while the in-flight limit is reached; [`until`](Self::until) bounds that.
     ///
     /// # Errors
-    /// `InvalidArgument` for operands that do not fit, `Busy` for one that the host has mapped,
+    /// `Timeout`, `InvalidArgument` for operands that do not fit, `Busy` for one that the host has mapped,
     /// `Poisoned` for one whose writer failed: nothing has changed then. The stream's own first
     /// error once it has failed. `StaleHandle`, `Closed`, `ForkedChild`.
     pub fn submit(&self, command: Command) -> Result<(), Error> {
@@ -205,7 +230,7 @@ impl Stream {
     /// Commits everything that was submitted and returns the last number.
     fn commit(&self) -> Result<u64, Error> {
         let value = self.enter_uncaptured()?.state().issued();
-        self.core.commit_up_to(value)?;
+        self.core.commit_up_to(value, &self.patience)?;
         Ok(value)
     }
 
@@ -229,7 +254,7 @@ impl Stream {
         let slot = self.device.acquire_timing()?;
         let timing = Some(Arc::clone(&slot));
         let value = self.issue(Work { timing, label: "record", ..Work::default() })?;
-        self.core.commit_up_to(value)?;
+        self.core.commit_up_to(value, &self.patience)?;
         let clock = self.core.enter().clock().clone();
         Ok(Snapshot::new(&self.core, value, clock, Some(slot)))
     }
@@ -237,11 +262,11 @@ impl Stream {
     /// Orders every later command of this stream behind the snapshot. Later records of the same
     /// event change nothing. Waiting for the own stream, or for what has completed, is free.
     ///
-    /// Blocks only while an in-flight limit is reached.
+    /// Blocks only while an in-flight limit is reached; [`until`](Self::until) bounds that.
     ///
     /// # Errors
-    /// If the snapshot has failed, its error, and this stream fails with it. `Capturing`,
-    /// `StaleHandle`, `Closed`, `ForkedChild`.
+    /// If the snapshot has failed, its error, and this stream fails with it. `Timeout`,
+    /// `Capturing`, `StaleHandle`, `Closed`, `ForkedChild`.
     pub fn wait(&self, snapshot: &Snapshot) -> Result<(), Error> {
         let section = self.enter_uncaptured()?;
         let Some((mark, clock)) = snapshot.parts() else { return Ok(()) };
@@ -265,11 +290,15 @@ impl Stream {
         let told = error.to_native();
         let failing = native::Command::Host(Box::new(move || Err(told)));
         let work = Work { command: Some(failing), label: "fail", ..Work::default() };
-        if let Ok(value) = self.issue(work) {
-            self.core.timeline().fail_from(value, error.clone());
-            let _ = self.core.commit_up_to(value);
+        match self.issue(work) {
+            Ok(value) => {
+                self.core.timeline().fail_from(value, error.clone());
+                self.core.commit_soon();
+                error
+            }
+            Err(late) if late.kind() == ErrorKind::Timeout => late,
+            Err(_) => error,
         }
-        error
     }
 
     /// Whether everything that was submitted before has completed.

@@ -2,7 +2,7 @@
 
 use anabranch_hal::command::Command;
 use anabranch_hal::kernel::Access;
-use anabranch_sync::{Arc, MutexGuard, process};
+use anabranch_sync::{Arc, Deadline, MutexGuard, process};
 
 use super::{Section, StreamRef};
 use crate::error::Error;
@@ -89,11 +89,16 @@ impl Work {
 
 impl StreamRef {
     /// Numbers `work` and appends it to the open command buffer, behind everything it has to
-    /// wait for. Blocks while the in-flight limit is reached.
+    /// wait for. Blocks while the in-flight limit is reached, until `deadline` at the latest.
     ///
     /// What it has to wait for is committed before the wait is, in the producer's own section
     /// and never inside this one.
-    pub(crate) fn issue(&self, generation: u64, mut work: Work) -> Result<u64, Error> {
+    pub(crate) fn issue(
+        &self,
+        generation: u64,
+        mut work: Work,
+        deadline: &Deadline,
+    ) -> Result<u64, Error> {
         work.settle_uses();
         loop {
             let mut section = self.enter();
@@ -110,13 +115,13 @@ impl StreamRef {
                 Attempt::Producers(producers, rest) => {
                     drop(section);
                     for mark in producers {
-                        mark.stream.commit_up_to(mark.value)?;
+                        mark.stream.commit_up_to(mark.value, deadline)?;
                     }
                     work = rest;
                 }
                 Attempt::NoRoom(rest) => {
                     drop(section);
-                    self.make_room()?;
+                    self.make_room(deadline)?;
                     work = rest;
                 }
             }

@@ -13,6 +13,8 @@ use crate::{
     Buffer, Command, CommitMode, Device, ErrorKind, LeasePolicy, Limits, Snapshot, Stream,
 };
 
+mod patience;
+
 fn copy(from: &Buffer, to: &Buffer) -> Command {
     Command::copy(from.view(), to.view())
 }
