@@ -85,11 +85,15 @@ pub struct Node {
 pub struct Executable {
     nodes: Vec<Node>,
     slot_bytes: Vec<usize>,
+    private: Option<u32>,
 }
 
 impl Executable {
     /// Freezes `nodes`. The size of each slot follows from the farthest operand inside it.
-    pub fn new(nodes: Vec<Node>) -> Self {
+    ///
+    /// What lies in the slot `private` is undefined before and after a launch: the table has
+    /// memory for it, but a device may run in other memory, such as what a core has in its cache.
+    pub fn new(nodes: Vec<Node>, private: Option<u32>) -> Self {
         let mut slot_bytes = Vec::new();
         for operand in nodes.iter().flat_map(|node| &node.operands) {
             let slot = operand.slot as usize;
@@ -98,12 +102,17 @@ impl Executable {
             }
             slot_bytes[slot] = operand.offset.saturating_add(operand.bytes).max(slot_bytes[slot]);
         }
-        Self { nodes, slot_bytes }
+        Self { nodes, slot_bytes, private }
     }
 
     /// The operations, in order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// The slot whose contents matter only within a launch.
+    pub fn private(&self) -> Option<u32> {
+        self.private
     }
 
     /// The least size of each slot, in bytes.

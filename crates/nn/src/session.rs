@@ -235,7 +235,9 @@ impl Session {
         } else {
             let compiled = self.compiled(&shapes, deadline)?;
             match stream {
-                Some(stream) => self.execute(&compiled, &tensors, &stream.until(deadline), deadline)?,
+                Some(stream) => {
+                    self.execute(&compiled, &tensors, &stream.until(deadline), deadline)?
+                }
                 None => {
                     let lease = self.device.lease(&LeasePolicy::Wait(deadline.clone()))?;
                     self.execute(&compiled, &tensors, &lease.until(deadline), deadline)?

@@ -160,7 +160,7 @@ impl Tape {
             })
             .collect();
         GraphCore {
-            native: Arc::new(native::Executable::new(nodes)),
+            native: Arc::new(native::Executable::new(nodes, u32::try_from(private_slot).ok())),
             pinned: self.pinned,
             parameters: self.parameters,
             private_bytes,

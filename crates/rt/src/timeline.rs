@@ -162,18 +162,19 @@ impl Timeline {
         if let Some(oldest) = oldest {
             (oldest.settle)(span, &result);
         }
-        let due = {
+        let (due, sleepers) = {
             let mut shared = self.shared.lock();
             shared.state.finish(value, result);
             self.failed_from.store(shared.state.first_failed(), Ordering::Release);
             self.reached.store(value, Ordering::Release);
             let due = shared.take_due(value);
             shared.running_callbacks += due.len();
-            if 0 < shared.sleepers {
-                self.wake.notify_all();
-            }
-            due
+            (due, shared.sleepers)
         };
+        // Outside the lock: whoever wakes may take this core at once, and would find it held.
+        if 0 < sleepers {
+            self.wake.notify_all();
+        }
         self.run(due);
     }
 

@@ -110,13 +110,14 @@ fn network() -> Executable {
             .map(|&slot| Operand { slot, offset: 0, bytes: SLOT_BYTES[slot as usize] })
             .collect(),
     };
-    Executable::new(vec![
+    let nodes = vec![
         node(conv, &[0, 1, 2]),
         node(norm, &[2, 3]),
         node(gelu, &[3, 2]),
         node(product, &[2, 4, 5]),
         node(softmax, &[5, 5]),
-    ])
+    ];
+    Executable::new(nodes, Some(2))
 }
 
 /// The outputs of `rounds` launches on a queue of its own.

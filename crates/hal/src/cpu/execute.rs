@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anabranch_sync::model;
 
 use crate::buffer::Slice;
-use crate::command::{Command, Executable, HostFn, Operation};
+use crate::command::{Command, Executable, HostFn, Operand, Operation};
 use crate::cpu::kernels::{self, RawOperand, Scratch};
 use crate::error::{Error, ErrorKind};
 
@@ -135,6 +135,8 @@ pub(crate) fn run(
     Ok(())
 }
 
+/// Runs the nodes of an executable. Its private slot is memory of the core, which the core's
+/// last launch has left in the cache.
 fn launch(
     executable: &Executable,
     table: &[Slice],
@@ -142,13 +144,18 @@ fn launch(
     scratch: &mut Scratch,
     spread: &mut dyn Spread,
 ) -> Result<(), Error> {
+    let own = executable.private().and_then(|slot| {
+        let bytes = executable.slot_bytes().get(slot as usize)?;
+        Some((slot, scratch.private(*bytes)?))
+    });
     for node in executable.nodes() {
         raw.clear();
-        for operand in &node.operands {
-            let slice = table
-                .get(operand.slot as usize)
-                .ok_or_else(|| failed(format!("no slice is bound to slot {}", operand.slot)))?;
-            raw.push(resolve(slice, operand.offset, operand.bytes)?);
+        for &Operand { slot, offset, bytes } in &node.operands {
+            raw.push(match (own, table.get(slot as usize)) {
+                (Some((private, memory)), _) if private == slot => range(memory, offset, bytes)?,
+                (_, Some(slice)) => resolve(slice, offset, bytes)?,
+                (_, None) => return Err(failed(format!("no slice is bound to slot {slot}"))),
+            });
         }
         spread.run(Step::new(&node.operation, raw)?, scratch)?;
     }
@@ -157,16 +164,19 @@ fn launch(
 
 /// The address of a range of a slice.
 fn resolve(slice: &Slice, offset: usize, bytes: usize) -> Result<RawOperand, Error> {
-    let inside = |offset: usize, bytes: usize, whole: usize| {
-        offset.checked_add(bytes).is_some_and(|end| end <= whole)
-    };
-    if !inside(slice.offset, slice.bytes, slice.memory.bytes())
-        || !inside(offset, bytes, slice.bytes)
-    {
-        return Err(failed(format!("{bytes} bytes at {offset} leave {slice:?}")));
+    let memory = &slice.memory;
+    let whole = RawOperand { address: memory.address(), bytes: memory.bytes() };
+    range(range(whole, slice.offset, slice.bytes)?, offset, bytes)
+}
+
+/// A range of memory.
+fn range(whole: RawOperand, offset: usize, bytes: usize) -> Result<RawOperand, Error> {
+    if offset.checked_add(bytes).is_none_or(|end| whole.bytes < end) {
+        let message = format!("{bytes} bytes at {offset} leave memory of {} bytes", whole.bytes);
+        return Err(failed(message));
     }
-    // SAFETY: Both ranges were checked, so the sum lies inside the allocation.
-    let address = unsafe { slice.memory.address().add(slice.offset + offset) };
+    // SAFETY: The range lies inside the memory.
+    let address = unsafe { whole.address.add(offset) };
     Ok(RawOperand { address, bytes })
 }
 

@@ -3,7 +3,7 @@ use anabranch_sync::{Arc, Condvar, Mutex, model, thread};
 use super::execute::TILE_BYTES;
 use super::{CpuConfig, open};
 use crate::buffer::{Memory, Slice};
-use crate::command::{Command, Operation, Submission};
+use crate::command::{Command, Executable, Node, Operand, Operation, Submission};
 use crate::device::{Completion, Device, Help, Priority, Queue, QueueId, Sink};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::{Function, Kernel, Unary};
@@ -161,6 +161,31 @@ fn model_tiles_are_spread_and_counted() {
         y.read(0, &mut seen);
         assert!(seen.iter().all(|byte| *byte == 7));
         drop((queue, x, y));
+        device.shutdown();
+    });
+}
+
+#[test]
+fn private_slots_of_any_size_hold_what_was_written() {
+    model::check_once(|| {
+        let device = device(1);
+        let (queue, ledger) = queue(&*device, 0);
+        for (value, bytes) in (1..).zip([8, 4096, 64, (16 << 20) + 64]) {
+            let slots = [1, 0].map(|slot| Operand { slot, offset: 0, bytes });
+            let fill = Node { operation: Operation::Fill(7), operands: vec![slots[0]] };
+            let copy = Node { operation: Operation::Copy, operands: slots.to_vec() };
+            let executable = Arc::new(Executable::new(vec![fill, copy], Some(1)));
+            let table = [(); 2].map(|()| device.allocate(bytes).unwrap());
+            let launch =
+                Command::Launch { executable, table: table.clone().map(Slice::whole).into() };
+            queue.submit_and_help(submission(value, &[], vec![launch]));
+            let told = ledger.wait(usize::try_from(value).unwrap());
+            assert_eq!(told.last().unwrap().result, Ok(()));
+            let mut seen = vec![0; bytes];
+            table[0].read(0, &mut seen);
+            assert!(seen.iter().all(|byte| *byte == 7), "{bytes} bytes");
+        }
+        drop(queue);
         device.shutdown();
     });
 }

@@ -1,18 +1,34 @@
 //! Workspace that outlives a tile, so that steady state allocates nothing.
 
+use std::ptr::NonNull;
+
+use crate::buffer::ALIGN_BYTES;
 use crate::error::{Error, ErrorKind};
 
 use super::gemm::Group;
+use super::operand::RawOperand;
 
 /// Elements between two aligned addresses.
 const ALIGN: usize = 16;
 
+/// The largest private slot that a core brings memory for: of a larger one, little would be left
+/// in its cache at the next launch.
+const PRIVATE_BYTES_MAX: usize = 16 << 20;
+
 /// Growable workspace owned by one executing core. Contents do not matter between tiles.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
+    private: Vec<Line>,
     floats: Vec<f32>,
     doubles: Vec<f64>,
     blocks: Blocks,
+}
+
+/// As much memory as the alignment of an operand.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Line {
+    _bytes: [u8; ALIGN_BYTES],
 }
 
 /// Tables of the matrix multiplication.
@@ -25,6 +41,20 @@ pub(super) struct Blocks {
 }
 
 impl Scratch {
+    /// Memory of this core for a private slot of `bytes` bytes, with arbitrary contents, valid
+    /// until the next call. None if it is not worth having, or not to be had.
+    pub(crate) fn private(&mut self, bytes: usize) -> Option<RawOperand> {
+        if PRIVATE_BYTES_MAX < bytes {
+            return None;
+        }
+        let lines = bytes.div_ceil(ALIGN_BYTES);
+        if self.private.len() < lines {
+            self.private.try_reserve_exact(lines - self.private.len()).ok()?;
+            self.private.resize(lines, Line { _bytes: [0; ALIGN_BYTES] });
+        }
+        Some(RawOperand { address: NonNull::from(self.private.as_mut_slice()).cast(), bytes })
+    }
+
     /// Regions of the given sizes, each aligned to 64 bytes, with arbitrary contents, and the
     /// tables.
     ///
