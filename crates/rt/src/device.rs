@@ -35,6 +35,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::{EventPool, EventStats, TimingSlot};
 use crate::frontier::Clock;
 use crate::gate::Gate;
+use crate::history::{History, Shelf};
 use crate::limits::Limits;
 use crate::memory::buffer::Buffer;
 use crate::memory::{Allocator, MemoryStats};
@@ -52,11 +53,16 @@ pub(crate) struct Backend {
     native: Box<dyn native::Device>,
     gate: Gate,
     next_queue: AtomicU64,
+    shelf: Shelf,
 }
 
 impl Backend {
     pub(crate) fn native(&self) -> &dyn native::Device {
         &*self.native
+    }
+
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 
     pub(crate) fn gate(&self) -> &Gate {
@@ -165,13 +171,15 @@ impl Device {
         let limit_bytes = limits.memory_bytes_max.unwrap_or(usize::MAX);
         let limit_bytes = limit_bytes.min(native.info().memory_bytes);
         let next_queue = AtomicU64::new(1);
-        let backend = Arc::new(Backend { native, gate: Gate::open(), next_queue });
+        let shelf = Shelf::new(limits.history_records_max);
+        let pool_pen = shelf.pen(QueueId(0));
+        let backend = Arc::new(Backend { native, gate: Gate::open(), next_queue, shelf });
         let registry = Arc::new(Registry(Mutex::new(Vec::new())));
         let default_stream = StreamRef::new(&backend, &limits, Priority::Normal)?;
         registry.add(&default_stream);
         Ok(Self(Arc::new(DeviceCore {
             allocator: Allocator::new(&backend, &registry, limit_bytes),
-            streams: StreamPool::new(limits.streams_max, limits.streams_grown_max),
+            streams: StreamPool::new(limits.streams_max, limits.streams_grown_max, pool_pen),
             events: EventPool::new(limits.timing_slots_max),
             backend,
             registry,
@@ -212,6 +220,12 @@ impl Device {
     pub(crate) fn acquire_timing(&self) -> Result<Arc<TimingSlot>, Error> {
         self.check()?;
         Ok(self.0.events.acquire())
+    }
+
+    /// Appends the transitions since the last time to `history`; there are none unless
+    /// [`Limits::history_records_max`](crate::Limits) says so. Thread-safe; never waits.
+    pub fn take_history(&self, history: &mut History) {
+        self.0.backend.shelf.take(history);
     }
 
     /// What the device is.

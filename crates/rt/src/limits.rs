@@ -32,6 +32,8 @@ pub struct Limits {
     pub resets_max: usize,
     /// Trace records that each stream keeps; 0 switches tracing off.
     pub trace_records_max: usize,
+    /// Transitions that each state machine keeps until somebody takes them; 0 keeps none.
+    pub history_records_max: usize,
 }
 
 impl Default for Limits {
@@ -45,6 +47,7 @@ impl Default for Limits {
             timing_slots_max: 1024,
             resets_max: 64,
             trace_records_max: 0,
+            history_records_max: 0,
         }
     }
 }

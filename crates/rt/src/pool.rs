@@ -34,6 +34,7 @@ use anabranch_sync::{Arc, Condvar, Deadline, Mutex, MutexGuard, TimedOut, proces
 
 use crate::device::Device;
 use crate::error::{Error, ErrorKind};
+use crate::history::{Event, Pen};
 use crate::invariant::invariant;
 use crate::stream::StreamRef;
 use crate::stream::handle::Stream;
@@ -77,14 +78,15 @@ pub(crate) struct StreamPool {
 
 struct Shared {
     state: State,
+    pen: Pen,
     streams: Vec<Option<StreamRef>>,
     waiters: Vec<(u64, Arc<Condvar>)>,
 }
 
 impl StreamPool {
-    pub(crate) fn new(streams_max: usize, grown_max: usize) -> Self {
+    pub(crate) fn new(streams_max: usize, grown_max: usize, pen: Pen) -> Self {
         let state = State::new(streams_max, grown_max);
-        let shared = Shared { state, streams: Vec::new(), waiters: Vec::new() };
+        let shared = Shared { state, pen, streams: Vec::new(), waiters: Vec::new() };
         Self { shared: Mutex::new(shared) }
     }
 
@@ -103,7 +105,7 @@ impl StreamPool {
     fn grant(&self, policy: &LeasePolicy) -> Result<Grant, Error> {
         let mut shared = self.shared.lock();
         let grow = matches!(policy, LeasePolicy::Grow);
-        match shared.state.apply(Action::Lease { grow }) {
+        match shared.step(Action::Lease { grow }) {
             Outcome::Granted(grant) => Ok(grant),
             Outcome::Closed => Err(closed()),
             _ => match policy {
@@ -114,7 +116,7 @@ impl StreamPool {
     }
 
     fn wait(mut shared: MutexGuard<'_, Shared>, deadline: &Deadline) -> Result<Grant, Error> {
-        let Outcome::Queued(ticket) = shared.state.apply(Action::Enqueue) else {
+        let Outcome::Queued(ticket) = shared.step(Action::Enqueue) else {
             return Err(closed());
         };
         let waiter = Arc::new(Condvar::new());
@@ -123,7 +125,7 @@ impl StreamPool {
             !shared.state.has_grant(ticket) && !shared.state.is_closed()
         });
         shared.waiters.retain(|(waiting, _)| *waiting != ticket);
-        match (shared.state.take_grant(ticket), waited) {
+        match (shared.take_grant(ticket), waited) {
             (Some(grant), _) => Ok(grant),
             (None, Err(TimedOut)) => {
                 shared.apply(Action::Abandon { ticket });
@@ -146,7 +148,7 @@ impl StreamPool {
         if stream.timeline().failure().is_none() || !shared.state.is_sole(slot) {
             return Ok(stream);
         }
-        let outcome = shared.state.apply(Action::Rebuild { slot });
+        let outcome = shared.step(Action::Rebuild { slot });
         invariant!("SP-7 CreateOnce", outcome == Outcome::Granted(Grant::Build(slot)));
         drop(shared);
         self.build(device, slot, affinity)
@@ -181,7 +183,7 @@ impl StreamPool {
     /// stale, a capture is abandoned, and a stream that failed is replaced instead of being lent
     /// again.
     fn give_back(&self, slot: usize, stream: &StreamRef) {
-        if self.shared.lock().state.apply(Action::Release { slot }) != Outcome::Last {
+        if self.shared.lock().step(Action::Release { slot }) != Outcome::Last {
             return;
         }
         let abandoned = stream.enter().end_lease();
@@ -199,9 +201,21 @@ impl StreamPool {
 }
 
 impl Shared {
+    fn step(&mut self, action: Action) -> Outcome {
+        let outcome = self.state.apply(action);
+        self.pen.note(Event::Pool(action, outcome));
+        outcome
+    }
+
+    fn take_grant(&mut self, ticket: u64) -> Option<Grant> {
+        let grant = self.state.take_grant(ticket)?;
+        self.pen.note(Event::Took { ticket });
+        Some(grant)
+    }
+
     /// Changes the state and wakes the waiter that it has served.
     fn apply(&mut self, action: Action) {
-        if let Outcome::Done(Some(ticket)) = self.state.apply(action) {
+        if let Outcome::Done(Some(ticket)) = self.step(action) {
             let served = self.waiters.iter().find(|(waiting, _)| *waiting == ticket);
             served.into_iter().for_each(|(_, waiter)| waiter.notify_one());
         }
@@ -239,7 +253,7 @@ impl Device {
     /// `Exhausted` when every stream is leased; as [`lease`](Self::lease).
     pub fn share(&self, affinity: u64) -> Result<Lease, Error> {
         self.check()?;
-        let outcome = self.streams().shared.lock().state.apply(Action::Share { affinity });
+        let outcome = self.streams().shared.lock().step(Action::Share { affinity });
         match outcome {
             Outcome::Granted(grant) => self.lend(grant, Some(affinity)),
             Outcome::Closed => Err(closed()),

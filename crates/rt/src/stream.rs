@@ -43,6 +43,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::TimingSlot;
 use crate::frontier::{Clock, Mark};
 use crate::graph::Tape;
+use crate::history::{Event, Pen};
 use crate::invariant::invariant;
 use crate::limits::Limits;
 use crate::memory::SharedUse;
@@ -105,9 +106,18 @@ impl Sink for Report {
 /// What the section protects.
 pub(crate) struct Inner {
     state: State,
+    pen: Pen,
     clock: Clock,
     open: Open,
     tape: Option<Tape>,
+}
+
+impl Inner {
+    fn apply(&mut self, action: Action) -> Outcome {
+        let outcome = self.state.apply(action);
+        self.pen.note(Event::Stream(action, outcome));
+        outcome
+    }
 }
 
 /// The open command buffer.
@@ -127,9 +137,10 @@ impl StreamRef {
         limits: &Limits,
         priority: Priority,
     ) -> Result<Self, Error> {
-        let timeline = Arc::new(Timeline::new());
-        let native = Native::new(backend, priority, &timeline)?;
-        let id = native.id;
+        let id = backend.next_queue();
+        let pen = || backend.shelf().pen(id);
+        let timeline = Arc::new(Timeline::new(pen()));
+        let native = Native::new(backend, id, priority, &timeline)?;
         let core = StreamCore {
             id,
             priority,
@@ -140,11 +151,12 @@ impl StreamRef {
             committed: AtomicU64::new(0),
             section: Mutex::new(Inner {
                 state: State::default(),
+                pen: pen(),
                 clock: Clock::default(),
                 open: Open::default(),
                 tape: None,
             }),
-            outbox: Mutex::new(Outbox::default()),
+            outbox: Mutex::new(Outbox::new(pen())),
             native: Mutex::new(Arc::new(native)),
             trace: trace::Lane::new(id, limits.trace_records_max),
         };
@@ -290,10 +302,10 @@ impl StreamCore {
 impl Native {
     fn new(
         backend: &Arc<Backend>,
+        id: QueueId,
         priority: Priority,
         timeline: &Arc<Timeline>,
     ) -> Result<Self, Error> {
-        let id = backend.next_queue();
         let sink = Box::new(Report(Arc::clone(timeline)));
         let queue = backend.native().create_queue(id, priority, sink)?;
         Ok(Self { id, queue })
@@ -339,7 +351,7 @@ impl Section<'_> {
 
     /// Changes the stream's state; a refusal is a typed error.
     pub(crate) fn apply(&mut self, action: Action) -> Result<Outcome, Error> {
-        match self.inner_mut().state.apply(action) {
+        match self.inner_mut().apply(action) {
             Outcome::Closed => Err(Error::new(ErrorKind::Closed, "the runtime was shut down")),
             Outcome::Capturing => {
                 let message = "the stream captures a graph, which forbids this";
@@ -379,7 +391,8 @@ impl Section<'_> {
         let stream = self.stream;
         let inner = self.inner_mut();
         let first = inner.state.committed() + 1;
-        let Outcome::Committed(value) = inner.state.apply(Action::Commit) else { return };
+        inner.pen.note_waits(stream, &inner.open.waits);
+        let Outcome::Committed(value) = inner.apply(Action::Commit) else { return };
         let Open { waits, commands, writes, timings, label } = std::mem::take(&mut inner.open);
         let lane = Arc::clone(&stream.trace);
         let awaited = lane.waits(&waits);
@@ -412,7 +425,7 @@ impl Section<'_> {
     pub(crate) fn end_capture(&mut self, id: Option<u64>) -> Option<Tape> {
         let inner = self.inner_mut();
         let tape = inner.tape.take_if(|tape| id.is_none_or(|id| tape.id() == id))?;
-        let outcome = inner.state.apply(Action::EndCapture);
+        let outcome = inner.apply(Action::EndCapture);
         invariant!("GR-6 Unwind", outcome == Outcome::Done);
         Some(tape)
     }
@@ -421,7 +434,7 @@ impl Section<'_> {
     /// buffer stays: its commands come before those of the next lease.
     pub(crate) fn end_lease(&mut self) -> Option<Tape> {
         let tape = self.end_capture(None);
-        let outcome = self.inner_mut().state.apply(Action::EndLease);
+        let outcome = self.inner_mut().apply(Action::EndLease);
         invariant!("SP-4 CleanHandOver", outcome == Outcome::Done);
         tape
     }
@@ -429,7 +442,7 @@ impl Section<'_> {
     /// Refuses everything from here on and commits what is open.
     pub(crate) fn close(&mut self) -> Option<Tape> {
         let tape = self.end_capture(None);
-        let outcome = self.inner_mut().state.apply(Action::Close);
+        let outcome = self.inner_mut().apply(Action::Close);
         invariant!("SH-1 Linearizable", outcome == Outcome::Done);
         self.commit();
         tape

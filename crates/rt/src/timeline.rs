@@ -39,6 +39,7 @@ use anabranch_sync::process::CallbackScope;
 use anabranch_sync::{Condvar, Deadline, Mutex, TimedOut};
 
 use crate::error::{Error, ErrorKind};
+use crate::history::{Event, Pen};
 use crate::invariant::invariant;
 
 pub(crate) mod state;
@@ -61,6 +62,12 @@ pub(crate) struct Retained {
     pub(crate) settle: Settle,
 }
 
+impl Retained {
+    fn take_settle(&mut self) -> (u64, Settle) {
+        (self.value, std::mem::replace(&mut self.settle, Box::new(|_, _| ())))
+    }
+}
+
 /// The completed side of one stream.
 ///
 /// Thread-safe; [`wait`](Self::wait), [`wait_room`](Self::wait_room) and
@@ -74,6 +81,7 @@ pub(crate) struct Timeline {
 
 struct Shared {
     state: State,
+    pen: Pen,
     retained: VecDeque<Retained>,
     callbacks: Vec<(u64, Callback)>,
     running_callbacks: usize,
@@ -81,12 +89,13 @@ struct Shared {
 }
 
 impl Timeline {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(pen: Pen) -> Self {
         Self {
             reached: AtomicU64::new(0),
             failed_from: AtomicU64::new(u64::MAX),
             shared: Mutex::new(Shared {
                 state: State::default(),
+                pen,
                 retained: VecDeque::new(),
                 callbacks: Vec::new(),
                 running_callbacks: 0,
@@ -143,27 +152,34 @@ impl Timeline {
     /// Fails everything from `value` on, which no command of the device carries.
     pub(crate) fn fail_from(&self, value: u64, error: Error) {
         let mut shared = self.shared.lock();
+        shared.pen.note(Event::FailedFrom(value));
         shared.state.fail_from(value, error);
         self.failed_from.store(shared.state.first_failed(), Ordering::Release);
     }
 
     /// Ends the failure at `issued`, the last value that was numbered under it.
     pub(crate) fn reset(&self, issued: u64, resets_max: usize) -> Result<(), Error> {
-        self.shared.lock().state.reset(issued, resets_max)
+        let mut shared = self.shared.lock();
+        shared.state.reset(issued, resets_max)?;
+        shared.pen.note(Event::Reset { issued });
+        Ok(())
     }
 
     /// Takes the device's report of the oldest command buffer.
     pub(crate) fn finish(&self, completion: Completion) {
         let Completion { value, span, result } = completion;
         let result = result.map_err(Error::from);
-        let oldest = self.shared.lock().retained.pop_front();
-        let reported = oldest.as_ref().map(|retained| retained.value);
+        // The buffer is in flight until all that it kept has been settled.
+        let oldest = self.shared.lock().retained.front_mut().map(Retained::take_settle);
+        let reported = oldest.as_ref().map(|(value, _)| *value);
         invariant!("SO-2 SubmitAtomic", reported == Some(value), "{reported:?} is not {value}");
-        if let Some(oldest) = oldest {
-            (oldest.settle)(span, &result);
+        if let Some((_, settle)) = oldest {
+            settle(span, &result);
         }
         let (due, sleepers) = {
             let mut shared = self.shared.lock();
+            shared.retained.pop_front();
+            shared.pen.note(Event::Finished { value, failed: result.is_err() });
             shared.state.finish(value, result);
             self.failed_from.store(shared.state.first_failed(), Ordering::Release);
             self.reached.store(value, Ordering::Release);

@@ -52,7 +52,7 @@ use std::fmt;
 use std::mem::MaybeUninit;
 
 use crate::engine::Arc;
-use crate::engine::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::engine::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use crate::engine::cell::UnsafeCell;
 
 #[cfg(test)]
@@ -185,6 +185,14 @@ impl<T: Copy + Send> Consumer<T> {
     /// the last record taken here.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Whether the producer is gone: what can be taken now is all there will ever be.
+    pub fn is_abandoned(&self) -> bool {
+        let alone = Arc::strong_count(&self.shared) == 1;
+        // Pairs with the release by which the producer let go, after its last push.
+        fence(Ordering::Acquire);
+        alone
     }
 
     /// Copies the record at `read` out; the caller has seen `read < written`.

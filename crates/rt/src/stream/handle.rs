@@ -358,7 +358,8 @@ impl Stream {
             return Err(Error::new(ErrorKind::Busy, "the stream has pending work").on(self.id()));
         }
         drop(section);
-        let native = Native::new(&self.core.backend, self.core.priority, &self.core.timeline)?;
+        let (backend, priority) = (&self.core.backend, self.core.priority);
+        let native = Native::new(backend, backend.next_queue(), priority, &self.core.timeline)?;
         let section = self.enter_uncaptured()?;
         if section.state().issued() != issued {
             return Err(Error::new(ErrorKind::Busy, "the stream is in use").on(self.id()));

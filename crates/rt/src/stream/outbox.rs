@@ -33,6 +33,7 @@ use anabranch_hal::command::{Command, Submission};
 
 use super::StreamRef;
 use crate::frontier::Mark;
+use crate::history::{Event, Pen};
 
 #[cfg(test)]
 mod tests;
@@ -46,8 +47,9 @@ pub(crate) struct Parcel {
 }
 
 /// See the [module](self).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbox {
+    pen: Pen,
     parcels: VecDeque<Parcel>,
     draining: bool,
     again: bool,
@@ -58,8 +60,26 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    pub(super) fn new(pen: Pen) -> Self {
+        Self {
+            pen,
+            parcels: VecDeque::new(),
+            draining: false,
+            again: false,
+            handed: 0,
+            dependents: Vec::new(),
+            watched: None,
+        }
+    }
+
     pub(super) fn push(&mut self, parcel: Parcel) {
         self.parcels.push_back(parcel);
+    }
+
+    fn pop(&mut self) -> Option<Parcel> {
+        let parcel = self.parcels.pop_front()?;
+        self.pen.note(Event::Handed(parcel.value));
+        Some(parcel)
     }
 
     /// Becomes the one who hands over, or leaves a note for the one who is.
@@ -143,10 +163,7 @@ pub(super) fn drain(stream: &StreamRef, lend: bool) {
 /// The head, once nothing holds it back.
 fn take_head(stream: &StreamRef) -> Option<Parcel> {
     let waits = stream.outbox.lock().parcels.front()?.waits.clone();
-    waits
-        .iter()
-        .all(|mark| may_pass(stream, mark))
-        .then(|| stream.outbox.lock().parcels.pop_front())?
+    waits.iter().all(|mark| may_pass(stream, mark)).then(|| stream.outbox.lock().pop())?
 }
 
 fn may_pass(stream: &StreamRef, mark: &Mark) -> bool {

@@ -7,6 +7,7 @@ use anabranch_sync::{Arc, Deadline, thread};
 
 use super::{Retained, Timeline};
 use crate::error::{Error, ErrorKind};
+use crate::history::Pen;
 use crate::tests::{NEVER, NOW, failure, kind};
 
 fn retained(value: u64) -> Retained {
@@ -19,7 +20,7 @@ fn completion(value: u64) -> Completion {
 
 /// A timeline with these command buffers in flight.
 fn timeline(values: &[u64]) -> Arc<Timeline> {
-    let timeline = Arc::new(Timeline::new());
+    let timeline = Arc::new(Timeline::new(Pen::OFF));
     values.iter().for_each(|&value| timeline.retain(retained(value)));
     timeline
 }
@@ -74,7 +75,7 @@ fn er_2_a_failure_covers_what_comes_behind_it() {
 #[test]
 fn cb_7_a_buffer_is_settled_before_its_value_is_reached() {
     check_once(|| {
-        let timeline = Arc::new(Timeline::new());
+        let timeline = Arc::new(Timeline::new(Pen::OFF));
         let seen = Arc::new(AtomicUsize::new(0));
         let (watched, noted) = (Arc::clone(&timeline), Arc::clone(&seen));
         let settle = move |_: Span, result: &Result<(), Error>| {

@@ -92,3 +92,19 @@ fn model_long_hand_over() {
     let (offered, polls) = (model::bound(3, 40, 20_000), model::bound(2, 40, 20_000));
     model::check(move || hand_over(8, offered as u64, polls));
 }
+
+#[test]
+fn model_what_an_abandoned_ring_holds_is_all_there_will_be() {
+    model::check(|| {
+        let (mut producer, mut consumer) = ring(2);
+        let pusher = thread::spawn(move || {
+            producer.push(1_u32);
+            producer.push(2);
+        });
+        let is_over = consumer.is_abandoned();
+        let taken = consumer.drain(|_| ());
+        assert!(!is_over || taken == 2, "RING-PUBLISHED: an abandoned ring tells all");
+        pusher.join().unwrap();
+        assert!(consumer.is_abandoned());
+    });
+}
