@@ -5,7 +5,8 @@
 //! own. `W` is what a submission carries; the state never looks at it.
 //!
 //! # State
-//! A lane for each queue: what has not been reported, the last reported value, the first failure.
+//! A lane for each queue: what has not been reported, the last reported value, the first value
+//! that failed and why.
 //!
 //! # Transitions
 //! A lane is `Idle` (nothing to do), `Blocked` (its head waits for another lane), `Ready` (its
@@ -249,10 +250,12 @@ impl<W> State<W> {
         self.busy -= 1;
         let lane = self.lane_mut(slot);
         assert_eq!(lane.phase, Phase::Running, "only a running lane finishes");
+        // A submission fails as one, so every value that it brings has failed.
+        let from = lane.done + 1;
         lane.done = value;
         lane.phase = Phase::Idle;
         if let Err(error) = result {
-            lane.failed.get_or_insert((value, error));
+            lane.failed.get_or_insert((from, error));
         }
         let mut waiters = std::mem::take(&mut lane.waiters);
         waiters.retain(|&(awaited, waiter)| {

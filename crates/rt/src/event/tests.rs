@@ -199,6 +199,22 @@ fn ev_12_every_query_of_a_failed_snapshot_tells_the_same() {
 }
 
 #[test]
+fn ev_12_a_wait_for_the_middle_of_a_failed_buffer_fails() {
+    check_once(|| {
+        let (device, control) = manual();
+        let (stream, waiting) = (device.lease_now().unwrap(), device.lease_now().unwrap());
+        stream.host(|| Ok(())).unwrap();
+        let middle = stream.record().unwrap();
+        doom(&stream, "the rest of the buffer");
+        waiting.wait(&middle).unwrap();
+        waiting.flush(CommitMode::Now).unwrap();
+        control.run_until_idle(0);
+        assert_eq!(kind(middle.query()), ErrorKind::CommandFailed);
+        assert_eq!(kind(waiting.query()), ErrorKind::CommandFailed, "the wait tells the same");
+    });
+}
+
+#[test]
 fn ep_1_slots_come_back_when_nobody_needs_them() {
     check_once(|| {
         let (native, control) =
