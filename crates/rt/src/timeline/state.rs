@@ -46,10 +46,16 @@ impl State {
         }
     }
 
-    /// Fails every value from `from` on; the first failure of a stream is the one that is kept.
+    /// Fails every value from `from` on; the first error of a stream is the one that is kept. An
+    /// earlier value that fails later belongs to the same failure. A value that has ended has been
+    /// told how, and stays as it is.
     pub(crate) fn fail_from(&mut self, from: u64, error: Error) {
-        if self.open_failure().is_none() {
-            self.failures.push(Failure { from, to: None, error });
+        if from <= self.reached {
+            return;
+        }
+        match self.failures.last_mut().filter(|failure| failure.to.is_none()) {
+            Some(open) => open.from = open.from.min(from),
+            None => self.failures.push(Failure { from, to: None, error }),
         }
     }
 
