@@ -192,7 +192,8 @@ impl StreamRef {
         let committed = self.enter().try_commit();
         if !committed {
             let stream = self.clone();
-            self.timeline.on_reach(next, Box::new(move |_| stream.commit_soon()));
+            // Refused only at the end of the stream, which commits what is open by itself.
+            let _ = self.timeline.on_reach(next, Box::new(move |_| stream.commit_soon()));
         }
     }
 

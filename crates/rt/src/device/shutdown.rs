@@ -46,7 +46,7 @@ impl Device {
             streams.iter().map(|stream| (stream.clone(), stream.issued())).collect();
         let mut errors = wait_for_all(&targets, deadline);
         for stream in &streams {
-            errors.extend(stream.timeline().wait_callbacks(deadline).err());
+            errors.extend(stream.timeline().end_callbacks(deadline).err());
         }
         // A stream that failed has told everybody it concerns; only laggards are news here.
         errors.retain(|error| matches!(error.kind(), Timeout | ForkedChild));

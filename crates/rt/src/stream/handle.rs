@@ -352,8 +352,7 @@ impl Stream {
         function: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) -> Result<(), Error> {
         let value = self.commit()?;
-        self.core.timeline().on_reach(value, Box::new(function));
-        Ok(())
+        self.core.timeline().on_reach(value, Box::new(function))
     }
 
     /// Makes a failed stream usable again. Its numbers go on; snapshots of the failure keep

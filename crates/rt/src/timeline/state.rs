@@ -1,4 +1,5 @@
-//! The timeline as plain data: the value reached and the failures behind it.
+//! The timeline as plain data: the value reached, the failures behind it, and which callbacks may
+//! run.
 
 use crate::error::Error;
 use crate::invariant::invariant;
@@ -19,6 +20,19 @@ struct Failure {
 pub(crate) struct State {
     reached: u64,
     failures: Vec<Failure>,
+    calling: usize,
+    calls_ended: bool,
+}
+
+/// What becomes of a callback when it is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Its value has not ended: the report of it runs the callback.
+    Later,
+    /// It runs now, and counts as running.
+    Now,
+    /// It would run after the end of the runtime.
+    Refused,
 }
 
 impl State {
@@ -66,6 +80,37 @@ impl State {
             self.fail_from(self.reached + 1, error);
         }
         self.reached = value;
+    }
+
+    /// Decides on a callback for `value`.
+    pub(crate) fn admit(&mut self, value: u64) -> Admission {
+        if self.reached < value {
+            return Admission::Later;
+        }
+        if self.calls_ended {
+            return Admission::Refused;
+        }
+        self.calling += 1;
+        Admission::Now
+    }
+
+    /// So many callbacks that waited for a report begin.
+    pub(crate) fn begin_calls(&mut self, count: usize) {
+        self.calling += count;
+    }
+
+    /// So many callbacks have returned.
+    pub(crate) fn finish_calls(&mut self, count: usize) {
+        self.calling -= count;
+    }
+
+    /// From here on a callback begins only with the report that it waits for.
+    pub(crate) fn end_calls(&mut self) {
+        self.calls_ended = true;
+    }
+
+    pub(crate) fn is_calling(&self) -> bool {
+        0 < self.calling
     }
 
     /// Ends the open failure with `issued`, its last value.
