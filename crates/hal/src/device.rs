@@ -15,7 +15,7 @@ use crate::kernel::Kernel;
 pub struct QueueId(pub u64);
 
 /// A scheduling hint. It orders nothing and promises nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Runs when nothing else wants to.
     Low,

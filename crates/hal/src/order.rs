@@ -38,13 +38,15 @@ use crate::device::{Priority, QueueId};
 use crate::error::Error;
 
 #[cfg(test)]
+mod spec;
+#[cfg(test)]
 mod tests;
 
 /// Index of a lane; reused after the lane is gone.
 pub(crate) type Slot = usize;
 
 /// A submission that has not been started.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Entry<W> {
     pub(crate) value: u64,
     pub(crate) waits: Vec<(QueueId, u64)>,
@@ -82,7 +84,7 @@ pub(crate) enum Outcome<W> {
     Started { value: u64, work: W, verdict: Result<(), Error> },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Idle,
     Blocked,
@@ -90,7 +92,7 @@ enum Phase {
     Running,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Lane<W> {
     id: QueueId,
     priority: Priority,
@@ -110,7 +112,7 @@ enum Wait {
 }
 
 /// The queues of one device.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State<W> {
     lanes: Vec<Option<Lane<W>>>,
     vacant: Vec<Slot>,

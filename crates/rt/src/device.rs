@@ -45,6 +45,8 @@ use crate::trace::TraceRecord;
 
 mod shutdown;
 #[cfg(test)]
+mod spec;
+#[cfg(test)]
 mod tests;
 
 /// The native device and the gate in front of it.

@@ -46,6 +46,8 @@ use crate::stream::submit::Footprint;
 
 mod launch;
 #[cfg(test)]
+mod spec;
+#[cfg(test)]
 mod tests;
 
 /// What a capturing stream has collected.

@@ -232,8 +232,9 @@ impl Device {
         self.lease(&LeasePolicy::Fail)
     }
 
-    /// A stream that others may share. Requests with one `affinity` get one stream; where every
-    /// stream is taken, the least shared one. Streams that somebody leased are never given out.
+    /// A stream that others may share. Requests with one `affinity` get one stream, once it is
+    /// built; where every stream is taken, the least shared one. Streams that somebody leased are
+    /// never given out.
     ///
     /// # Errors
     /// `Exhausted` when every stream is leased; as [`lease`](Self::lease).

@@ -237,7 +237,8 @@ fn a_wait_for_a_value_inside_a_failed_submission_fails() {
     world.note(Action::Finish { slot: world.slots[0], value: 2, result: Err(error()) });
     let inside = Entry { value: 1, waits: vec![(QueueId(0), 1)], host: false, work: 1 };
     world.note(Action::Submit { slot: world.slots[1], entry: inside });
-    let Outcome::Started { verdict, .. } = world.state.apply(Action::Start { slot: world.ready[0] })
+    let Outcome::Started { verdict, .. } =
+        world.state.apply(Action::Start { slot: world.ready[0] })
     else {
         panic!("a ready lane did not start")
     };

@@ -6,6 +6,9 @@ use super::{Device, refuse_in_callback, wait_for_all};
 use crate::error::Error;
 use crate::error::ErrorKind::{ForkedChild, Timeout};
 
+#[cfg(test)]
+mod spec;
+
 impl Device {
     /// Ends the device: refuses every later call, finishes what was submitted, and, once no
     /// command and no callback runs any more, ends the native device and its threads. Errors of

@@ -5,10 +5,12 @@ use crate::error::Error;
 use crate::invariant::invariant;
 
 #[cfg(test)]
+mod spec;
+#[cfg(test)]
 mod tests;
 
 /// A run of values that failed for one reason. It stays open until the stream is reset.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Failure {
     from: u64,
     to: Option<u64>,
@@ -16,7 +18,7 @@ struct Failure {
 }
 
 /// See the [module](self).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     reached: u64,
     failures: Vec<Failure>,
