@@ -77,6 +77,7 @@ struct World {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Broken {
     accepted_after_close: bool,
+    numbered_in_capture: bool,
 }
 
 /// What was met on the way here.
@@ -176,6 +177,7 @@ impl World {
         match self.stream.apply(Action::Issue) {
             Outcome::Issued(_) => {
                 self.accepted += 1;
+                self.broken.numbered_in_capture |= self.tape.is_some();
                 self.broken.accepted_after_close |= self.closed;
             }
             Outcome::Capturing => self.met.refused_by_capture = true,
@@ -235,7 +237,7 @@ impl Model for Spec {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Holds::always("GR-1 a capture numbers nothing", |_, world| {
-                world.stream.issued() == world.accepted
+                world.stream.issued() == world.accepted && !world.broken.numbered_in_capture
             }),
             Holds::always("GR-2 a stream captures exactly while it has a tape", |_, world| {
                 world.stream.is_capturing() == world.tape.is_some()
@@ -248,6 +250,19 @@ impl Model for Spec {
                 let has = |id| world.threads.iter().any(|thread| thread.capture == Some(id));
                 world.tape.as_ref().is_none_or(|tape| has(tape.id))
             }),
+            Holds::always(
+                "GR-2 a capture loses its tape to the end of its lease alone",
+                |_, world| {
+                    let present = world.stream.generation();
+                    let tape = world.tape.as_ref().map(|tape| tape.id);
+                    world.closed
+                        || world
+                            .threads
+                            .iter()
+                            .filter(|t| t.generation == present)
+                            .all(|thread| thread.capture.is_none() || thread.capture == tape)
+                },
+            ),
             Holds::always("SP-9 no capture outlives its lease", |_, world| {
                 let present = world.stream.generation();
                 world.tape.as_ref().is_none_or(|tape| tape.generation == present)

@@ -95,6 +95,7 @@ struct World {
 /// What no step may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Broken {
+    unordered: bool,
     overlap: bool,
     trimmed_in_use: bool,
 }
@@ -166,6 +167,8 @@ impl World {
         }
         let (block, clock) = self.class.take(Some(home as u64), &order)?;
         let uses = clock.unwrap_or_default();
+        self.broken.unordered |=
+            (0..STREAMS).any(|s| s != home && self.clocks[home][s].max(self.reached[s]) < uses[s]);
         self.met.in_order |= !self.host().is_complete(&uses);
         let elsewhere = (0..STREAMS).any(|s| s != home && self.reached[s] < uses[s]);
         self.met.after_a_wait |= elsewhere;
@@ -316,7 +319,10 @@ impl Model for Spec {
                 let owners = || world.threads.iter().filter_map(|thread| thread.buffer);
                 owners().all(|one| owners().filter(|other| other.block == one.block).count() == 1)
             }),
-            Holds::always("AL-2, AL-4, HB9 nothing starts on memory that is in use", |_, world| {
+            Holds::always("AL-4 a block is taken behind every use of it", |_, world| {
+                !world.broken.unordered
+            }),
+            Holds::always("AL-2, HB9 nothing starts on memory that is in use", |_, world| {
                 !world.broken.overlap
             }),
             Holds::always("AL-8 what is trimmed is in nobody's use", |_, world| {
