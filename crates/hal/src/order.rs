@@ -30,7 +30,7 @@
 //! reported before anything that waits for it starts.
 //!
 //! # Checked by
-//! The property tests beside this file, and the conformance suite on every device.
+//! The property tests and the spec beside this file, and the conformance suite on every device.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -24,7 +24,7 @@
 //! SP-1 to SP-9, SP-L1 LeaseProgress, HB13, LK-3, LK-4, LK-5.
 //!
 //! # Checked by
-//! `pool::tests`, `pool::state::tests`.
+//! `pool::tests`, `pool::state::tests`, `pool::state::spec`.
 
 use std::fmt;
 use std::ops::Deref;

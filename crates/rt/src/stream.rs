@@ -28,7 +28,7 @@
 //! CB-9 CommitOrder, LK-6 NoReentry, LK-8 OneSection.
 //!
 //! # Checked by
-//! `stream::tests`, `stream::state::tests`.
+//! `stream::tests`, `stream::state::tests`, `stream::state::spec`.
 
 use std::fmt;
 use std::ops::Deref;
