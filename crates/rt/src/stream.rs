@@ -88,6 +88,12 @@ impl Deref for StreamRef {
     }
 }
 
+impl PartialEq for StreamRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
 /// The device's side of a stream. A reset replaces it, because a queue that failed stays so.
 pub(crate) struct Native {
     pub(crate) id: QueueId,
