@@ -21,7 +21,6 @@ use crate::tests::{explore, is_at_rest};
 
 const STREAMS: usize = 2;
 const SEGMENTS_MAX: usize = 1;
-const BLOCKS: u32 = 2;
 
 /// The last mark of each stream.
 type Clock = [u64; STREAMS];
@@ -80,6 +79,7 @@ struct Command {
 struct World {
     class: State<Clock>,
     segments: usize,
+    blocks: u32,
     threads: Vec<Thread>,
     numbers: u32,
     issued: Clock,
@@ -161,7 +161,7 @@ impl World {
         let pending = self.class.counts().pending;
         let free = self.class.counts().free;
         if self.segments < SEGMENTS_MAX && free + pending == 0 {
-            self.class.grow(BLOCKS);
+            self.class.grow(self.blocks);
             self.segments += 1;
             self.met.regrown |= 0 < self.numbers;
         }
@@ -264,7 +264,11 @@ impl World {
     }
 }
 
-struct Spec(Vec<Vec<Call>>);
+struct Spec {
+    /// Of a segment.
+    blocks: u32,
+    calls: Vec<Vec<Call>>,
+}
 
 type Holds = Property<Spec>;
 
@@ -281,7 +285,8 @@ impl Model for Spec {
         vec![World {
             class: State::default(),
             segments: 0,
-            threads: self.0.iter().map(thread).collect(),
+            blocks: self.blocks,
+            threads: self.calls.iter().map(thread).collect(),
             numbers: 0,
             issued: Clock::default(),
             reached: Clock::default(),
@@ -352,12 +357,20 @@ impl Model for Spec {
     }
 }
 
-#[test]
-fn spec_a_block_changes_hands_in_order() {
-    let calls = vec![
+fn calls() -> Vec<Vec<Call>> {
+    vec![
         vec![Allocate(0), Use(0), Use(1), Free, Wait(0, 1), Allocate(0), Use(0), Free],
         vec![Allocate(1), Use(1), Free, Allocate(0), Use(1), Free],
         vec![Trim],
-    ];
-    explore(Spec(calls), 95_967);
+    ]
+}
+
+#[test]
+fn spec_a_block_changes_hands_in_order() {
+    explore(Spec { blocks: 2, calls: calls() }, 95_967);
+}
+
+#[test]
+fn spec_the_last_block_comes_to_whoever_waits() {
+    explore(Spec { blocks: 1, calls: calls() }, 5_904);
 }
