@@ -15,7 +15,7 @@ use crate::kernel::Kernel;
 pub struct QueueId(pub u64);
 
 /// A scheduling hint. It orders nothing and promises nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// Runs when nothing else wants to.
     Low,
@@ -99,7 +99,8 @@ pub enum Help {
 /// - **D6 failure**: after a command failed, no later command of its queue runs; the submission
 ///   and every later one of that queue is reported as failed with the first error, each of them
 ///   after everything in its `waits` has been reported. Other queues
-///   go on, except for submissions that wait for a failed value: they fail with the same error.
+///   go on, except for submissions that wait for a failed value: they fail with the same error. A
+///   submission fails as one: every value behind the one before it.
 /// - **D7 loss**: once lost, a device reports every pending and later submission as `DeviceLost`,
 ///   in finite time, and refuses allocations and queues; dropping anything stays legal.
 /// - **D8 no wait**: `submit`, `allocate` and every drop return without waiting for a command.

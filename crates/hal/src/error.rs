@@ -22,7 +22,7 @@ pub enum ErrorKind {
 }
 
 /// An error of a device. Cheap to clone, because every waiter is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Error {
     kind: ErrorKind,
     message: Arc<str>,

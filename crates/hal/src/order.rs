@@ -5,7 +5,8 @@
 //! own. `W` is what a submission carries; the state never looks at it.
 //!
 //! # State
-//! A lane for each queue: what has not been reported, the last reported value, the first failure.
+//! A lane for each queue: what has not been reported, the last reported value, the first value
+//! that failed and why.
 //!
 //! # Transitions
 //! A lane is `Idle` (nothing to do), `Blocked` (its head waits for another lane), `Ready` (its
@@ -29,7 +30,7 @@
 //! reported before anything that waits for it starts.
 //!
 //! # Checked by
-//! The property tests beside this file, and the conformance suite on every device.
+//! The property tests and the spec beside this file, and the conformance suite on every device.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,13 +38,15 @@ use crate::device::{Priority, QueueId};
 use crate::error::Error;
 
 #[cfg(test)]
+mod spec;
+#[cfg(test)]
 mod tests;
 
 /// Index of a lane; reused after the lane is gone.
 pub(crate) type Slot = usize;
 
 /// A submission that has not been started.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Entry<W> {
     pub(crate) value: u64,
     pub(crate) waits: Vec<(QueueId, u64)>,
@@ -81,7 +84,7 @@ pub(crate) enum Outcome<W> {
     Started { value: u64, work: W, verdict: Result<(), Error> },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     Idle,
     Blocked,
@@ -89,7 +92,7 @@ enum Phase {
     Running,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Lane<W> {
     id: QueueId,
     priority: Priority,
@@ -109,7 +112,7 @@ enum Wait {
 }
 
 /// The queues of one device.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State<W> {
     lanes: Vec<Option<Lane<W>>>,
     vacant: Vec<Slot>,
@@ -249,10 +252,12 @@ impl<W> State<W> {
         self.busy -= 1;
         let lane = self.lane_mut(slot);
         assert_eq!(lane.phase, Phase::Running, "only a running lane finishes");
+        // A submission fails as one, so every value that it brings has failed.
+        let from = lane.done + 1;
         lane.done = value;
         lane.phase = Phase::Idle;
         if let Err(error) = result {
-            lane.failed.get_or_insert((value, error));
+            lane.failed.get_or_insert((from, error));
         }
         let mut waiters = std::mem::take(&mut lane.waiters);
         waiters.retain(|&(awaited, waiter)| {

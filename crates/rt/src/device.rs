@@ -21,7 +21,7 @@
 //! SA-1 to SA-5, SH-1 to SH-7, FK-1 to FK-5, SO-9, SO-10.
 //!
 //! # Checked by
-//! `device::tests`, and `verify` across components.
+//! `device::tests`, `device::spec`, `device::shutdown::spec`, and `verify` across components.
 
 use std::fmt;
 
@@ -45,6 +45,8 @@ use crate::stream::handle::Stream;
 use crate::trace::TraceRecord;
 
 mod shutdown;
+#[cfg(test)]
+mod spec;
 #[cfg(test)]
 mod tests;
 

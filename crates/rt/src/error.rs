@@ -48,7 +48,7 @@ pub enum ErrorKind {
 /// An error of the kernel. Cheap enough to clone for every waiter.
 ///
 /// Thread-safe.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Error {
     kind: ErrorKind,
     message: String,

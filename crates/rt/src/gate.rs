@@ -23,13 +23,26 @@
 //! SH-1 Linearizable, SH-3 Idempotent, FK-1 ChildInert.
 //!
 //! # Checked by
-//! `gate::tests`, `device::tests`.
+//! `gate::spec`, `device::tests`.
 
 use anabranch_sync::atomic::{AtomicBool, Ordering};
 use anabranch_sync::process::Generation;
 use anabranch_sync::{Condvar, Deadline, Mutex, TimedOut};
 
 use crate::error::{Error, ErrorKind};
+
+#[cfg(test)]
+mod spec;
+
+/// Why a call is refused. A child is told that it is one, also of a runtime that was shut down:
+/// what is legal after a shutdown is not legal in a child.
+#[inline]
+pub(crate) fn refusal(is_forked: bool, is_closed: bool) -> Option<ErrorKind> {
+    if is_forked {
+        return Some(ErrorKind::ForkedChild);
+    }
+    is_closed.then_some(ErrorKind::Closed)
+}
 
 /// Answers whether calls are allowed.
 ///
@@ -55,14 +68,14 @@ impl Gate {
     /// Refuses the call in a forked child and after the shutdown began.
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.is_forked() {
-            let message = "this process is a forked child; open the device anew in it";
-            return Err(Error::new(ErrorKind::ForkedChild, message));
-        }
-        if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Closed, "the runtime was shut down"));
-        }
-        Ok(())
+        let Some(kind) = refusal(self.is_forked(), self.closed.load(Ordering::Acquire)) else {
+            return Ok(());
+        };
+        let message = match kind {
+            ErrorKind::ForkedChild => "this process is a forked child; open the device anew in it",
+            _ => "the runtime was shut down",
+        };
+        Err(Error::new(kind, message))
     }
 
     /// Whether nothing of the runtime may be touched, not even a lock.

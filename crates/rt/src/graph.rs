@@ -25,7 +25,7 @@
 //! StreamOrder, GR-9 ReplayEqualsEager, GR-10 PoolPrivate, GR-13 FrozenInFlight.
 //!
 //! # Checked by
-//! `graph::tests`.
+//! `graph::tests`, `graph::spec`.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -45,6 +45,8 @@ use crate::stream::state::{Action, Outcome};
 use crate::stream::submit::Footprint;
 
 mod launch;
+#[cfg(test)]
+mod spec;
 #[cfg(test)]
 mod tests;
 

@@ -24,7 +24,7 @@
 //! AL-1 to AL-20, BU-1, BU-2, LK-7 ShardIndependent.
 //!
 //! # Checked by
-//! `memory::tests`, `memory::state::tests`.
+//! `memory::tests`, `memory::state::tests`, `memory::state::spec`.
 
 use std::fmt;
 use std::ops::Deref;

@@ -24,7 +24,7 @@
 //! SP-1 to SP-9, SP-L1 LeaseProgress, HB13, LK-3, LK-4, LK-5.
 //!
 //! # Checked by
-//! `pool::tests`, `pool::state::tests`.
+//! `pool::tests`, `pool::state::tests`, `pool::state::spec`.
 
 use std::fmt;
 use std::ops::Deref;
@@ -246,8 +246,9 @@ impl Device {
         self.lease(&LeasePolicy::Fail)
     }
 
-    /// A stream that others may share. Requests with one `affinity` get one stream; where every
-    /// stream is taken, the least shared one. Streams that somebody leased are never given out.
+    /// A stream that others may share. Requests with one `affinity` get one stream, once it is
+    /// built; where every stream is taken, the least shared one. Streams that somebody leased are
+    /// never given out.
     ///
     /// # Errors
     /// `Exhausted` when every stream is leased; as [`lease`](Self::lease).

@@ -28,7 +28,7 @@
 //! CB-9 CommitOrder, LK-6 NoReentry, LK-8 OneSection.
 //!
 //! # Checked by
-//! `stream::tests`, `stream::state::tests`.
+//! `stream::tests`, `stream::state::tests`, `stream::state::spec`.
 
 use std::fmt;
 use std::ops::Deref;
@@ -86,6 +86,12 @@ impl Deref for StreamRef {
 
     fn deref(&self) -> &StreamCore {
         &self.0
+    }
+}
+
+impl PartialEq for StreamRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -204,7 +210,8 @@ impl StreamRef {
         let committed = self.enter().try_commit();
         if !committed {
             let stream = self.clone();
-            self.timeline.on_reach(next, Box::new(move |_| stream.commit_soon()));
+            // Refused only at the end of the stream, which commits what is open by itself.
+            let _ = self.timeline.on_reach(next, Box::new(move |_| stream.commit_soon()));
         }
     }
 

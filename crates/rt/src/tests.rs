@@ -1,9 +1,13 @@
 //! What the tests of the kernel have in common: devices in known states, and short names.
 
+use std::fmt::Debug;
+use std::hash::Hash;
+
 use anabranch_hal::error as hal;
 use anabranch_hal::sim::{Config, SimControl, SimDevice};
 use anabranch_hal::{cpu, null};
 use anabranch_sync::Deadline;
+use stateright::{Checker, Expectation, Model, Property};
 
 use crate::{Buffer, Device, Error, ErrorKind, Limits, Stream};
 
@@ -46,7 +50,7 @@ pub(crate) fn streams_max(streams_max: usize) -> Limits {
 
 /// How a call failed; a success is a test that fails.
 #[track_caller]
-pub(crate) fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
+pub(crate) fn kind<T: Debug>(result: Result<T, Error>) -> ErrorKind {
     result.expect_err("this call was to be refused").kind()
 }
 
@@ -71,4 +75,31 @@ pub(crate) fn host_buffer(device: &Device, bytes: &[u8]) -> Buffer {
     let buffer = device.allocate_host(bytes.len()).unwrap();
     buffer.write(0, bytes).unwrap();
     buffer
+}
+
+/// Visits every state of `model`, of which there are `states`: the properties that always hold
+/// do, and those that hold sometimes have been met.
+///
+/// A property that always holds is never found broken, so the search cannot end before the last
+/// state.
+#[track_caller]
+pub(crate) fn explore<M>(model: M, states: usize)
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + PartialEq,
+{
+    let lasting = |property: &Property<M>| property.expectation == Expectation::Always;
+    assert!(model.properties().iter().any(lasting), "nothing keeps the search going");
+    let search = model.checker().spawn_bfs().join();
+    search.assert_properties();
+    assert!(search.is_done(), "the search ended early");
+    assert_eq!(search.unique_state_count(), states, "another number of states is another model");
+}
+
+/// Whether nothing can happen any more.
+pub(crate) fn is_at_rest<M: Model>(model: &M, state: &M::State) -> bool {
+    let mut actions = Vec::new();
+    model.actions(state, &mut actions);
+    actions.is_empty()
 }

@@ -27,7 +27,7 @@
 //! EP-5 CallbackOnce, CB-7 ResourcesHeld, LK-3 NoLostWakeup.
 //!
 //! # Checked by
-//! `timeline::tests` on real threads, loom and shuttle; `timeline::state::tests`.
+//! `timeline::tests` on real threads, loom and shuttle; `timeline::state::tests`, `timeline::state::spec`.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -46,7 +46,7 @@ pub(crate) mod state;
 #[cfg(test)]
 mod tests;
 
-use state::State;
+use state::{Admission, State};
 
 /// Told once whether what it was registered for completed or failed.
 pub(crate) type Callback = Box<dyn FnOnce(Result<(), Error>) + Send>;
@@ -71,7 +71,7 @@ impl Retained {
 /// The completed side of one stream.
 ///
 /// Thread-safe; [`wait`](Self::wait), [`wait_room`](Self::wait_room) and
-/// [`wait_callbacks`](Self::wait_callbacks) block.
+/// [`end_callbacks`](Self::end_callbacks) block.
 pub(crate) struct Timeline {
     reached: AtomicU64,
     failed_from: AtomicU64,
@@ -84,7 +84,6 @@ struct Shared {
     pen: Pen,
     retained: VecDeque<Retained>,
     callbacks: Vec<(u64, Callback)>,
-    running_callbacks: usize,
     sleepers: usize,
 }
 
@@ -98,7 +97,6 @@ impl Timeline {
                 pen,
                 retained: VecDeque::new(),
                 callbacks: Vec::new(),
-                running_callbacks: 0,
                 sleepers: 0,
             }),
             wake: Condvar::new(),
@@ -184,7 +182,7 @@ impl Timeline {
             self.failed_from.store(shared.state.first_failed(), Ordering::Release);
             self.reached.store(value, Ordering::Release);
             let due = shared.take_due(value);
-            shared.running_callbacks += due.len();
+            shared.state.begin_calls(due.len());
             (due, shared.sleepers)
         };
         // Outside the lock: whoever wakes may take this core at once, and would find it held.
@@ -194,17 +192,24 @@ impl Timeline {
         self.run(due);
     }
 
-    /// Calls `callback` once `value` has ended: now, when it has.
-    pub(crate) fn on_reach(&self, value: u64, callback: Callback) {
+    /// Calls `callback` once `value` has ended: now, when it has. The only error is `Closed`, for
+    /// what has ended, after [`end_callbacks`](Self::end_callbacks).
+    pub(crate) fn on_reach(&self, value: u64, callback: Callback) -> Result<(), Error> {
         {
             let mut shared = self.shared.lock();
-            if shared.state.reached() < value {
-                shared.callbacks.push((value, callback));
-                return;
+            match shared.state.admit(value) {
+                Admission::Later => {
+                    shared.callbacks.push((value, callback));
+                    return Ok(());
+                }
+                Admission::Refused => {
+                    return Err(Error::new(ErrorKind::Closed, "the runtime was shut down"));
+                }
+                Admission::Now => {}
             }
-            shared.running_callbacks += 1;
         }
         self.run(vec![(value, callback)]);
+        Ok(())
     }
 
     fn run(&self, due: Vec<(u64, Callback)>) {
@@ -221,8 +226,8 @@ impl Timeline {
             drop(scope);
         }
         let mut shared = self.shared.lock();
-        shared.running_callbacks -= count;
-        if shared.running_callbacks == 0 && 0 < shared.sleepers {
+        shared.state.finish_calls(count);
+        if !shared.state.is_calling() && 0 < shared.sleepers {
             self.wake.notify_all();
         }
     }
@@ -247,9 +252,10 @@ impl Timeline {
         self.sleep(deadline, |shared| max <= shared.retained.len() && shared.state.reached() < next)
     }
 
-    /// Sleeps until no callback runs.
-    pub(crate) fn wait_callbacks(&self, deadline: &Deadline) -> Result<(), Error> {
-        self.sleep(deadline, |shared| 0 < shared.running_callbacks)
+    /// Lets no callback begin any more for what has ended, and sleeps until none runs.
+    pub(crate) fn end_callbacks(&self, deadline: &Deadline) -> Result<(), Error> {
+        self.shared.lock().state.end_calls();
+        self.sleep(deadline, |shared| shared.state.is_calling())
     }
 
     fn sleep(&self, deadline: &Deadline, busy: impl Fn(&Shared) -> bool) -> Result<(), Error> {

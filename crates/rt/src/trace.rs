@@ -108,11 +108,17 @@ impl Lane {
     }
 
     /// Takes what was recorded since the last time; returns how many records were dropped in all.
-    pub(crate) fn drain(&self, mut each: impl FnMut(TraceRecord)) -> u64 {
+    pub(crate) fn drain(&self, each: impl FnMut(TraceRecord)) -> u64 {
         let Some(Ends { consumer, .. }) = &self.0 else { return 0 };
-        let mut consumer = consumer.lock();
-        consumer.drain(&mut each);
-        consumer.dropped()
+        let mut records = Vec::new();
+        let dropped = {
+            let mut consumer = consumer.lock();
+            consumer.drain(|record| records.push(record));
+            consumer.dropped()
+        };
+        // The caller's code may drain again.
+        records.into_iter().for_each(each);
+        dropped
     }
 }
 

@@ -224,3 +224,23 @@ fn released_lane_is_forgotten_and_its_failure_is_not() {
         world.note(Action::Finish { slot, value, result: verdict });
     }
 }
+
+#[test]
+fn a_wait_for_a_value_inside_a_failed_submission_fails() {
+    let mut world = World::new();
+    let failing = Entry { value: 2, waits: Vec::new(), host: false, work: 0 };
+    world.note(Action::Submit { slot: world.slots[0], entry: failing });
+    let Outcome::Started { .. } = world.state.apply(Action::Start { slot: world.slots[0] }) else {
+        panic!("a ready lane did not start")
+    };
+    world.ready.clear();
+    world.note(Action::Finish { slot: world.slots[0], value: 2, result: Err(error()) });
+    let inside = Entry { value: 1, waits: vec![(QueueId(0), 1)], host: false, work: 1 };
+    world.note(Action::Submit { slot: world.slots[1], entry: inside });
+    let Outcome::Started { verdict, .. } =
+        world.state.apply(Action::Start { slot: world.ready[0] })
+    else {
+        panic!("a ready lane did not start")
+    };
+    assert_eq!(verdict, Err(error()), "D6: a submission fails as one");
+}

@@ -6,6 +6,9 @@ use super::{Device, refuse_in_callback, wait_for_all};
 use crate::error::Error;
 use crate::error::ErrorKind::{ForkedChild, Timeout};
 
+#[cfg(test)]
+mod spec;
+
 impl Device {
     /// Ends the device: refuses every later call, finishes what was submitted, and, once no
     /// command and no callback runs any more, ends the native device and its threads. Errors of
@@ -46,7 +49,7 @@ impl Device {
             streams.iter().map(|stream| (stream.clone(), stream.issued())).collect();
         let mut errors = wait_for_all(&targets, deadline);
         for stream in &streams {
-            errors.extend(stream.timeline().wait_callbacks(deadline).err());
+            errors.extend(stream.timeline().end_callbacks(deadline).err());
         }
         // A stream that failed has told everybody it concerns; only laggards are news here.
         errors.retain(|error| matches!(error.kind(), Timeout | ForkedChild));

@@ -256,6 +256,21 @@ fn the_last_handle_may_go_while_work_is_pending() {
 }
 
 #[test]
+fn lk_2_who_reads_a_trace_may_read_it_again() {
+    check_once(|| {
+        let device = null_with(Limits { trace_records_max: 4, ..Limits::default() });
+        device.default_stream().host(|| Ok(())).unwrap();
+        device.synchronize(&NEVER).unwrap();
+        let mut outer = 0;
+        device.drain_trace(|_| {
+            outer += 1;
+            device.drain_trace(|_| unreachable!("every record is told once"));
+        });
+        assert_eq!(outer, 1);
+    });
+}
+
+#[test]
 fn traces_tell_what_ran_and_what_waited() {
     check_once(|| {
         let (device, control) = manual_with(Limits { trace_records_max: 16, ..Limits::default() });

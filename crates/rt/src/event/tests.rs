@@ -199,6 +199,40 @@ fn ev_12_every_query_of_a_failed_snapshot_tells_the_same() {
 }
 
 #[test]
+fn ev_12_a_failure_under_way_is_told_beside_one_that_a_wait_brings() {
+    check_once(|| {
+        let (device, control) = manual();
+        let (stream, other) = (device.lease_now().unwrap(), device.lease_now().unwrap());
+        doom(&other, "brought by the wait");
+        let failed = other.record().unwrap();
+        other.flush(CommitMode::Now).unwrap();
+        assert!(control.step(other.id()));
+        doom(&stream, "under way");
+        let snapshot = stream.record().unwrap();
+        stream.flush(CommitMode::Now).unwrap();
+        assert_eq!(kind(stream.wait(&failed)), ErrorKind::CommandFailed);
+        control.run_until_idle(0);
+        assert_eq!(kind(snapshot.query()), ErrorKind::CommandFailed, "the command failed");
+    });
+}
+
+#[test]
+fn ev_12_a_wait_for_the_middle_of_a_failed_buffer_fails() {
+    check_once(|| {
+        let (device, control) = manual();
+        let (stream, waiting) = (device.lease_now().unwrap(), device.lease_now().unwrap());
+        stream.host(|| Ok(())).unwrap();
+        let middle = stream.record().unwrap();
+        doom(&stream, "the rest of the buffer");
+        waiting.wait(&middle).unwrap();
+        waiting.flush(CommitMode::Now).unwrap();
+        control.run_until_idle(0);
+        assert_eq!(kind(middle.query()), ErrorKind::CommandFailed);
+        assert_eq!(kind(waiting.query()), ErrorKind::CommandFailed, "the wait tells the same");
+    });
+}
+
+#[test]
 fn ep_1_slots_come_back_when_nobody_needs_them() {
     check_once(|| {
         let (native, control) =

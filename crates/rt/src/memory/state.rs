@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::invariant::invariant;
 
 #[cfg(test)]
+mod spec;
+#[cfg(test)]
 mod tests;
 
 /// A block: one of the equal parts of a segment.
@@ -26,7 +28,7 @@ pub(crate) type Home = Option<u64>;
 const OWN_PENDING_LOOKED_AT_MAX: usize = 8;
 
 /// See the [module](self).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State<C> {
     segments: Vec<Option<Segment>>,
     free: Vec<BlockId>,
@@ -35,7 +37,7 @@ pub(crate) struct State<C> {
     pending_count: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Segment {
     blocks: u32,
     busy: u32,

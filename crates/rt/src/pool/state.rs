@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use crate::invariant::invariant;
 
 #[cfg(test)]
+mod spec;
+#[cfg(test)]
 mod tests;
 
 /// One stream's place in the pool.
@@ -24,7 +26,7 @@ enum Slot {
 }
 
 /// See the [module](self).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     slots: Vec<Slot>,
     // The last one returned is the next one leased: its caches are warm.
@@ -38,7 +40,7 @@ pub(crate) struct State {
 }
 
 /// What a request gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Grant {
     /// The stream of this slot.
     Stream(usize),

@@ -277,7 +277,7 @@ impl Stream {
         match mark.stream.timeline().query(mark.value) {
             Ok(true) => return Ok(()),
             Ok(false) => {}
-            Err(error) => return Err(self.fail(error)),
+            Err(error) => return Err(self.fail(mark, error)),
         }
         let mut after: Vec<Mark> =
             clock.marks().iter().filter(|mark| !mark.is_on(&self.core)).cloned().collect();
@@ -285,12 +285,23 @@ impl Stream {
         self.issue(Work { after, label: "wait", ..Work::default() }).map(drop)
     }
 
-    /// Lets the stream fail with the error of what it waited for.
-    fn fail(&self, error: Error) -> Error {
+    /// Lets the stream fail with the error of `mark`, which it is to wait for. The wait begins a
+    /// command buffer, and a buffer fails as one: what was submitted before is as it was. A
+    /// callback that has no room for another buffer fails what is open, too.
+    fn fail(&self, mark: &Mark, error: Error) -> Error {
         let told = error.to_native();
-        let failing = native::Command::Host(Box::new(move || Err(told)));
-        let work = Work { command: Some(failing), label: "fail", ..Work::default() };
-        match self.issue(work) {
+        let failing = |after: Vec<Mark>| {
+            let told = told.clone();
+            let command = Some(native::Command::Host(Box::new(move || Err(told))));
+            Work { command, after, label: "fail", ..Work::default() }
+        };
+        let issued = match self.issue(failing(vec![mark.clone()])) {
+            Err(refused) if refused.kind() == ErrorKind::WouldDeadlock => {
+                self.issue(failing(Vec::new()))
+            }
+            issued => issued,
+        };
+        match issued {
             Ok(value) => {
                 self.core.timeline().fail_from(value, error.clone());
                 self.core.commit_soon();
@@ -341,8 +352,7 @@ impl Stream {
         function: impl FnOnce(Result<(), Error>) + Send + 'static,
     ) -> Result<(), Error> {
         let value = self.commit()?;
-        self.core.timeline().on_reach(value, Box::new(function));
-        Ok(())
+        self.core.timeline().on_reach(value, Box::new(function))
     }
 
     /// Makes a failed stream usable again. Its numbers go on; snapshots of the failure keep

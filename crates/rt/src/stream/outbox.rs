@@ -6,8 +6,8 @@
 //! [`Outbox`] keeps the buffers in commit order in between.
 //!
 //! # State
-//! A queue, whether somebody is handing over, whether it must look again, the last value that
-//! the device has been given, and the streams that wait for such a value.
+//! A queue, and [`state::State`]: whether somebody is handing over, whether it must look again, the
+//! last value that the device has been given, and the streams that wait for such a value.
 //!
 //! # Transitions
 //! One thread at a time hands over (`draining`); another one that comes by leaves a note
@@ -25,7 +25,7 @@
 //! CB-2 CommitOnce, CB-9 CommitOrder, CB-11 NoUncommittedDependency, LV-1 Completion.
 //!
 //! # Checked by
-//! `stream::tests`.
+//! `stream::outbox::tests`, `stream::outbox::state::spec`.
 
 use std::collections::VecDeque;
 
@@ -35,8 +35,11 @@ use super::StreamRef;
 use crate::frontier::Mark;
 use crate::history::{Event, Pen};
 
+mod state;
 #[cfg(test)]
 mod tests;
+
+use state::State;
 
 /// A command buffer on its way to the device.
 #[derive(Debug)]
@@ -51,25 +54,14 @@ pub(crate) struct Parcel {
 pub(crate) struct Outbox {
     pen: Pen,
     parcels: VecDeque<Parcel>,
-    draining: bool,
-    again: bool,
-    handed: u64,
-    dependents: Vec<(u64, StreamRef)>,
+    state: State<StreamRef>,
     // What a callback on another device has been registered for.
     watched: Option<Mark>,
 }
 
 impl Outbox {
     pub(super) fn new(pen: Pen) -> Self {
-        Self {
-            pen,
-            parcels: VecDeque::new(),
-            draining: false,
-            again: false,
-            handed: 0,
-            dependents: Vec::new(),
-            watched: None,
-        }
+        Self { pen, parcels: VecDeque::new(), state: State::default(), watched: None }
     }
 
     pub(super) fn push(&mut self, parcel: Parcel) {
@@ -82,30 +74,8 @@ impl Outbox {
         Some(parcel)
     }
 
-    /// Becomes the one who hands over, or leaves a note for the one who is.
     fn try_begin(&mut self) -> bool {
-        if self.draining {
-            self.again = true;
-            return false;
-        }
-        self.draining = !self.parcels.is_empty();
-        self.draining
-    }
-
-    /// Stops handing over, unless a note says to look again.
-    fn try_end(&mut self) -> bool {
-        self.draining = std::mem::take(&mut self.again);
-        !self.draining
-    }
-
-    /// Records that the device has `value`; returns the streams that waited for it.
-    fn hand(&mut self, value: u64) -> Vec<StreamRef> {
-        self.handed = value;
-        let (due, later) = std::mem::take(&mut self.dependents)
-            .into_iter()
-            .partition::<Vec<_>, _>(|(awaited, _)| *awaited <= value);
-        self.dependents = later;
-        due.into_iter().map(|(_, stream)| stream).collect()
+        self.state.try_begin(!self.parcels.is_empty())
     }
 
     /// Notes that a callback is about to be registered for `mark`; false when there is one.
@@ -116,20 +86,6 @@ impl Outbox {
         }
         self.watched = Some(mark.clone());
         true
-    }
-
-    /// Whether the device has `value`; if not, `dependent` is drained once it has.
-    fn is_handed(&mut self, value: u64, dependent: &StreamRef) -> bool {
-        if value <= self.handed {
-            return true;
-        }
-        let known = |(awaited, stream): &(u64, StreamRef)| {
-            *awaited == value && std::ptr::eq(&**stream, &**dependent)
-        };
-        if !self.dependents.iter().any(known) {
-            self.dependents.push((value, dependent.clone()));
-        }
-        false
     }
 }
 
@@ -148,10 +104,10 @@ pub(super) fn drain(stream: &StreamRef, lend: bool) {
                 Some(parcel) => {
                     let value = parcel.value;
                     submit(&stream, parcel, waiting == Some(stream.id()));
-                    due.extend(stream.outbox.lock().hand(value));
+                    due.extend(stream.outbox.lock().state.hand(value));
                 }
                 None => {
-                    if stream.outbox.lock().try_end() {
+                    if stream.outbox.lock().state.try_end() {
                         break;
                     }
                 }
@@ -171,7 +127,7 @@ fn may_pass(stream: &StreamRef, mark: &Mark) -> bool {
         return true;
     }
     if mark.stream.is_on_device_of(stream) {
-        return mark.stream.outbox.lock().is_handed(mark.value, stream);
+        return mark.stream.outbox.lock().state.is_handed(mark.value, stream);
     }
     if stream.outbox.lock().try_watch(mark) {
         let dependent = stream.clone();
@@ -179,7 +135,8 @@ fn may_pass(stream: &StreamRef, mark: &Mark) -> bool {
             dependent.outbox.lock().watched = None;
             drain(&dependent, false);
         };
-        mark.stream.timeline().on_reach(mark.value, Box::new(wake));
+        // Refused only for what has ended, which holds nobody back.
+        let _ = mark.stream.timeline().on_reach(mark.value, Box::new(wake));
     }
     mark.is_complete()
 }

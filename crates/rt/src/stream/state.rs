@@ -4,6 +4,8 @@
 use crate::invariant::invariant;
 
 #[cfg(test)]
+mod spec;
+#[cfg(test)]
 mod tests;
 
 /// See the [module](self).

@@ -1,13 +1,16 @@
-//! The timeline as plain data: the value reached and the failures behind it.
+//! The timeline as plain data: the value reached, the failures behind it, and which callbacks may
+//! run.
 
 use crate::error::Error;
 use crate::invariant::invariant;
 
 #[cfg(test)]
+mod spec;
+#[cfg(test)]
 mod tests;
 
 /// A run of values that failed for one reason. It stays open until the stream is reset.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Failure {
     from: u64,
     to: Option<u64>,
@@ -15,10 +18,23 @@ struct Failure {
 }
 
 /// See the [module](self).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     reached: u64,
     failures: Vec<Failure>,
+    calling: usize,
+    calls_ended: bool,
+}
+
+/// What becomes of a callback when it is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Its value has not ended: the report of it runs the callback.
+    Later,
+    /// It runs now, and counts as running.
+    Now,
+    /// It would run after the end of the runtime.
+    Refused,
 }
 
 impl State {
@@ -46,10 +62,16 @@ impl State {
         }
     }
 
-    /// Fails every value from `from` on; the first failure of a stream is the one that is kept.
+    /// Fails every value from `from` on; the first error of a stream is the one that is kept. An
+    /// earlier value that fails later belongs to the same failure. A value that has ended has been
+    /// told how, and stays as it is.
     pub(crate) fn fail_from(&mut self, from: u64, error: Error) {
-        if self.open_failure().is_none() {
-            self.failures.push(Failure { from, to: None, error });
+        if from <= self.reached {
+            return;
+        }
+        match self.failures.last_mut().filter(|failure| failure.to.is_none()) {
+            Some(open) => open.from = open.from.min(from),
+            None => self.failures.push(Failure { from, to: None, error }),
         }
     }
 
@@ -60,6 +82,37 @@ impl State {
             self.fail_from(self.reached + 1, error);
         }
         self.reached = value;
+    }
+
+    /// Decides on a callback for `value`.
+    pub(crate) fn admit(&mut self, value: u64) -> Admission {
+        if self.reached < value {
+            return Admission::Later;
+        }
+        if self.calls_ended {
+            return Admission::Refused;
+        }
+        self.calling += 1;
+        Admission::Now
+    }
+
+    /// So many callbacks that waited for a report begin.
+    pub(crate) fn begin_calls(&mut self, count: usize) {
+        self.calling += count;
+    }
+
+    /// So many callbacks have returned.
+    pub(crate) fn finish_calls(&mut self, count: usize) {
+        self.calling -= count;
+    }
+
+    /// From here on a callback begins only with the report that it waits for.
+    pub(crate) fn end_calls(&mut self) {
+        self.calls_ended = true;
+    }
+
+    pub(crate) fn is_calling(&self) -> bool {
+        0 < self.calling
     }
 
     /// Ends the open failure with `issued`, its last value.

@@ -96,14 +96,14 @@ fn ep_5_callbacks_run_once_and_in_order() {
         let order = Arc::new(anabranch_sync::Mutex::new(Vec::new()));
         for value in [3, 1, 4, 2, 9] {
             let order = Arc::clone(&order);
-            timeline.on_reach(value, Box::new(move |_| order.lock().push(value)));
+            timeline.on_reach(value, Box::new(move |_| order.lock().push(value))).unwrap();
         }
-        timeline.on_reach(1, Box::new(|_| panic!("swallowed")));
+        timeline.on_reach(1, Box::new(|_| panic!("swallowed"))).unwrap();
         timeline.finish(completion(1));
         assert_eq!(*order.lock(), [1]);
         timeline.finish(completion(4));
         assert_eq!(*order.lock(), [1, 2, 3, 4]);
-        timeline.wait_callbacks(&NOW).unwrap();
+        timeline.end_callbacks(&NOW).unwrap();
     });
 }
 
@@ -113,11 +113,22 @@ fn sh_4_running_callbacks_are_waited_for() {
         let timeline = timeline(&[1]);
         let during = Arc::new(anabranch_sync::Mutex::new(None));
         let (inner, seen) = (Arc::clone(&timeline), Arc::clone(&during));
-        let look = move |_| *seen.lock() = Some(inner.wait_callbacks(&NOW).is_err());
-        timeline.on_reach(1, Box::new(look));
+        let look = move |_| *seen.lock() = Some(inner.end_callbacks(&NOW).is_err());
+        timeline.on_reach(1, Box::new(look)).unwrap();
         timeline.finish(completion(1));
         assert_eq!(*during.lock(), Some(true), "a callback runs while it runs");
-        timeline.wait_callbacks(&NOW).unwrap();
+        timeline.end_callbacks(&NOW).unwrap();
+    });
+}
+
+#[test]
+fn sh_4_no_callback_begins_after_the_end() {
+    check_once(|| {
+        let timeline = timeline(&[1]);
+        timeline.finish(completion(1));
+        timeline.end_callbacks(&NOW).unwrap();
+        let late = timeline.on_reach(1, Box::new(|_| unreachable!("SH-4: the runtime has ended")));
+        assert_eq!(kind(late), ErrorKind::Closed);
     });
 }
 
@@ -200,9 +211,9 @@ fn model_ep_5_a_callback_runs_once_against_the_finish() {
             outcome.unwrap();
             counted.fetch_add(1, Ordering::Relaxed);
         };
-        timeline.on_reach(1, Box::new(callback));
+        timeline.on_reach(1, Box::new(callback)).unwrap();
         device.join().unwrap();
-        timeline.wait_callbacks(&NEVER).unwrap();
+        timeline.end_callbacks(&NEVER).unwrap();
         assert_eq!(calls.load(Ordering::Relaxed), 1, "EP-5");
     });
 }

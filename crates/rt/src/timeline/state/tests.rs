@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 enum Step {
     /// The device reports a buffer of so many values, well or not.
     Finish(u64, bool),
-    /// Something fails so many values behind the last one reached.
+    /// Something fails so many values behind the last one reached; 0 comes too late.
     FailFrom(u64),
     /// Everything issued was reached, and the stream is reset.
     Reset,
@@ -18,7 +18,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (1_u64..5, prop::bool::weighted(0.8)).prop_map(|(n, well)| Step::Finish(n, well)),
-        1 => (1_u64..4).prop_map(Step::FailFrom),
+        1 => (0_u64..4).prop_map(Step::FailFrom),
         2 => Just(Step::Reset),
     ]
 }
@@ -37,9 +37,13 @@ impl Naive {
     }
 
     fn fail(&mut self, from: u64, error: Error) {
-        if self.open.is_none() {
-            self.failures += 1;
-            self.open = Some((from, error));
+        match &mut self.open {
+            _ if from <= self.outcomes.len() as u64 => {}
+            Some((open, _)) => *open = from.min(*open),
+            None => {
+                self.failures += 1;
+                self.open = Some((from, error));
+            }
         }
     }
 
@@ -114,4 +118,26 @@ fn resets_are_bounded_by_the_limit() {
         }
     }
     assert_eq!(resets, 3);
+}
+
+#[test]
+fn er_3_a_command_that_fails_after_a_later_one_was_told_is_told_too() {
+    let mut state = State::default();
+    state.fail_from(2, Error::new(ErrorKind::CommandFailed, "waits for what failed"));
+    state.finish(1, Err(Error::new(ErrorKind::CommandFailed, "fails by itself")));
+    assert!(state.first_failed() <= 1, "ER-3: who looks without the lock is told");
+    assert!(state.outcome(1).is_err(), "ER-3: a failed command is not told as well");
+    let first = state.open_failure().map(ToString::to_string);
+    assert_eq!(first.as_deref(), Some("waits for what failed"), "ER-2");
+}
+
+#[test]
+fn ev_6_what_has_ended_well_does_not_fail_afterwards() {
+    let mut state = State::default();
+    state.finish(1, Err(Error::new(ErrorKind::CommandFailed, "fails")));
+    state.reset(1, 1).unwrap();
+    state.finish(2, Ok(()));
+    state.fail_from(1, Error::new(ErrorKind::CommandFailed, "told too late"));
+    assert_eq!(state.outcome(2), Ok(()), "EV-6");
+    assert_eq!(state.open_failure(), None, "a reset stream stays so");
 }
