@@ -5,8 +5,10 @@ mod device;
 mod devices;
 mod inspect;
 mod model;
+mod passes;
 mod run;
 mod stress;
+mod verify;
 mod workload;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +39,8 @@ enum Command {
     Run(run::Arguments),
     /// Run small networks from many threads, and compare every value
     Stress(stress::Arguments),
+    /// Check the runtime on this machine, with your model, and write a report
+    Verify(verify::Arguments),
     /// Measure what things cost
     Bench(bench::Arguments),
     /// Show what a model is, and what is made of it
@@ -54,6 +58,7 @@ impl Cli {
         match self.command {
             Command::Run(arguments) => arguments.run(),
             Command::Stress(arguments) => arguments.run(),
+            Command::Verify(arguments) => arguments.run(),
             Command::Bench(arguments) => arguments.run(),
             Command::Inspect(arguments) => arguments.run(),
             Command::Devices(arguments) => arguments.run(),

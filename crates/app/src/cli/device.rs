@@ -6,6 +6,27 @@ use tracing::info;
 use crate::failure::Failure;
 use crate::report::trace;
 
+/// Transitions that each state of the runtime keeps between two looks of the main thread: what a
+/// stream that is never idle can make in that time, many times over.
+const HISTORY_MAX: usize = 1 << 14;
+
+/// What the runtime records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recording {
+    Nothing,
+    /// What ran when.
+    Trace,
+    /// Every transition of its states.
+    History,
+}
+
+impl Recording {
+    /// A trace, if it is wanted.
+    pub(crate) fn trace_if(is_wanted: bool) -> Self {
+        if is_wanted { Self::Trace } else { Self::Nothing }
+    }
+}
+
 /// Arguments that every command with a device has.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct DeviceArguments {
@@ -25,11 +46,12 @@ impl DeviceArguments {
     ///
     /// # Errors
     /// When there is no such device.
-    pub(crate) fn open(&self, streams: usize, is_traced: bool) -> Result<Device, Failure> {
+    pub(crate) fn open(&self, streams: usize, recording: Recording) -> Result<Device, Failure> {
         let whole = RuntimeLimits::default();
         let limits = RuntimeLimits {
             streams_max: whole.streams_max.max(streams),
-            trace_records_max: if is_traced { trace::RECORDS_MAX } else { 0 },
+            trace_records_max: if recording == Recording::Trace { trace::RECORDS_MAX } else { 0 },
+            history_records_max: if recording == Recording::History { HISTORY_MAX } else { 0 },
             ..whole
         };
         let options = DeviceOptions {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anabranch::{PlanInfo, Port};
 use serde::Serialize;
 
-use crate::cli::device::DeviceArguments;
+use crate::cli::device::{DeviceArguments, Recording};
 use crate::cli::model::{self, NamedShape};
 use crate::failure::{Failure, Verdict};
 use crate::report::{say, say_json, table};
@@ -86,7 +86,7 @@ impl Arguments {
             },
         };
         let shapes = model::shapes(&ports, &self.shape, self.batch)?;
-        let device = self.device.open(0, false)?;
+        let device = self.device.open(0, Recording::Nothing)?;
         let session = model::session(&device, model, &file)?;
         let named: Vec<(&str, &[usize])> =
             ports.iter().zip(&shapes).map(|(port, shape)| (&*port.name, &**shape)).collect();

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use anabranch::{Device, Session, Tensor, npy};
 use tracing::info;
 
-use crate::cli::device::DeviceArguments;
+use crate::cli::device::{DeviceArguments, Recording};
 use crate::cli::model::{self, NamedFile};
 use crate::failure::{Failure, Verdict};
 use crate::report::output::OutputFile;
@@ -81,7 +81,7 @@ impl Arguments {
         }
         let (passes, noun) = (self.passes(&items)?, items.noun());
 
-        let device = self.device.open(self.threads, trace_file.is_some())?;
+        let device = self.device.open(self.threads, Recording::trace_if(trace_file.is_some()))?;
         let name = self.model.display().to_string();
         let session = model::session(&device, model, &name)?;
         let serial =

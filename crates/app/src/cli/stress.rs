@@ -10,7 +10,7 @@ use anabranch::Device;
 use serde::Serialize;
 
 use crate::callers::Quota;
-use crate::cli::device::DeviceArguments;
+use crate::cli::device::{DeviceArguments, Recording};
 use crate::cli::workload::{self, Workload};
 use crate::failure::{Failure, Verdict};
 use crate::report::latency::rate;
@@ -77,7 +77,7 @@ struct Row {
 impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let trace_file = self.trace.as_deref().map(OutputFile::create).transpose()?;
-        let device = self.device.open(self.threads, trace_file.is_some())?;
+        let device = self.device.open(self.threads, Recording::trace_if(trace_file.is_some()))?;
         let mut trace = trace_file.map(|file| TraceWriter::new(file, &device)).transpose()?;
         let mut rows = Vec::new();
         for workload in self.workload.clone().unwrap_or_else(workload::founding) {

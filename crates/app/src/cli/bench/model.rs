@@ -1,24 +1,16 @@
 //! `bench model`: passes per second at several numbers of caller threads.
 
-use std::path::Path;
-use std::time::Instant;
-
-use anabranch::{Device, ModelError, Session, Tensor};
 use anabranch_sync::Arc;
 use serde::Serialize;
 
-use crate::callers::{self, Caller, Quota, Unwatched};
-use crate::cli::device::DeviceArguments;
-use crate::cli::model::{self, NamedShape, random_array};
-use crate::cli::workload;
+use crate::callers::{Quota, Unwatched};
+use crate::cli::device::{DeviceArguments, Recording};
+use crate::cli::model::{self, NamedShape};
+use crate::cli::passes::Passes;
 use crate::failure::{Failure, Verdict};
-use crate::random::Random;
-use crate::report::latency::{Latencies, nanoseconds, rate};
+use crate::report::latency::{Latencies, rate};
 use crate::report::progress::Bar;
 use crate::report::{complain, say, say_json, table};
-
-/// Different inputs, so that results which change places are seen.
-const INPUTS: usize = 8;
 
 /// Arguments of `bench model`.
 #[derive(Debug, clap::Args)]
@@ -63,36 +55,17 @@ struct Row {
     mismatches: usize,
 }
 
-/// What all callers share.
-struct Work {
-    session: Session,
-    names: Vec<String>,
-    cases: Vec<Case>,
-}
-
-struct Case {
-    inputs: Vec<Tensor>,
-    expected: Vec<(String, Tensor)>,
-}
-
-#[derive(Default)]
-struct Findings {
-    latencies_ns: Vec<u64>,
-    mismatches: usize,
-    errors: usize,
-    first_error: Option<ModelError>,
-}
-
 impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let most = self.threads.iter().copied().max().unwrap_or(1);
-        let device = self.device.open(most, false)?;
-        let work = Arc::new(self.prepare(&device)?);
+        let device = self.device.open(most, Recording::Nothing)?;
+        let passes = Passes::prepare(&device, &self.model, &self.shape, self.batch)?;
+        let passes = Arc::new(passes);
         let bar = Bar::new("measuring", Some(self.threads.len()));
         let mut rows = Vec::new();
         for (index, &threads) in self.threads.iter().enumerate() {
             bar.set(index);
-            rows.push(self.measure(&work, threads)?);
+            rows.push(self.measure(&passes, threads)?);
         }
         drop(bar);
         if self.json {
@@ -103,87 +76,24 @@ impl Arguments {
         Ok(Verdict::of(rows.iter().map(|row| row.errors + row.mismatches).sum()))
     }
 
-    fn prepare(&self, device: &Device) -> Result<Work, Failure> {
-        let model = match workload::find(&self.model) {
-            Some(workload) => workload.model(1)?,
-            None => model::open(Path::new(&self.model))?,
-        };
-        let ports = model.inputs().to_vec();
-        let shapes = model::shapes(&ports, &self.shape, self.batch)?;
-        let session = model::session(device, model, &self.model)?;
-        let names: Vec<String> = ports.iter().map(|port| port.name.clone()).collect();
-        let mut random = Random::new(1);
-        let mut work = Work { session, names, cases: Vec::new() };
-        for _ in 0..INPUTS {
-            let arrays = ports.iter().zip(&shapes);
-            let arrays = arrays.map(|(port, shape)| random_array(port.dtype, shape, &mut random));
-            let inputs = arrays.collect::<Result<Vec<_>, _>>()?;
-            let expected =
-                work.run(&inputs).map_err(|error| Failure::from(error).about(&self.model))?;
-            work.cases.push(Case { inputs, expected });
-        }
-        Ok(work)
-    }
-
-    fn measure(&self, work: &Arc<Work>, threads: usize) -> Result<Row, Failure> {
+    fn measure(&self, passes: &Arc<Passes>, threads: usize) -> Result<Row, Failure> {
         let quota = Quota { count: usize::MAX / 2, seconds: Some(self.seconds) };
-        let shared = Arc::clone(work);
-        let outcome =
-            callers::run(threads, quota, &mut Unwatched, move |caller| shared.call(caller))?;
-        let mut all = Findings { errors: outcome.panicked, ..Findings::default() };
-        for findings in outcome.results {
-            all.latencies_ns.extend(findings.latencies_ns);
-            all.mismatches += findings.mismatches;
-            all.errors += findings.errors;
-            all.first_error = all.first_error.or(findings.first_error);
+        let found = passes.run(threads, quota, &mut Unwatched)?;
+        if let Some(error) = &found.first_error {
+            complain(format!("{} passes failed: {error}", found.errors));
         }
-        if let Some(error) = &all.first_error {
-            complain(format!("{} passes failed: {error}", all.errors));
-        }
-        let latencies = Latencies::new(all.latencies_ns);
+        let latencies = Latencies::new(found.latencies_ns);
         Ok(Row {
             model: self.model.clone(),
             threads,
             passes: latencies.count(),
-            seconds: outcome.wall.as_secs_f64(),
-            passes_per_s: rate(latencies.count(), outcome.wall),
+            seconds: found.wall.as_secs_f64(),
+            passes_per_s: rate(latencies.count(), found.wall),
             p50_ms: latencies.percentile_ms(50),
             p99_ms: latencies.percentile_ms(99),
-            errors: all.errors,
-            mismatches: all.mismatches,
+            errors: found.errors,
+            mismatches: found.mismatches,
         })
-    }
-}
-
-impl Work {
-    fn run(&self, inputs: &[Tensor]) -> Result<Vec<(String, Tensor)>, ModelError> {
-        let named: Vec<(&str, &Tensor)> =
-            self.names.iter().zip(inputs).map(|(name, input)| (name.as_str(), input)).collect();
-        self.session.run(&named)
-    }
-
-    fn call(&self, caller: &mut Caller) -> Findings {
-        let mut findings = Findings::default();
-        let case = &self.cases[caller.index % self.cases.len()];
-        caller.start();
-        // One pass at least, however busy the machine is.
-        loop {
-            let start = Instant::now();
-            let outputs = self.run(&case.inputs);
-            findings.latencies_ns.push(nanoseconds(start.elapsed()));
-            match outputs {
-                Ok(outputs) => findings.mismatches += usize::from(outputs != case.expected),
-                Err(error) => {
-                    findings.errors += 1;
-                    findings.first_error.get_or_insert(error);
-                }
-            }
-            if caller.draw().is_none() {
-                break;
-            }
-        }
-        caller.stop();
-        findings
     }
 }
 

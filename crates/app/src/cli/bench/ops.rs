@@ -7,7 +7,7 @@ use anabranch::{Device, Lease};
 use serde::Serialize;
 
 use crate::callers::{self, Quota, Unwatched};
-use crate::cli::device::DeviceArguments;
+use crate::cli::device::{DeviceArguments, Recording};
 use crate::failure::{Failure, Verdict};
 use crate::report::latency::{Latencies, nanoseconds};
 use crate::report::progress::Bar;
@@ -51,7 +51,7 @@ struct Figure {
 impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         // Room for the leases that are taken and returned while the others are held.
-        let device = self.device.open(STREAMS + CALLERS_MAX, false)?;
+        let device = self.device.open(STREAMS + CALLERS_MAX, Recording::Nothing)?;
         let idle = idle_streams(&device)?;
         let bar = Bar::new("measuring", Some(2 * CASES.len()));
         let mut figures = Vec::new();

@@ -9,7 +9,7 @@ use anabranch_sync::{Arc, Mutex};
 use serde::Serialize;
 
 use crate::callers::{self, Caller, Quota, Watch};
-use crate::cli::device::DeviceArguments;
+use crate::cli::device::{DeviceArguments, Recording};
 use crate::cli::model;
 use crate::failure::{Failure, Verdict};
 use crate::report::latency::{Latencies, nanoseconds, rate};
@@ -100,7 +100,7 @@ struct Findings {
 impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let most = self.threads.iter().copied().max().unwrap_or(1);
-        let device = self.device.open(most, false)?;
+        let device = self.device.open(most, Recording::Nothing)?;
         let work = Arc::new(self.prepare(&device)?);
         let name = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for rep in 0..self.repeats {

@@ -1,0 +1,197 @@
+//! `verify`: what a user can check without a compiler: their model on their device, every value
+//! compared, and every transition of the runtime replayed through its own rules.
+
+mod disturbance;
+mod report;
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anabranch::{Device, History, RuntimeErrorKind, Tally};
+use anabranch_sync::{Arc, Deadline};
+
+use crate::callers::{Quota, Watch};
+use crate::cli::device::{DeviceArguments, Recording};
+use crate::cli::model::{self, NamedShape};
+use crate::cli::passes::{Findings, Passes};
+use crate::cli::workload;
+use crate::failure::{Failure, Verdict};
+use crate::report::latency::rate;
+use crate::report::output::OutputFile;
+use crate::report::progress::Bar;
+use crate::report::{say, say_json};
+
+use disturbance::Disturbance;
+use report::{Attempt, Report};
+
+/// Arguments of `verify`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Models, separated by commas: ONNX files, or networks of `stress --workload` [default: the
+    /// networks of `stress`]
+    #[arg(long, value_name = "MODELS", value_delimiter = ',')]
+    model: Vec<String>,
+    /// Caller threads, 1 to 128
+    #[arg(long, default_value = "8", value_name = "COUNT", value_parser = crate::cli::threads)]
+    threads: usize,
+    /// Time for each attempt
+    #[arg(long, default_value = "2", value_parser = crate::cli::seconds)]
+    seconds: f64,
+    /// Items in one pass, where a model leaves it open
+    #[arg(long, default_value = "1", value_name = "COUNT", value_parser = crate::cli::positive)]
+    batch: usize,
+    /// Shape of an input, where a model leaves more than the first extent open
+    #[arg(long, value_name = "NAME=1x3x224x224", value_parser = model::named_shape)]
+    shape: Vec<NamedShape>,
+    #[command(flatten)]
+    device: DeviceArguments,
+    /// Report to write: Markdown, and JSON beside it
+    #[arg(long, value_name = "FILE.md")]
+    report: Option<PathBuf>,
+    /// Write the report as one object of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// How the passes of one attempt are run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    /// By one thread: nothing else runs.
+    Alone,
+    /// By all threads on one session.
+    Together,
+    /// By all threads on one session, while other streams fail.
+    Disturbed,
+}
+
+impl Method {
+    const ALL: [Method; 3] = [Method::Alone, Method::Together, Method::Disturbed];
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Alone => "one caller",
+            Self::Together => "callers that share a session",
+            Self::Disturbed => "callers that share a session, beside streams that fail",
+        }
+    }
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> Result<Verdict, Failure> {
+        let files = self.report.as_deref().map(|path| {
+            Ok::<_, Failure>((
+                OutputFile::create(path)?,
+                OutputFile::create(&path.with_extension("json"))?,
+            ))
+        });
+        let files = files.transpose()?;
+        let began = SystemTime::now();
+        let mut attempts = Vec::new();
+        let mut machine = String::new();
+        for name in self.models() {
+            for method in Method::ALL {
+                // A device each, so that every history begins with nothing.
+                let device = self.device.open(self.threads + 1, Recording::History)?;
+                machine = report::machine(&device);
+                let attempt = self.attempt(&device, &name, method)?;
+                if !self.json {
+                    say(attempt.line())?;
+                }
+                attempts.push(attempt);
+            }
+        }
+        let report = Report::new(began, machine, attempts);
+        if let Some((mut text, mut data)) = files {
+            text.write(report.markdown().as_bytes())?;
+            data.write(report.json()?.as_bytes())?;
+            text.commit()?;
+            data.commit()?;
+        }
+        if self.json {
+            say_json(&report)?
+        } else {
+            say(report.conclusion())?
+        }
+        Ok(Verdict::of(report.findings()))
+    }
+
+    fn models(&self) -> Vec<String> {
+        if self.model.is_empty() {
+            workload::founding().iter().map(|workload| workload.name.to_owned()).collect()
+        } else {
+            self.model.clone()
+        }
+    }
+
+    fn attempt(&self, device: &Device, name: &str, method: Method) -> Result<Attempt, Failure> {
+        let passes = Arc::new(Passes::prepare(device, name, &self.shape, self.batch)?);
+        let threads = if method == Method::Alone { 1 } else { self.threads };
+        let quota = Quota { count: usize::MAX / 2, seconds: Some(self.seconds) };
+        let bar = Bar::new(format!("{name}: {}", method.text()), None);
+        let mut recorder = Recorder { bar, device, history: History::new() };
+        let disturbance =
+            (method == Method::Disturbed).then(|| Disturbance::start(device)).transpose()?;
+        let found = passes.run(threads, quota, &mut recorder)?;
+        let failures = disturbance.map_or(Ok(0), Disturbance::stop)?;
+        drop(passes);
+        let history = recorder.finish()?;
+        let replayed = history.check(device.limits()).map_err(|violation| violation.to_string());
+        Ok(Attempt::new(name, method.text(), threads, &found, failures, &replayed))
+    }
+}
+
+/// Shows progress, and takes what was recorded before the rings are full.
+struct Recorder<'a> {
+    bar: Bar,
+    device: &'a Device,
+    history: History,
+}
+
+impl Watch for Recorder<'_> {
+    fn look(&mut self, drawn: usize) {
+        self.bar.set(drawn);
+        self.device.take_history(&mut self.history);
+    }
+}
+
+impl Recorder<'_> {
+    /// The whole history, after the last command.
+    fn finish(mut self) -> Result<History, Failure> {
+        match self.device.synchronize(&Deadline::NEVER) {
+            // The streams that were made to fail.
+            Err(error) if error.kind() == RuntimeErrorKind::CommandFailed => {}
+            ended => ended?,
+        }
+        self.device.take_history(&mut self.history);
+        Ok(self.history)
+    }
+}
+
+impl Attempt {
+    fn new(
+        model: &str,
+        method: &'static str,
+        threads: usize,
+        found: &Findings,
+        failures: usize,
+        replayed: &Result<Tally, String>,
+    ) -> Self {
+        let tally = replayed.as_ref().copied().unwrap_or_default();
+        Self {
+            model: model.to_owned(),
+            method,
+            threads,
+            seconds: found.wall.as_secs_f64(),
+            passes_per_s: rate(found.latencies_ns.len(), found.wall),
+            passes: found.latencies_ns.len(),
+            mismatches: found.mismatches,
+            errors: found.errors,
+            first_error: found.first_error.clone(),
+            failures_told: failures,
+            transitions: tally.transitions,
+            command_buffers: tally.finished,
+            leases: tally.leases,
+            violation: replayed.as_ref().err().cloned(),
+        }
+    }
+}
