@@ -36,7 +36,7 @@ use std::ops::Deref;
 use anabranch_hal::command::Command;
 use anabranch_hal::device::{Completion, Priority, Queue, QueueId, Sink};
 use anabranch_sync::atomic::{AtomicU64, Ordering};
-use anabranch_sync::{Arc, Deadline, Mutex, MutexGuard, process};
+use anabranch_sync::{Arc, Deadline, Mutex, MutexGuard, process, ranked_locks_held};
 
 use crate::device::{Backend, refuse_in_callback};
 use crate::error::{Error, ErrorKind};
@@ -47,6 +47,7 @@ use crate::history::{Event, Pen};
 use crate::invariant::invariant;
 use crate::limits::Limits;
 use crate::memory::SharedUse;
+use crate::rank;
 use crate::timeline::{Retained, Timeline};
 use crate::trace;
 
@@ -149,15 +150,18 @@ impl StreamRef {
             timeline,
             issued: AtomicU64::new(0),
             committed: AtomicU64::new(0),
-            section: Mutex::new(Inner {
-                state: State::default(),
-                pen: pen(),
-                clock: Clock::default(),
-                open: Open::default(),
-                tape: None,
-            }),
-            outbox: Mutex::new(Outbox::new(pen())),
-            native: Mutex::new(Arc::new(native)),
+            section: Mutex::ranked(
+                rank::SECTION,
+                Inner {
+                    state: State::default(),
+                    pen: pen(),
+                    clock: Clock::default(),
+                    open: Open::default(),
+                    tape: None,
+                },
+            ),
+            outbox: Mutex::ranked(rank::OUTBOX, Outbox::new(pen())),
+            native: Mutex::ranked(rank::LEAF, Arc::new(native)),
             trace: trace::Lane::new(id, limits.trace_records_max),
         };
         Ok(Self(Arc::new(core)))
@@ -171,6 +175,9 @@ impl StreamRef {
     /// Enters the exclusive section. Blocks while another thread is in it, which is never for
     /// longer than bounded work of the host.
     pub(crate) fn enter(&self) -> Section<'_> {
+        debug_assert!(self.check_process().is_ok(), "FK-3 NoInheritedLock");
+        debug_assert!(!self.section.is_held_here(), "LK-6 NoReentry");
+        debug_assert!(ranked_locks_held() == 0, "LK-8 OneSection");
         Section { stream: self, inner: Some(self.section.lock()), lend: false }
     }
 
@@ -228,7 +235,10 @@ impl StreamRef {
     /// where the device lets it.
     pub(crate) fn commit_and_wait(&self, value: u64, deadline: &Deadline) -> Result<(), Error> {
         self.commit_for(value, deadline, !deadline.has_passed())?;
-        self.wait_for(value, deadline)
+        invariant!("CB-10 CommitBeforeWait", self.is_committed(value));
+        self.wait_for(value, deadline)?;
+        invariant!("SO-6 SyncCovers", value <= self.timeline.reached());
+        Ok(())
     }
 }
 
@@ -299,6 +309,17 @@ impl StreamCore {
     }
 }
 
+impl Drop for StreamCore {
+    /// Nobody refers to the stream any longer: what it was given is with the device.
+    fn drop(&mut self) {
+        if self.check_process().is_ok() {
+            let committed = self.is_committed(self.issued());
+            invariant!("SO-11 DropIsSilent", committed);
+            invariant!("LV-1 Completion", self.outbox.get_mut().is_empty());
+        }
+    }
+}
+
 impl Native {
     fn new(
         backend: &Arc<Backend>,
@@ -342,6 +363,7 @@ impl Section<'_> {
 
     /// Refuses a handle whose lease has ended.
     pub(crate) fn check_lease(&self, generation: u64) -> Result<(), Error> {
+        // SO-9 NoHandleABA: a lease that ended has a number that is never used again.
         if self.state().generation() == generation {
             return Ok(());
         }
@@ -396,7 +418,9 @@ impl Section<'_> {
         let Open { waits, commands, writes, timings, label } = std::mem::take(&mut inner.open);
         let lane = Arc::clone(&stream.trace);
         let awaited = lane.waits(&waits);
-        stream.timeline.retain(Retained {
+        invariant!("SA-5 Idle-cheap", first <= value);
+        invariant!("CB-1 OneOpen", commands.len() as u64 <= value - first + 1);
+        let in_flight = stream.timeline.retain(Retained {
             value,
             settle: Box::new(move |span, result| {
                 if let Err(error) = result {
@@ -406,6 +430,8 @@ impl Section<'_> {
                 lane.finished(label, first, value, span, awaited);
             }),
         });
+        // One beyond the limit is for the end of a stream.
+        invariant!("CB-8 InFlightBounded", in_flight <= stream.limits.in_flight_max + 1);
         stream.outbox.lock().push(Parcel { value, waits, commands });
         stream.committed.store(value, Ordering::Release);
     }
@@ -434,8 +460,10 @@ impl Section<'_> {
     /// buffer stays: its commands come before those of the next lease.
     pub(crate) fn end_lease(&mut self) -> Option<Tape> {
         let tape = self.end_capture(None);
+        let before = self.state().clone();
         let outcome = self.inner_mut().apply(Action::EndLease);
-        invariant!("SP-4 CleanHandOver", outcome == Outcome::Done);
+        let kept = before.issued() == self.state().issued();
+        invariant!("SP-4 CleanHandOver", outcome == Outcome::Done && kept);
         tape
     }
 

@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Snapshot;
 use crate::frontier::Mark;
 use crate::graph::Capture;
+use crate::invariant::invariant;
 use crate::memory::buffer::Buffer;
 
 /// What a flush does with the open command buffer.
@@ -74,6 +75,8 @@ impl Drop for Owner {
 
 impl Stream {
     pub(crate) fn new(core: StreamRef, device: Device, generation: u64) -> Self {
+        let is_own = std::ptr::eq(&*core.backend, device.backend());
+        invariant!("EP-6 DeviceMatch", is_own);
         Self { core, device, generation, patience: Deadline::NEVER, _owner: None }
     }
 
@@ -275,7 +278,10 @@ impl Stream {
         }
         drop(section);
         match mark.stream.timeline().query(mark.value) {
-            Ok(true) => return Ok(()),
+            Ok(true) => {
+                invariant!("EV-13 SkipNeedsEvidence", mark.is_complete());
+                return Ok(());
+            }
             Ok(false) => {}
             Err(error) => return Err(self.fail(error)),
         }
@@ -290,6 +296,8 @@ impl Stream {
         let told = error.to_native();
         let failing = native::Command::Host(Box::new(move || Err(told)));
         let work = Work { command: Some(failing), label: "fail", ..Work::default() };
+        // A command buffer fails as a whole: what was submitted before is not in this one.
+        self.core.commit_soon();
         match self.issue(work) {
             Ok(value) => {
                 self.core.timeline().fail_from(value, error.clone());
@@ -314,6 +322,7 @@ impl Stream {
         if self.core.timeline().reached() < value {
             return Ok(false);
         }
+        invariant!("SO-5 QuerySound", self.core.is_committed(value));
         self.core.check_failure().map(|()| true)
     }
 
@@ -359,6 +368,7 @@ impl Stream {
         }
         drop(section);
         let (backend, priority) = (&self.core.backend, self.core.priority);
+        // ER-1 DeviceLostSticky: a device that is lost makes no queue.
         let native = Native::new(backend, backend.next_queue(), priority, &self.core.timeline)?;
         let section = self.enter_uncaptured()?;
         if section.state().issued() != issued {
