@@ -30,6 +30,8 @@ use anabranch_sync::process::Generation;
 use anabranch_sync::{Condvar, Deadline, Mutex, TimedOut};
 
 use crate::error::{Error, ErrorKind};
+use crate::invariant::invariant;
+use crate::rank;
 
 /// Answers whether calls are allowed.
 ///
@@ -47,7 +49,7 @@ impl Gate {
         Self {
             process: Generation::current(),
             closed: AtomicBool::new(false),
-            outcome: Mutex::new(None),
+            outcome: Mutex::ranked(rank::LEAF, None),
             finished: Condvar::new(),
         }
     }
@@ -57,9 +59,11 @@ impl Gate {
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.is_forked() {
             let message = "this process is a forked child; open the device anew in it";
+            // FK-1 ChildInert
             return Err(Error::new(ErrorKind::ForkedChild, message));
         }
         if self.closed.load(Ordering::Acquire) {
+            // SH-5 LateHandlesInert
             return Err(Error::new(ErrorKind::Closed, "the runtime was shut down"));
         }
         Ok(())
@@ -68,6 +72,7 @@ impl Gate {
     /// Whether nothing of the runtime may be touched, not even a lock.
     #[inline]
     pub(crate) fn is_forked(&self) -> bool {
+        // FK-6 TlsFresh: whatever of its parent's a child names, by a handle or as its current one.
         self.process.is_forked()
     }
 
@@ -78,7 +83,8 @@ impl Gate {
 
     /// Ends the shutdown with its outcome.
     pub(crate) fn finish(&self, outcome: Result<(), Error>) {
-        *self.outcome.lock() = Some(outcome);
+        let before = self.outcome.lock().replace(outcome);
+        invariant!("SH-3 Idempotent", before.is_none());
         self.finished.notify_all();
     }
 

@@ -47,9 +47,20 @@ impl State {
     }
 
     /// Fails every value from `from` on; the first failure of a stream is the one that is kept.
+    /// What has ended keeps its outcome.
     pub(crate) fn fail_from(&mut self, from: u64, error: Error) {
-        if self.open_failure().is_none() {
-            self.failures.push(Failure { from, to: None, error });
+        // EV-6 NeverUnsignal: who was told of a success is not told of a failure later.
+        if from <= self.reached {
+            return;
+        }
+        match self.failures.last_mut().map(|last| (last.to, last)) {
+            // An earlier command that fails later fails with the error that is there.
+            Some((None, open)) => open.from = open.from.min(from),
+            ended => {
+                let is_next = ended.is_none_or(|(to, _)| to < Some(from));
+                invariant!("ER-2 FirstKept", is_next);
+                self.failures.push(Failure { from, to: None, error });
+            }
         }
     }
 

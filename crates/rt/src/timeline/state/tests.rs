@@ -37,9 +37,12 @@ impl Naive {
     }
 
     fn fail(&mut self, from: u64, error: Error) {
-        if self.open.is_none() {
-            self.failures += 1;
-            self.open = Some((from, error));
+        match &mut self.open {
+            Some((first, _)) => *first = from.min(*first),
+            None => {
+                self.failures += 1;
+                self.open = Some((from, error));
+            }
         }
     }
 
@@ -114,4 +117,18 @@ fn resets_are_bounded_by_the_limit() {
         }
     }
     assert_eq!(resets, 3);
+}
+
+#[test]
+fn ev_6_what_has_ended_well_does_not_fail_later() {
+    let mut state = State::default();
+    let error = |message| Error::new(ErrorKind::CommandFailed, message);
+    state.finish(2, Ok(()));
+    state.fail_from(2, error("late"));
+    assert_eq!(state.outcome(2), Ok(()), "EV-6");
+    assert_eq!(state.open_failure(), None, "EV-6: nor does what comes behind it");
+    state.fail_from(4, error("the first"));
+    state.finish(3, Err(error("the second")));
+    assert_eq!(state.outcome(2), Ok(()), "EV-6");
+    assert_eq!(state.outcome(3), Err(error("the first")), "ER-2: an earlier value, a later error");
 }
