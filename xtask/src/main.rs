@@ -18,6 +18,7 @@ cargo xtask <task>
   tidy                 the rules of the house that no lint checks (also a test of this package)
   ci [FILTER...]       what continuous integration runs, in its order: all, or the named steps
   cross                type-checks the workspace for aarch64 macOS and aarch64 Linux
+  ledger               prints the register of properties into docs/VERIFICATION.md
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail";
 
 fn main() -> ExitCode {
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         ("tidy", []) => tidy::run(&root),
         ("ci", filters) => ci::run(&root, filters),
         ("cross", []) => cross::run(&root),
+        ("ledger", []) => ledger(&root),
         ("mutants", filters) => mutants::run(&root, filters),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");
@@ -45,6 +47,18 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The register is in the package `verify`, which prints it.
+fn ledger(root: &Path) -> Result<(), String> {
+    shell::run(shell::cargo(root).args([
+        "run",
+        "--quiet",
+        "--package",
+        "verify",
+        "--bin",
+        "ledger",
+    ]))
 }
 
 /// The root of the workspace.

@@ -115,7 +115,9 @@ fn examine(tree: &Path, scratch: &Path, patch: &Patch, engine: Engine) -> Result
         command.arg("test").args(engine.profile());
         command
     };
-    let built = shell::capture(cargo().arg("--no-run").args(&patch.run));
+    // Examples are built as they are run; what they are examples of is the library.
+    let parts = patch.run.iter().map(|part| if part == "--doc" { "--lib" } else { part });
+    let built = shell::capture(cargo().arg("--no-run").args(parts));
     let tested = shell::capture_within(cargo().args(&patch.run), LIMIT);
     apply(tree, patch, &["--reverse"])?;
     let built = built?;

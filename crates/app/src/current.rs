@@ -20,7 +20,7 @@ struct Entry {
 }
 
 thread_local! {
-    // Never dropped: a guard that was forgotten would otherwise end a device while its thread
+    // SH-6 ExitSilent: never dropped. A guard that was forgotten would otherwise end a device while its thread
     // exits, where nothing native may be called. Without such a guard the stack is empty by then
     // and owns nothing.
     static STACK: ManuallyDrop<RefCell<Vec<Entry>>> =
@@ -34,7 +34,8 @@ thread_local! {
 ///
 /// Bound to its thread: neither `Send` nor `Sync`. Never blocks.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
+/// // SO-7 CurrentIsThreadLocal: a setting does not reach another thread.
 /// fn send<T: Send>() {}
 /// send::<anabranch::StreamGuard>();
 /// ```
@@ -94,6 +95,7 @@ impl Drop for StreamGuard {
             }
             removed
         });
+        debug_assert!(removed.is_some(), "SO-8 GuardRestores");
         // The last handle of a device may run a lot of code: with the stack free.
         drop(removed);
     }

@@ -114,6 +114,7 @@ unsafe impl Device for CpuDevice {
     }
 
     fn shutdown(&self) {
+        // FK-4 NoJoin: the threads are the parent's.
         if !self.executor.is_forked() {
             self.executor.shutdown();
         }

@@ -148,6 +148,7 @@ impl Command {
 
     /// How each operand is used, once everything about the command has been found right.
     pub(crate) fn check(&self, backend: &Backend) -> Result<Vec<Access>, Error> {
+        // ER-6 CallerErrorsInert: whatever is wrong is found here, before anything changes.
         let specs = self.specs(backend)?;
         if specs.len() != self.operands.len() {
             return Err(self.mistake(&format!(

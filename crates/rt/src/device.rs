@@ -29,17 +29,19 @@ use anabranch_hal::device as native;
 use anabranch_hal::device::{Info, Priority, QueueId};
 use anabranch_hal::kernel::Kernel;
 use anabranch_sync::atomic::{AtomicU64, Ordering};
-use anabranch_sync::{Arc, Deadline, Mutex, process};
+use anabranch_sync::{Arc, Deadline, Mutex, process, ranked_locks_held};
 
 use crate::error::{Error, ErrorKind};
 use crate::event::{EventPool, EventStats, TimingSlot};
 use crate::frontier::Clock;
 use crate::gate::Gate;
 use crate::history::{History, Shelf};
+use crate::invariant::invariant;
 use crate::limits::Limits;
 use crate::memory::buffer::Buffer;
 use crate::memory::{Allocator, MemoryStats};
 use crate::pool::{StreamPool, StreamStats};
+use crate::rank;
 use crate::stream::StreamRef;
 use crate::stream::handle::Stream;
 use crate::trace::TraceRecord;
@@ -96,6 +98,7 @@ pub(crate) struct Registry(Mutex<Vec<StreamRef>>);
 
 impl Registry {
     pub(crate) fn add(&self, stream: &StreamRef) {
+        // LV-8 ReclaimProgress: clocks would keep streams, and those their clocks, for ever.
         self.streams().iter().for_each(|known| known.enter().forget_completed());
         let mut streams = self.0.lock();
         streams.retain(|known| known.is_referenced() || !known.is_idle());
@@ -176,7 +179,7 @@ impl Device {
         let shelf = Shelf::new(limits.history_records_max);
         let pool_pen = shelf.pen(QueueId(0));
         let backend = Arc::new(Backend { native, gate: Gate::open(), next_queue, shelf });
-        let registry = Arc::new(Registry(Mutex::new(Vec::new())));
+        let registry = Arc::new(Registry(Mutex::ranked(rank::LEAF, Vec::new())));
         let default_stream = StreamRef::new(&backend, &limits, Priority::Normal)?;
         registry.add(&default_stream);
         Ok(Self(Arc::new(DeviceCore {
@@ -270,6 +273,7 @@ impl Device {
     pub fn allocate(&self, bytes: usize, stream: &Stream) -> Result<Buffer, Error> {
         if stream.enter()?.state().is_capturing() {
             let message = "a capturing stream takes private memory of its graph instead";
+            // GR-5 AllocatorFirst: from the first node to the last.
             return Err(Error::new(ErrorKind::Capturing, message).on(stream.id()));
         }
         if !Arc::ptr_eq(&stream.device().0, &self.0) {
@@ -381,16 +385,23 @@ fn wait_for_all(streams: &[(StreamRef, u64)], deadline: &Deadline) -> Vec<Error>
     for (stream, issued) in streams {
         errors.extend(stream.commit_up_to(*issued, deadline).err());
     }
+    debug_assert!(ranked_locks_held() == 0, "SA-3 NoLock");
+    let mut visited = 0;
     for (stream, issued) in streams {
-        let ended = stream.wait_for(*issued, deadline).and_then(|()| stream.check_failure());
-        errors.extend(ended.err());
+        invariant!("SA-4 StableSet", *issued <= stream.issued());
+        let waited = stream.wait_for(*issued, deadline);
+        invariant!("SA-1 Covers", waited.is_err() || *issued <= stream.timeline().reached());
+        errors.extend(waited.and_then(|()| stream.check_failure()).err());
+        visited += 1;
     }
+    invariant!("SA-2 VisitsAll", visited == streams.len());
     errors
 }
 
 pub(crate) fn refuse_in_callback() -> Result<(), Error> {
     if process::in_callback() {
         let message = "a callback must not wait: what it waits for may be behind it";
+        // SH-7 SelfCallRefused
         return Err(Error::new(ErrorKind::WouldDeadlock, message));
     }
     Ok(())

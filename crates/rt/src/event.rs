@@ -29,6 +29,7 @@ use anabranch_sync::{Arc, Deadline};
 
 use crate::error::{Error, ErrorKind};
 use crate::frontier::{Clock, Mark};
+use crate::invariant::invariant;
 use crate::stream::StreamRef;
 use crate::stream::handle::Stream;
 
@@ -58,6 +59,8 @@ pub(crate) use pool::{EventPool, TimingSlot};
 #[derive(Clone)]
 pub struct Snapshot(Option<Arc<Point>>);
 
+const _: () = assert!(matches!(&Snapshot::EMPTY, Snapshot(None)), "EV-5 UnrecordedComplete");
+
 struct Point {
     mark: Mark,
     clock: Clock,
@@ -74,6 +77,7 @@ impl Snapshot {
         clock: Clock,
         timing: Option<Arc<TimingSlot>>,
     ) -> Self {
+        invariant!("EV-1 CapturesAllBefore", value <= stream.issued());
         let mark = Mark { stream: stream.clone(), value };
         Self(Some(Arc::new(Point { mark, clock, timing })))
     }
@@ -104,6 +108,7 @@ impl Snapshot {
         let Some((mark, _)) = self.parts() else { return Ok(()) };
         mark.stream.check_may_wait()?;
         mark.stream.commit_and_wait(mark.value, deadline)?;
+        invariant!("EV-3 NoPrematureComplete", mark.is_complete());
         mark.stream.timeline().query(mark.value).map(drop)
     }
 
@@ -124,6 +129,7 @@ impl Snapshot {
 
     fn timed_point(&self) -> Result<&Point, Error> {
         let point = self.0.as_deref().filter(|point| point.timing.is_some());
+        // EV-11 TimingTyped
         point.ok_or_else(|| Error::new(ErrorKind::NotTimed, "the event records no time"))
     }
 }
@@ -151,6 +157,24 @@ impl fmt::Debug for Snapshot {
 ///
 /// Recording needs the handle exclusively, so two threads cannot record on it at the same time;
 /// everything else is thread-safe.
+///
+/// ```compile_fail,E0596
+/// // EV-14 HandleRaceFree: who shares an event cannot record on it.
+/// # use anabranch_rt::{Error, Event, Stream};
+/// fn record(event: &Event, stream: &Stream) -> Result<(), Error> {
+///     event.record(stream)
+/// }
+/// ```
+///
+/// Who has a snapshot has a value that no later record changes.
+///
+/// ```compile_fail,E0594
+/// // EV-4 OldSnapshotsLive: nothing reaches a snapshot through the event that gave it.
+/// # use anabranch_rt::{Event, Snapshot};
+/// fn overwrite(event: &mut Event) {
+///     *event.snapshot() = Snapshot::EMPTY;
+/// }
+/// ```
 ///
 /// ```
 /// use anabranch_rt::{Device, Event, Limits};

@@ -74,6 +74,8 @@ impl Clock {
         }
         self.forget_completed();
         self.0.push(Mark { stream: stream.clone(), value });
+        let marks = self.0.iter().filter(|mark| mark.is_on(stream)).count();
+        debug_assert!(marks == 1, "AL-19 UseClockBounded");
     }
 
     /// Leaves out what has completed, and with it the references to those streams.

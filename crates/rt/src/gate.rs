@@ -30,6 +30,8 @@ use anabranch_sync::process::Generation;
 use anabranch_sync::{Condvar, Deadline, Mutex, TimedOut};
 
 use crate::error::{Error, ErrorKind};
+use crate::invariant::invariant;
+use crate::rank;
 
 #[cfg(test)]
 mod spec;
@@ -39,8 +41,10 @@ mod spec;
 #[inline]
 pub(crate) fn refusal(is_forked: bool, is_closed: bool) -> Option<ErrorKind> {
     if is_forked {
+        // FK-1 ChildInert
         return Some(ErrorKind::ForkedChild);
     }
+    // SH-5 LateHandlesInert
     is_closed.then_some(ErrorKind::Closed)
 }
 
@@ -60,7 +64,7 @@ impl Gate {
         Self {
             process: Generation::current(),
             closed: AtomicBool::new(false),
-            outcome: Mutex::new(None),
+            outcome: Mutex::ranked(rank::LEAF, None),
             finished: Condvar::new(),
         }
     }
@@ -81,6 +85,7 @@ impl Gate {
     /// Whether nothing of the runtime may be touched, not even a lock.
     #[inline]
     pub(crate) fn is_forked(&self) -> bool {
+        // FK-6 TlsFresh: whatever of its parent's a child names, by a handle or as its current one.
         self.process.is_forked()
     }
 
@@ -91,7 +96,8 @@ impl Gate {
 
     /// Ends the shutdown with its outcome.
     pub(crate) fn finish(&self, outcome: Result<(), Error>) {
-        *self.outcome.lock() = Some(outcome);
+        let before = self.outcome.lock().replace(outcome);
+        invariant!("SH-3 Idempotent", before.is_none());
         self.finished.notify_all();
     }
 

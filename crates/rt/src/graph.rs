@@ -144,6 +144,10 @@ impl Tape {
             private_offsets.push(private_bytes);
             private_bytes += bytes.next_multiple_of(ALIGN_BYTES);
         }
+        let ends = private_offsets.iter().skip(1).chain([&private_bytes]);
+        let mut regions = private_offsets.iter().zip(&self.private).zip(ends);
+        let lie_apart = regions.all(|((from, bytes), &end)| from + bytes <= end);
+        invariant!("GR-10 PoolPrivate", lie_apart);
         let locate = |Place { slot, offset, bytes }: Place| {
             let (slot, offset) = match slot {
                 SlotName::Pinned(index) => (index, offset),
@@ -174,6 +178,12 @@ impl Tape {
 /// everything that was captured are as before.
 ///
 /// Belongs to the thread that began it. Nothing blocks.
+///
+/// ```compile_fail,E0277
+/// // GR-4 ThreadRule: a capture cannot leave its thread, so nobody else ends it.
+/// fn send<T: Send>() {}
+/// send::<anabranch_rt::Capture>();
+/// ```
 ///
 /// ```
 /// use anabranch_rt::{Command, Device, Limits};

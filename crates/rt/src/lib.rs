@@ -6,9 +6,8 @@
 //! that runs as one. Everything can be bounded by a [`Deadline`], every refusal is a typed
 //! [`Error`], and the kernel starts no thread, reads no clock and has no global state.
 //!
-//! Lock ranks, acquired upwards only: stream pool, stream section, buffer usage, size class,
-//! outbox, timeline. The registry of streams and the event pool are leaves. None is held while
-//! the device or the user is called, or while a thread waits.
+//! Locks are acquired upwards only, in the order of the module `rank`. None is held while the
+//! device or the user is called, or while a thread waits.
 #![forbid(unsafe_code)]
 
 mod command;
@@ -29,6 +28,22 @@ mod tests;
 mod timeline;
 mod trace;
 
+/// The order in which locks are acquired: LK-1 Ranked.
+mod rank {
+    use anabranch_sync::Rank;
+
+    pub(crate) const POOL: Rank = Rank::one(1);
+    pub(crate) const SECTION: Rank = Rank::one(2);
+    /// Those of all buffers that one command names, in the order of their numbers.
+    pub(crate) const USAGE: Rank = Rank::many(3);
+    /// All of them for one consistent cut, in the order of their sizes.
+    pub(crate) const CLASS: Rank = Rank::many(4);
+    pub(crate) const OUTBOX: Rank = Rank::one(5);
+    pub(crate) const TIMELINE: Rank = Rank::one(6);
+    /// The registry of streams, the event pool, and whatever else is held for one access.
+    pub(crate) const LEAF: Rank = Rank::one(7);
+}
+
 pub use anabranch_sync::Deadline;
 
 pub use command::{Command, View};
@@ -47,7 +62,20 @@ pub use trace::TraceRecord;
 /// Holds at compile time that a type may be shared between threads.
 const fn assert_send_sync<T: Send + Sync>() {}
 
+/// Holds at compile time that a type borrows nothing: what it refers to lives as long as it does.
+const fn assert_owns<T: Clone + 'static>() {}
+
 const _: () = {
+    // EV-8 OutlivesStream: a snapshot owns its stream, whatever becomes of handle, lease and pool.
+    assert_owns::<Snapshot>();
+    // AL-6 NoUseAfterFree: a view, and so each operand of a command, owns its buffer.
+    assert_owns::<View>();
+    // GR-12 OutputsSurvive: what a graph writes is shared with it, not its own.
+    assert_owns::<Buffer>();
+};
+
+const _: () = {
+    // AL-16 FreeAnywhere: the last reference to a buffer may be dropped by any thread.
     assert_send_sync::<Buffer>();
     assert_send_sync::<Command>();
     assert_send_sync::<CommitMode>();

@@ -32,11 +32,13 @@ use std::ops::Deref;
 use anabranch_hal::buffer::{Memory, Slice};
 use anabranch_hal::error as hal;
 use anabranch_sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use anabranch_sync::{Arc, Condvar, Deadline, Mutex, process};
+use anabranch_sync::{Arc, Condvar, Deadline, Mutex, process, ranked_locks_held};
 
 use crate::device::{Backend, Registry};
 use crate::error::{Error, ErrorKind};
 use crate::frontier::Clock;
+use crate::invariant::invariant;
+use crate::rank;
 use crate::stream::StreamRef;
 
 pub(crate) mod buffer;
@@ -53,6 +55,8 @@ pub(crate) use usage::{SharedUse, Usage};
 use buffer::BufferCore;
 use class::Class;
 use state::{BlockId, Home, Order, State};
+
+const _: () = assert!(1 < Class::COUNT, "LK-7 ShardIndependent");
 
 /// See the [module](self).
 ///
@@ -144,11 +148,13 @@ impl Allocator {
             limit_bytes,
             reserved_bytes: AtomicUsize::new(0),
             reserved_peak_bytes: AtomicUsize::new(0),
-            motion: Mutex::new(Motion::default()),
+            motion: Mutex::ranked(rank::LEAF, Motion::default()),
             settled: Condvar::new(),
             next_number: AtomicU64::new(1),
-            reliefs: Mutex::new(Vec::new()),
-            shards: (0..Class::COUNT).map(|_| Mutex::new(Shard::default())).collect(),
+            reliefs: Mutex::ranked(rank::LEAF, Vec::new()),
+            shards: (0..Class::COUNT)
+                .map(|_| Mutex::ranked(rank::CLASS, Shard::default()))
+                .collect(),
         }))
     }
 
@@ -209,6 +215,8 @@ impl Allocator {
         requester: &Requester<'_>,
         Taken { id, clock, memory }: Taken,
     ) -> Arc<BufferCore> {
+        // The host cannot wait for those who may still use the block.
+        invariant!("AL-7 HostNotInFlight", requester.stream.is_some() || clock.is_none());
         let home = requester.home();
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let slice = Slice { memory, offset: id.index as usize * class.block_bytes(), bytes };
@@ -244,6 +252,7 @@ impl Allocator {
         segment_bytes: usize,
         requester: &Requester<'_>,
     ) -> Result<Option<Taken>, Error> {
+        debug_assert!(ranked_locks_held() == 0, "AL-15 NoWaitUnderLock");
         match self.backend.native().allocate(segment_bytes) {
             Ok(memory) => {
                 let mut shard = self.shards[class.index()].lock();
@@ -255,7 +264,8 @@ impl Allocator {
                 Ok(shard.take(requester))
             }
             Err(error) => {
-                self.reserved_bytes.fetch_sub(segment_bytes, Ordering::Relaxed);
+                let before = self.reserved_bytes.fetch_sub(segment_bytes, Ordering::Relaxed);
+                invariant!("AL-12 OomClean", segment_bytes <= before);
                 match error.kind() {
                     hal::ErrorKind::OutOfMemory => Ok(None),
                     _ => Err(error.into()),
@@ -272,6 +282,7 @@ impl Allocator {
         };
         match self.reserved_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown) {
             Ok(before) => {
+                invariant!("AL-14 LimitHard", before + bytes <= self.limit_bytes);
                 self.reserved_peak_bytes.fetch_max(before + bytes, Ordering::Relaxed);
                 true
             }
@@ -302,6 +313,7 @@ impl Allocator {
             if may_wait && (self.has_moved(arrived, deadline) || self.wait_for_pending(deadline)?) {
                 continue;
             }
+            // AL-11 OomExhaustive: everything above was tried since memory last moved.
             return Err(self.out_of_memory(bytes));
         }
     }
@@ -335,6 +347,7 @@ impl Allocator {
             .collect();
         let Some(clock) = clocks.first() else { return Ok(false) };
         for mark in clock.marks() {
+            // LV-4 BackpressureSafe: what stands against it is committed before the wait.
             match mark.stream.commit_and_wait(mark.value, deadline) {
                 Err(error) if error.kind() == ErrorKind::Timeout => return Ok(false),
                 ended => ended?,
@@ -368,7 +381,12 @@ impl Allocator {
     pub(crate) fn free(&self, block: &Block, usage: &SharedUse) {
         let clock = match usage.is_frozen() {
             true => self.registry.everywhere(),
-            false => usage.lock().uses().clone(),
+            false => {
+                let usage = usage.lock();
+                invariant!("AL-20 ClockOverflowSafe", !usage.is_truncated());
+                invariant!("BU-1 ViewPins", usage.is_unmapped());
+                usage.uses().clone()
+            }
         };
         let mut shard = self.shards[block.class.index()].lock();
         shard.state.give(block.id, block.home, clock, &HOST);
@@ -409,6 +427,8 @@ struct Taken {
 impl Shard {
     fn take(&mut self, requester: &Requester<'_>) -> Option<Taken> {
         let (id, clock) = self.state.take(requester.home(), requester)?;
+        let is_ordered = clock.as_ref().is_none_or(|clock| requester.is_dominated(clock));
+        invariant!("AL-4 FullDominance", is_ordered);
         Some(Taken { id, clock, memory: self.memory(id) })
     }
 

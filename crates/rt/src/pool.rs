@@ -36,6 +36,7 @@ use crate::device::Device;
 use crate::error::{Error, ErrorKind};
 use crate::history::{Event, Pen};
 use crate::invariant::invariant;
+use crate::rank;
 use crate::stream::StreamRef;
 use crate::stream::handle::Stream;
 
@@ -87,7 +88,7 @@ impl StreamPool {
     pub(crate) fn new(streams_max: usize, grown_max: usize, pen: Pen) -> Self {
         let state = State::new(streams_max, grown_max);
         let shared = Shared { state, pen, streams: Vec::new(), waiters: Vec::new() };
-        Self { shared: Mutex::new(shared) }
+        Self { shared: Mutex::ranked(rank::POOL, shared) }
     }
 
     pub(crate) fn stats(&self) -> StreamStats {
@@ -144,12 +145,14 @@ impl StreamPool {
         affinity: Option<u64>,
     ) -> Result<StreamRef, Error> {
         let mut shared = self.shared.lock();
-        let stream = shared.streams[slot].clone().ok_or_else(exhausted)?;
+        let published = shared.streams.get(slot).cloned().flatten();
+        invariant!("SP-6 PublishComplete", published.is_some());
+        let stream = published.ok_or_else(exhausted)?;
         if stream.timeline().failure().is_none() || !shared.state.is_sole(slot) {
             return Ok(stream);
         }
         let outcome = shared.step(Action::Rebuild { slot });
-        invariant!("SP-7 CreateOnce", outcome == Outcome::Granted(Grant::Build(slot)));
+        invariant!("LK-5 OneInitProtocol", outcome == Outcome::Granted(Grant::Build(slot)));
         drop(shared);
         self.build(device, slot, affinity)
     }
@@ -165,15 +168,18 @@ impl StreamPool {
         let mut shared = self.shared.lock();
         match built {
             Ok(stream) => {
+                invariant!("ER-5 Contained", stream.timeline().is_well());
                 if shared.streams.len() <= slot {
                     shared.streams.resize(slot + 1, None);
                 }
                 shared.streams[slot] = Some(stream.clone());
+                invariant!("LK-4 PublishAfterBuild", stream.is_referenced());
                 shared.apply(Action::Built { slot, affinity });
                 Ok(stream)
             }
             Err(error) => {
                 shared.apply(Action::Retire { slot });
+                // ER-8 ReturnCodesUsed: the device's own error, whoever asked.
                 Err(error)
             }
         }
@@ -267,8 +273,11 @@ impl Device {
             Grant::Build(slot) => (slot, self.streams().build(self, slot, affinity)?),
             Grant::Stream(slot) => (slot, self.streams().fit_stream(self, slot, affinity)?),
         };
-        let generation = core.enter().state().generation();
-        let stream = Stream::new(core, self.clone(), generation);
+        let is_default = self.default_stream().id() == core.id();
+        invariant!("SO-10 DefaultNeverPooled", !is_default);
+        let state = core.enter().state().clone();
+        invariant!("SP-9 NotCapturing", affinity.is_some() || !state.is_capturing());
+        let stream = Stream::new(core, self.clone(), state.generation());
         Ok(Lease { stream, slot, is_shared: affinity.is_some() })
     }
 }

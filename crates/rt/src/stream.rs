@@ -33,32 +33,28 @@
 use std::fmt;
 use std::ops::Deref;
 
-use anabranch_hal::command::Command;
 use anabranch_hal::device::{Completion, Priority, Queue, QueueId, Sink};
 use anabranch_sync::atomic::{AtomicU64, Ordering};
-use anabranch_sync::{Arc, Deadline, Mutex, MutexGuard, process};
+use anabranch_sync::{Arc, Deadline, Mutex, process, ranked_locks_held};
 
 use crate::device::{Backend, refuse_in_callback};
 use crate::error::{Error, ErrorKind};
-use crate::event::TimingSlot;
-use crate::frontier::{Clock, Mark};
-use crate::graph::Tape;
-use crate::history::{Event, Pen};
 use crate::invariant::invariant;
 use crate::limits::Limits;
-use crate::memory::SharedUse;
-use crate::timeline::{Retained, Timeline};
+use crate::rank;
+use crate::timeline::Timeline;
 use crate::trace;
 
 pub(crate) mod handle;
 pub(crate) mod outbox;
+pub(crate) mod section;
 pub(crate) mod state;
 pub(crate) mod submit;
 #[cfg(test)]
 mod tests;
 
-use outbox::{Outbox, Parcel};
-use state::{Action, Outcome, State};
+use outbox::Outbox;
+use section::{Inner, Section};
 
 /// One stream, for as long as anything refers to it.
 ///
@@ -109,33 +105,6 @@ impl Sink for Report {
     }
 }
 
-/// What the section protects.
-pub(crate) struct Inner {
-    state: State,
-    pen: Pen,
-    clock: Clock,
-    open: Open,
-    tape: Option<Tape>,
-}
-
-impl Inner {
-    fn apply(&mut self, action: Action) -> Outcome {
-        let outcome = self.state.apply(action);
-        self.pen.note(Event::Stream(action, outcome));
-        outcome
-    }
-}
-
-/// The open command buffer.
-#[derive(Default)]
-struct Open {
-    waits: Vec<Mark>,
-    commands: Vec<Command>,
-    writes: Vec<SharedUse>,
-    timings: Vec<Arc<TimingSlot>>,
-    label: &'static str,
-}
-
 impl StreamRef {
     /// Makes a stream and its native queue. Blocks while the device makes the queue.
     pub(crate) fn new(
@@ -155,15 +124,9 @@ impl StreamRef {
             timeline,
             issued: AtomicU64::new(0),
             committed: AtomicU64::new(0),
-            section: Mutex::new(Inner {
-                state: State::default(),
-                pen: pen(),
-                clock: Clock::default(),
-                open: Open::default(),
-                tape: None,
-            }),
-            outbox: Mutex::new(Outbox::new(pen())),
-            native: Mutex::new(Arc::new(native)),
+            section: Mutex::ranked(rank::SECTION, Inner::new(pen())),
+            outbox: Mutex::ranked(rank::OUTBOX, Outbox::new(pen())),
+            native: Mutex::ranked(rank::LEAF, Arc::new(native)),
             trace: trace::Lane::new(id, limits.trace_records_max),
         };
         Ok(Self(Arc::new(core)))
@@ -177,7 +140,10 @@ impl StreamRef {
     /// Enters the exclusive section. Blocks while another thread is in it, which is never for
     /// longer than bounded work of the host.
     pub(crate) fn enter(&self) -> Section<'_> {
-        Section { stream: self, inner: Some(self.section.lock()), lend: false }
+        debug_assert!(self.check_process().is_ok(), "FK-3 NoInheritedLock");
+        debug_assert!(!self.section.is_held_here(), "LK-6 NoReentry");
+        debug_assert!(ranked_locks_held() == 0, "LK-8 OneSection");
+        Section::enter(self)
     }
 
     /// Commits what is open if `value` is in it, so that whoever waits for it does not wait for
@@ -193,7 +159,9 @@ impl StreamRef {
         while !self.is_committed(value) {
             let mut section = self.enter();
             if section.try_commit() {
-                section.lend = lend;
+                if lend {
+                    section.lend();
+                }
                 break;
             }
             drop(section);
@@ -235,7 +203,10 @@ impl StreamRef {
     /// where the device lets it.
     pub(crate) fn commit_and_wait(&self, value: u64, deadline: &Deadline) -> Result<(), Error> {
         self.commit_for(value, deadline, !deadline.has_passed())?;
-        self.wait_for(value, deadline)
+        invariant!("CB-10 CommitBeforeWait", self.is_committed(value));
+        self.wait_for(value, deadline)?;
+        invariant!("SO-6 SyncCovers", value <= self.timeline.reached());
+        Ok(())
     }
 }
 
@@ -306,6 +277,17 @@ impl StreamCore {
     }
 }
 
+impl Drop for StreamCore {
+    /// Nobody refers to the stream any longer: what it was given is with the device.
+    fn drop(&mut self) {
+        if self.check_process().is_ok() {
+            let committed = self.is_committed(self.issued());
+            invariant!("SO-11 DropIsSilent", committed);
+            invariant!("LV-1 Completion", self.outbox.get_mut().is_empty());
+        }
+    }
+}
+
 impl Native {
     fn new(
         backend: &Arc<Backend>,
@@ -316,150 +298,6 @@ impl Native {
         let sink = Box::new(Report(Arc::clone(timeline)));
         let queue = backend.native().create_queue(id, priority, sink)?;
         Ok(Self { id, queue })
-    }
-}
-
-/// Exclusive access to a stream's open command buffer. Leaving it hands over what was committed.
-pub(crate) struct Section<'a> {
-    stream: &'a StreamRef,
-    inner: Option<MutexGuard<'a, Inner>>,
-    lend: bool,
-}
-
-impl Section<'_> {
-    fn inner(&self) -> &Inner {
-        self.inner.as_deref().expect("the guard is there until the section is dropped")
-    }
-
-    fn inner_mut(&mut self) -> &mut Inner {
-        self.inner.as_deref_mut().expect("the guard is there until the section is dropped")
-    }
-
-    pub(crate) fn state(&self) -> &State {
-        &self.inner().state
-    }
-
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.inner().clock
-    }
-
-    pub(crate) fn tape(&mut self) -> &mut Option<Tape> {
-        &mut self.inner_mut().tape
-    }
-
-    /// Refuses a handle whose lease has ended.
-    pub(crate) fn check_lease(&self, generation: u64) -> Result<(), Error> {
-        if self.state().generation() == generation {
-            return Ok(());
-        }
-        let message = "the lease of this stream has ended; the handle outlived it";
-        Err(Error::new(ErrorKind::StaleHandle, message).on(self.stream.id))
-    }
-
-    /// Changes the stream's state; a refusal is a typed error.
-    pub(crate) fn apply(&mut self, action: Action) -> Result<Outcome, Error> {
-        match self.inner_mut().apply(action) {
-            Outcome::Closed => Err(Error::new(ErrorKind::Closed, "the runtime was shut down")),
-            Outcome::Capturing => {
-                let message = "the stream captures a graph, which forbids this";
-                Err(Error::new(ErrorKind::Capturing, message).on(self.stream.id))
-            }
-            outcome => Ok(outcome),
-        }
-    }
-
-    /// Numbers the next command. The caller appends it before it leaves the section.
-    fn issue(&mut self) -> Result<u64, Error> {
-        match self.apply(Action::Issue)? {
-            Outcome::Issued(value) => {
-                self.stream.issued.store(value, Ordering::Release);
-                Ok(value)
-            }
-            outcome => unreachable!("issuing a command gave {outcome:?}"),
-        }
-    }
-
-    /// Closes the open command buffer, if there is one; false when the in-flight limit does not
-    /// allow it.
-    pub(crate) fn try_commit(&mut self) -> bool {
-        let state = self.state();
-        if state.committed() == state.issued() {
-            return true;
-        }
-        if self.stream.limits.in_flight_max <= self.stream.timeline.in_flight() {
-            return false;
-        }
-        self.commit();
-        true
-    }
-
-    /// Closes the open command buffer whatever is in flight: only for the end of a stream.
-    pub(crate) fn commit(&mut self) {
-        let stream = self.stream;
-        let inner = self.inner_mut();
-        let first = inner.state.committed() + 1;
-        inner.pen.note_waits(stream, &inner.open.waits);
-        let Outcome::Committed(value) = inner.apply(Action::Commit) else { return };
-        let Open { waits, commands, writes, timings, label } = std::mem::take(&mut inner.open);
-        let lane = Arc::clone(&stream.trace);
-        let awaited = lane.waits(&waits);
-        stream.timeline.retain(Retained {
-            value,
-            settle: Box::new(move |span, result| {
-                if let Err(error) = result {
-                    writes.iter().for_each(|write| write.poison(error));
-                }
-                timings.iter().for_each(|slot| slot.stamp(span.end_ns));
-                lane.finished(label, first, value, span, awaited);
-            }),
-        });
-        stream.outbox.lock().push(Parcel { value, waits, commands });
-        stream.committed.store(value, Ordering::Release);
-    }
-
-    /// Lets go of the streams that the clock names and that have completed what it names them
-    /// for. Streams that waited for each other would keep each other alive otherwise.
-    pub(crate) fn forget_completed(&mut self) {
-        self.inner_mut().clock.forget_completed();
-    }
-
-    /// Lets go of every stream that the clock names: nobody can submit any longer.
-    pub(crate) fn forget_clock(&mut self) {
-        self.inner_mut().clock = Clock::EMPTY;
-    }
-
-    /// Ends the capture `id`, or whichever there is, and returns what it collected.
-    pub(crate) fn end_capture(&mut self, id: Option<u64>) -> Option<Tape> {
-        let inner = self.inner_mut();
-        let tape = inner.tape.take_if(|tape| id.is_none_or(|id| tape.id() == id))?;
-        let outcome = inner.apply(Action::EndCapture);
-        invariant!("GR-6 Unwind", outcome == Outcome::Done);
-        Some(tape)
-    }
-
-    /// Makes every handle of the present lease stale and gives up its capture. The open command
-    /// buffer stays: its commands come before those of the next lease.
-    pub(crate) fn end_lease(&mut self) -> Option<Tape> {
-        let tape = self.end_capture(None);
-        let outcome = self.inner_mut().apply(Action::EndLease);
-        invariant!("SP-4 CleanHandOver", outcome == Outcome::Done);
-        tape
-    }
-
-    /// Refuses everything from here on and commits what is open.
-    pub(crate) fn close(&mut self) -> Option<Tape> {
-        let tape = self.end_capture(None);
-        let outcome = self.inner_mut().apply(Action::Close);
-        invariant!("SH-1 Linearizable", outcome == Outcome::Done);
-        self.commit();
-        tape
-    }
-}
-
-impl Drop for Section<'_> {
-    fn drop(&mut self) {
-        self.inner = None;
-        outbox::drain(self.stream, self.lend);
     }
 }
 

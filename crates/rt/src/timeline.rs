@@ -41,6 +41,7 @@ use anabranch_sync::{Condvar, Deadline, Mutex, TimedOut};
 use crate::error::{Error, ErrorKind};
 use crate::history::{Event, Pen};
 use crate::invariant::invariant;
+use crate::rank;
 
 pub(crate) mod state;
 #[cfg(test)]
@@ -92,13 +93,16 @@ impl Timeline {
         Self {
             reached: AtomicU64::new(0),
             failed_from: AtomicU64::new(u64::MAX),
-            shared: Mutex::new(Shared {
-                state: State::default(),
-                pen,
-                retained: VecDeque::new(),
-                callbacks: Vec::new(),
-                sleepers: 0,
-            }),
+            shared: Mutex::ranked(
+                rank::TIMELINE,
+                Shared {
+                    state: State::default(),
+                    pen,
+                    retained: VecDeque::new(),
+                    callbacks: Vec::new(),
+                    sleepers: 0,
+                },
+            ),
             wake: Condvar::new(),
         }
     }
@@ -142,9 +146,11 @@ impl Timeline {
         self.shared.lock().retained.len()
     }
 
-    /// Takes what a buffer needs, before the device can report it.
-    pub(crate) fn retain(&self, retained: Retained) {
-        self.shared.lock().retained.push_back(retained);
+    /// Takes what a buffer needs, before the device can report it; returns how many are in flight.
+    pub(crate) fn retain(&self, retained: Retained) -> usize {
+        let mut shared = self.shared.lock();
+        shared.retained.push_back(retained);
+        shared.retained.len()
     }
 
     /// Fails everything from `value` on, which no command of the device carries.
@@ -168,7 +174,12 @@ impl Timeline {
         let Completion { value, span, result } = completion;
         let result = result.map_err(Error::from);
         // The buffer is in flight until all that it kept has been settled.
-        let oldest = self.shared.lock().retained.front_mut().map(Retained::take_settle);
+        let oldest = {
+            let mut shared = self.shared.lock();
+            invariant!("CB-7 ResourcesHeld", shared.state.reached() < value);
+            shared.retained.front_mut().map(Retained::take_settle)
+        };
+        invariant!("CB-6 HandlerBeforeCommit", oldest.is_some());
         let reported = oldest.as_ref().map(|(value, _)| *value);
         invariant!("SO-2 SubmitAtomic", reported == Some(value), "{reported:?} is not {value}");
         if let Some((_, settle)) = oldest {
@@ -177,15 +188,22 @@ impl Timeline {
         let (due, sleepers) = {
             let mut shared = self.shared.lock();
             shared.retained.pop_front();
-            shared.pen.note(Event::Finished { value, failed: result.is_err() });
+            let failed = result.is_err();
+            shared.pen.note(Event::Finished { value, failed });
             shared.state.finish(value, result);
+            let ended = |next: &Retained| value < next.value;
+            invariant!("SO-4 CompletionTruth", shared.retained.front().is_none_or(ended));
+            invariant!("CB-12 FailureSignals", shared.state.reached() == value);
+            invariant!("EV-12 FailPropagates", !failed || shared.state.first_failed() <= value);
+            invariant!("ER-3 AllTold", !failed || shared.state.open_failure().is_some());
             self.failed_from.store(shared.state.first_failed(), Ordering::Release);
             self.reached.store(value, Ordering::Release);
             let due = shared.take_due(value);
             shared.state.begin_calls(due.len());
             (due, shared.sleepers)
         };
-        // Outside the lock: whoever wakes may take this core at once, and would find it held.
+        // ER-4 FiniteWaits: a failure wakes those who wait, as a success does. Outside the lock:
+        // whoever wakes may take this core at once, and would find it held.
         if 0 < sleepers {
             self.wake.notify_all();
         }
@@ -216,15 +234,18 @@ impl Timeline {
         if due.is_empty() {
             return;
         }
-        let count = due.len();
+        let (count, mut ran) = (due.len(), 0);
         for (value, callback) in due {
+            invariant!("EP-5 CallbackOnce", value <= self.reached());
             let outcome = self.outcome(value);
             let scope = CallbackScope::enter();
-            // A callback that panics has nobody to tell: it must not take the device's thread
-            // with it, nor the callbacks behind it.
+            // ER-7 NoUnwindFFI: a callback that panics has nobody to tell. It must not take the
+            // device's thread with it, nor the callbacks behind it.
             let _ = catch_unwind(AssertUnwindSafe(move || callback(outcome)));
             drop(scope);
+            ran += 1;
         }
+        invariant!("LV-5 CallbackProgress", ran == count);
         let mut shared = self.shared.lock();
         shared.state.finish_calls(count);
         if !shared.state.is_calling() && 0 < shared.sleepers {
@@ -249,6 +270,7 @@ impl Timeline {
         next: u64,
         deadline: &Deadline,
     ) -> Result<(), Error> {
+        // LV-3 SyncReturns: what is waited for may be what took the room.
         self.sleep(deadline, |shared| max <= shared.retained.len() && shared.state.reached() < next)
     }
 
@@ -260,6 +282,7 @@ impl Timeline {
 
     fn sleep(&self, deadline: &Deadline, busy: impl Fn(&Shared) -> bool) -> Result<(), Error> {
         let mut shared = self.shared.lock();
+        // LK-3 NoLostWakeup: counted under the lock that the value changes under.
         shared.sleepers += 1;
         let (mut shared, waited) =
             self.wake.wait_while_until(shared, deadline, |shared| busy(shared));

@@ -31,6 +31,7 @@ use anabranch_sync::ring::{Consumer, Producer, ring};
 use anabranch_sync::{Arc, Mutex};
 
 use crate::frontier::Mark;
+use crate::rank;
 
 /// One thing that happened on a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,8 @@ impl Lane {
     pub(crate) fn new(stream: QueueId, records_max: usize) -> Arc<Self> {
         let ends = (0 < records_max).then(|| {
             let (producer, consumer) = ring(records_max.next_power_of_two());
-            Ends { stream, producer: Mutex::new(producer), consumer: Mutex::new(consumer) }
+            let producer = Mutex::ranked(rank::LEAF, producer);
+            Ends { stream, producer, consumer: Mutex::ranked(rank::LEAF, consumer) }
         });
         Arc::new(Self(ends))
     }
@@ -108,15 +110,14 @@ impl Lane {
     }
 
     /// Takes what was recorded since the last time; returns how many records were dropped in all.
+    /// `each` is called with no lock held: it may drain again.
     pub(crate) fn drain(&self, each: impl FnMut(TraceRecord)) -> u64 {
         let Some(Ends { consumer, .. }) = &self.0 else { return 0 };
         let mut records = Vec::new();
-        let dropped = {
-            let mut consumer = consumer.lock();
-            consumer.drain(|record| records.push(record));
-            consumer.dropped()
-        };
-        // The caller's code may drain again.
+        let mut consumer = consumer.lock();
+        consumer.drain(|record| records.push(record));
+        let dropped = consumer.dropped();
+        drop(consumer);
         records.into_iter().for_each(each);
         dropped
     }

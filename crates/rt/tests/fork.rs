@@ -303,3 +303,29 @@ fn sh_6_a_child_may_end_through_its_exit_handlers() {
         check_intact(handles);
     }
 }
+
+#[test]
+fn fk_7_a_fork_waits_for_no_work() {
+    let (native, control) = SimDevice::new(Config::manual());
+    let device = Device::open(native, Limits::default()).unwrap();
+    let stream = device.default_stream();
+    stream.host(|| Ok(())).unwrap();
+    stream.flush(CommitMode::Now).unwrap();
+    let waiter = thread::spawn({
+        let stream = stream.clone();
+        move || stream.synchronize(&NEVER)
+    });
+    in_child(|| assert!(refused(stream.query())));
+    assert_eq!(control.pending(), 1, "FK-7: the work is still there");
+    control.run_until_idle(0);
+    waiter.join().unwrap().unwrap();
+}
+
+#[test]
+fn fk_4_a_child_does_not_join_the_threads_of_its_parent() {
+    for native in devices() {
+        in_child(|| native.shutdown());
+        let device = Device::open(native, Limits::default()).unwrap();
+        device.shutdown(&NEVER).expect("FK-2, FK-4: the threads are the parent's to end");
+    }
+}

@@ -374,7 +374,7 @@ impl World {
         for (index, (buffer, expected)) in self.objects.iter().enumerate() {
             let mut contents = vec![0; expected.len()];
             buffer.read(0, &mut contents).expect("nothing runs");
-            assert_eq!(&contents, expected, "object {index}");
+            assert_eq!(&contents, expected, "SO-1, GR-9: object {index}");
         }
     }
 }
@@ -411,6 +411,7 @@ fn config(cases: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(config(300))]
 
+    // What `World` asserts: SO-1, EV-6, AL-13, GR-9, LV-1, LV-3.
     #[test]
     fn a_device_that_runs_in_any_order_computes_the_same(
         steps in program(80),
@@ -426,6 +427,7 @@ proptest! {
         });
     }
 
+    // What `World` asserts: SO-1, EV-6, AL-13, GR-9, LV-1, LV-3.
     #[test]
     fn a_device_that_dawdles_computes_the_same(
         steps in program(80),
@@ -442,6 +444,7 @@ proptest! {
 proptest! {
     #![proptest_config(config(60))]
 
+    // What `World` asserts: SO-1, EV-6, AL-13, GR-9, LV-1, LV-3.
     #[test]
     fn the_processor_computes_the_same(
         steps in program(80),
@@ -456,6 +459,7 @@ proptest! {
         });
     }
 
+    // What `World` asserts: SO-1, AL-13, GR-9, LV-3.
     #[test]
     fn threads_that_share_streams_compute_the_same(
         programs in prop::collection::vec(program(60), 2..4),

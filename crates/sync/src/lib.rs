@@ -26,10 +26,12 @@ mod engine;
 #[path = "shuttle.rs"]
 mod engine;
 
+mod held;
 mod lock;
 pub mod process;
 pub mod ring;
 pub mod slots;
 
 pub use engine::{Arc, Deadline, atomic, cell, hint, model, thread};
+pub use held::{Rank, ranked_locks_held};
 pub use lock::{Condvar, Mutex, MutexGuard, TimedOut};

@@ -6,7 +6,7 @@
 //! [`Deadline`] where the standard library takes a duration.
 //!
 //! # State
-//! None of its own. A guard remembers its mutex, because an engine without time lets go of the
+//! Its rank, to which a debug build holds every thread. A guard remembers its mutex, because an engine without time lets go of the
 //! lock by hand while it polls a deadline.
 //!
 //! # Transitions
@@ -43,6 +43,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use crate::engine::{self, Deadline, raw};
+use crate::held::{Held, Rank, is_held, ranked_locks_held};
 
 #[cfg(test)]
 mod tests;
@@ -57,29 +58,52 @@ mod tests;
 /// *counter.lock() += 1;
 /// assert_eq!(*counter.lock(), 2);
 /// ```
-pub struct Mutex<T>(raw::Mutex<T>);
+pub struct Mutex<T> {
+    raw: raw::Mutex<T>,
+    rank: Rank,
+}
 
 /// Exclusive access to the value of a [`Mutex`]; released on drop.
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
     raw: raw::MutexGuard<'a, T>,
+    // Dropped last: the lock is held for as long as the account says.
+    held: Held,
 }
 
 impl<T> Mutex<T> {
     /// Makes an unlocked mutex.
     pub fn new(value: T) -> Self {
-        Self(raw::Mutex::new(value))
+        Self::ranked(Rank::NONE, value)
+    }
+
+    /// Makes an unlocked mutex with a place in the order of locks, which debug builds hold every
+    /// thread to.
+    pub fn ranked(rank: Rank, value: T) -> Self {
+        Self { raw: raw::Mutex::new(value), rank }
+    }
+
+    /// Whether this thread holds the lock, as far as a debug build knows; false in a release
+    /// build, which keeps no account.
+    pub fn is_held_here(&self) -> bool {
+        is_held(std::ptr::from_ref(self).addr())
+    }
+
+    /// The value, of a mutex that nobody else refers to.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.raw.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Blocks until the lock is held.
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard { mutex: self, raw: self.lock_raw() }
+        let held = Held::new(self.rank, std::ptr::from_ref(self).addr());
+        MutexGuard { mutex: self, raw: self.lock_raw(), held }
     }
 
     #[track_caller]
     pub(crate) fn lock_raw(&self) -> raw::MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.raw.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -163,11 +187,12 @@ impl Condvar {
         guard: MutexGuard<'a, T>,
         mut busy: impl FnMut(&mut T) -> bool,
     ) -> MutexGuard<'a, T> {
-        let MutexGuard { mutex, mut raw } = guard;
+        let MutexGuard { mutex, mut raw, held } = guard;
+        debug_assert!(ranked_locks_held() <= 1, "LK-2 NoneAcrossWait");
         while busy(&mut raw) {
             raw = self.0.wait(raw).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
-        MutexGuard { mutex, raw }
+        MutexGuard { mutex, raw, held }
     }
 
     /// Sleeps while `busy` holds, until `deadline` at the latest.
@@ -184,16 +209,17 @@ impl Condvar {
         deadline: &Deadline,
         mut busy: impl FnMut(&mut T) -> bool,
     ) -> (MutexGuard<'a, T>, Result<(), TimedOut>) {
-        let MutexGuard { mutex, mut raw } = guard;
+        let MutexGuard { mutex, mut raw, held } = guard;
+        debug_assert!(ranked_locks_held() <= 1, "LK-2 NoneAcrossWait");
         while busy(&mut raw) {
             let passed;
             (raw, passed) = engine::wait_until(&self.0, mutex, raw, deadline);
             if passed {
                 let outcome = if busy(&mut raw) { Err(TimedOut) } else { Ok(()) };
-                return (MutexGuard { mutex, raw }, outcome);
+                return (MutexGuard { mutex, raw, held }, outcome);
             }
         }
-        (MutexGuard { mutex, raw }, Ok(()))
+        (MutexGuard { mutex, raw, held }, Ok(()))
     }
 
     /// Wakes one sleeper.

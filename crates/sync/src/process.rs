@@ -38,6 +38,8 @@ impl Generation {
     /// When the C library has no memory for the handler.
     pub fn current() -> Self {
         if !REGISTERED.load(Ordering::Acquire) {
+            // FK-7 PrepareBounded: nothing runs before the fork.
+            // FK-2 ParentIntact: nothing runs in the parent after it.
             // SAFETY: The handler only adds to an atomic, which is async-signal-safe. Two
             // threads that get here together register it twice: a fork then counts twice, and
             // still differs from no fork.
@@ -45,6 +47,7 @@ impl Generation {
             assert_eq!(status, 0, "the C library has no memory for a fork handler");
             REGISTERED.store(true, Ordering::Release);
         }
+        // FK-5 EarlyForkFree: counted from where the value is made, not from where the process began.
         Self(FORKS.load(Ordering::Relaxed))
     }
 

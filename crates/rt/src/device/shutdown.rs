@@ -5,6 +5,7 @@ use anabranch_sync::Deadline;
 use super::{Device, refuse_in_callback, wait_for_all};
 use crate::error::Error;
 use crate::error::ErrorKind::{ForkedChild, Timeout};
+use crate::invariant::invariant;
 
 #[cfg(test)]
 mod spec;
@@ -29,7 +30,11 @@ impl Device {
         }
         let outcome = self.drain(deadline);
         match &outcome {
-            Ok(()) => self.0.backend.native.shutdown(),
+            Ok(()) => {
+                let idle = self.0.registry.streams().iter().all(|stream| stream.is_idle());
+                invariant!("SH-2 DrainsFirst", idle);
+                self.0.backend.native.shutdown();
+            }
             // What still runs may use anything: nothing is freed under it, also not when the
             // last handle goes.
             Err(_) => std::mem::forget(self.clone()),
@@ -49,9 +54,11 @@ impl Device {
             streams.iter().map(|stream| (stream.clone(), stream.issued())).collect();
         let mut errors = wait_for_all(&targets, deadline);
         for stream in &streams {
+            // SH-4 NoLateCallback
             errors.extend(stream.timeline().end_callbacks(deadline).err());
         }
         // A stream that failed has told everybody it concerns; only laggards are news here.
+        // SH-L1 Terminates: who ends late is told of, not waited for.
         errors.retain(|error| matches!(error.kind(), Timeout | ForkedChild));
         Error::join(errors)
     }

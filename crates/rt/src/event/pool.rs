@@ -32,6 +32,7 @@ use anabranch_sync::process::Generation;
 use anabranch_sync::{Arc, Mutex};
 
 use crate::invariant::invariant;
+use crate::rank;
 
 /// How many timing slots there are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,45 +60,77 @@ struct Core {
 
 #[derive(Default)]
 struct State {
-    free: Vec<u32>,
-    created: u32,
+    free: Vec<usize>,
+    lives: Vec<Life>,
     generation: u64,
+}
+
+/// The latest life of a slot.
+#[derive(Clone, Copy)]
+struct Life {
+    generation: u64,
+    in_use: bool,
+}
+
+impl State {
+    /// Begins another life of a slot that nobody uses, or of a new one.
+    fn begin(&mut self) -> (usize, u64) {
+        self.generation += 1;
+        let life = Life { generation: self.generation, in_use: true };
+        let Some(index) = self.free.pop() else {
+            invariant!("EP-7 Bounded", self.lives.iter().all(|life| life.in_use));
+            self.lives.push(life);
+            return (self.lives.len() - 1, life.generation);
+        };
+        let last = std::mem::replace(&mut self.lives[index], life);
+        invariant!("EP-2 NoReusePending", !last.in_use);
+        invariant!("EP-3 FreshGeneration", last.generation < life.generation);
+        (index, life.generation)
+    }
+
+    /// Ends a life, once.
+    fn end(&mut self, index: usize, generation: u64) {
+        let life = &mut self.lives[index];
+        invariant!("EP-1 Partition", life.in_use && life.generation == generation);
+        life.in_use = false;
+        self.free.push(index);
+    }
 }
 
 /// A slot on loan. Dropping the last reference returns it.
 pub(crate) struct TimingSlot {
     pool: Arc<Core>,
-    index: u32,
+    index: usize,
     generation: u64,
     // One more than the time, so that 0 means "not yet".
     end_ns: AtomicU64,
 }
 
+const _: () = {
+    // EP-4 PoolOutlivesSlots: a slot owns what it comes back to.
+    const fn assert_owns_everything<T: Send + Sync + 'static>() {}
+    assert_owns_everything::<TimingSlot>();
+};
+
 impl EventPool {
     pub(crate) fn new(slots_max: usize) -> Self {
-        let core = Core { process: Generation::current(), state: Mutex::new(State::default()) };
+        let core = Core {
+            process: Generation::current(),
+            state: Mutex::ranked(rank::LEAF, State::default()),
+        };
         Self { core: Arc::new(core), slots_max }
     }
 
     /// Lends a slot. The pool grows where it must; growth beyond the soft cap is counted.
     pub(crate) fn acquire(&self) -> Arc<TimingSlot> {
-        let (index, generation) = {
-            let mut state = self.core.state.lock();
-            state.generation += 1;
-            let index = state.free.pop().unwrap_or_else(|| {
-                state.created += 1;
-                state.created - 1
-            });
-            (index, state.generation)
-        };
+        let (index, generation) = self.core.state.lock().begin();
         let pool = Arc::clone(&self.core);
         Arc::new(TimingSlot { pool, index, generation, end_ns: AtomicU64::new(0) })
     }
 
     pub(crate) fn stats(&self) -> EventStats {
         let state = self.core.state.lock();
-        let (free, created) = (state.free.len(), state.created as usize);
-        invariant!("EP-1 Partition", free <= created);
+        let (free, created) = (state.free.len(), state.lives.len());
         let grown = created.saturating_sub(self.slots_max);
         EventStats { free, in_use: created - free, created, grown }
     }
@@ -110,14 +143,16 @@ impl TimingSlot {
     }
 
     pub(crate) fn stamp(&self, end_ns: u64) {
-        self.end_ns.store(end_ns.saturating_add(1), Ordering::Release);
+        // The device writes each life once, while it holds the slot: nobody else has it yet.
+        let before = self.end_ns.swap(end_ns.saturating_add(1), Ordering::Release);
+        invariant!("EV-9 DropPendingSafe", before == 0);
     }
 }
 
 impl Drop for TimingSlot {
     fn drop(&mut self) {
         if !self.pool.process.is_forked() {
-            self.pool.state.lock().free.push(self.index);
+            self.pool.state.lock().end(self.index, self.generation);
         }
     }
 }

@@ -245,7 +245,13 @@ fn ep_1_slots_come_back_when_nobody_needs_them() {
         assert_eq!(device.event_stats(), stats(0, 0, 0));
         let first = stream.record_timed().unwrap();
         drop(first);
-        assert_eq!(device.event_stats(), stats(0, 1, 0), "EP-2: the device will write to it");
+        let in_use = "EP-2, EV-9: the device will write to it";
+        assert_eq!(device.event_stats(), stats(0, 1, 0), "{in_use}");
+        let meanwhile = stream.record_timed().unwrap();
+        assert_eq!(device.event_stats(), stats(0, 2, 0), "EV-9: another snapshot, another slot");
+        drop(meanwhile);
+        control.run_until_idle(0);
+        assert_eq!(device.event_stats(), stats(2, 0, 0));
         let second = stream.record_timed().unwrap();
         let copy = second.clone();
         control.run_until_idle(0);
@@ -286,5 +292,19 @@ fn ep_4_slots_come_back_after_everything_else_is_gone() {
         drop(device);
         assert_eq!(snapshot.elapsed_ns(&snapshot).unwrap(), 0);
         drop(snapshot);
+    });
+}
+
+#[test]
+fn ep_6_each_device_has_slots_of_its_own() {
+    check_once(|| {
+        let (one, other) = (null_device(), null_device());
+        let snapshot = one.default_stream().record_timed().unwrap();
+        assert_eq!((one.event_stats().created, other.event_stats().created), (1, 0), "EP-6");
+        let elsewhere = other.default_stream().record_timed().unwrap();
+        assert_eq!((one.event_stats().created, other.event_stats().created), (1, 1), "EP-6");
+        drop(snapshot);
+        assert_eq!((one.event_stats().free, other.event_stats().free), (1, 0), "EP-6");
+        drop(elsewhere);
     });
 }

@@ -61,6 +61,8 @@ fn al_4_dominance_needs_every_stream() {
         all.raise(core(&streams[2]), 1);
         assert!(uses.is_dominated_by(requester, &all), "its own uses are before it anyway");
         assert!(!uses.is_dominated_by(core(&streams[1]), &all), "but not before another one");
+        let pending = "EV-13: submitted is not completed";
+        assert!(!uses.marks()[2].is_complete(), "{pending}");
         assert!(control.step(streams[2].id()));
         assert!(uses.is_dominated_by(requester, &known), "what has completed is before everybody");
         assert!(Clock::EMPTY.is_dominated_by(requester, &Clock::EMPTY));

@@ -8,6 +8,7 @@ use anabranch_sync::Arc;
 use super::{Executable, GraphCore};
 use crate::command::View;
 use crate::error::{Error, ErrorKind};
+use crate::invariant::invariant;
 use crate::stream::handle::{Stream, native_slice, resolve};
 use crate::stream::submit::{Footprint, Use, Work};
 
@@ -43,9 +44,15 @@ impl Stream {
         }
         // Every launch writes it: launches of one executable are ordered by it.
         push(&executable.private.view(), Footprint::of(Access::Write, true))?;
+        let slots = graph.pinned.len() + graph.parameters.len() + 1;
+        invariant!("GR-9 ReplayEqualsEager", table.len() == slots);
+        let ordered = uses.last().is_some_and(|last| last.footprint.writes);
+        invariant!("GR-7 SingleFlight", ordered);
         let command = native::Command::Launch { executable: Arc::clone(&graph.native), table };
-        self.issue(Work { command: Some(command), uses, label: "launch", ..Work::default() })
-            .map(drop)
+        let work = Work { command: Some(command), uses, label: "launch", ..Work::default() };
+        let value = self.issue(work)?;
+        invariant!("GR-8 StreamOrder", value <= self.core().issued());
+        Ok(())
     }
 }
 

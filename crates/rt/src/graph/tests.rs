@@ -71,6 +71,7 @@ fn gr_2_a_capturing_stream_refuses_what_a_graph_cannot_have() {
             kind(executable.graph().instantiate(&device, &stream)),
         ];
         assert_eq!(kinds, [ErrorKind::Capturing; 15]);
+        assert_eq!(kind(device.allocate(1, &stream)), ErrorKind::Capturing, "GR-5: to the last");
         device.allocate_host(64).unwrap();
         other.flush(CommitMode::Now).unwrap();
         let graph = capture.end().expect("refusals do not spoil the capture");
@@ -267,6 +268,7 @@ fn gr_8_a_launch_is_one_command_of_its_stream() {
         let c = host_buffer(&device, &[0; 64]);
         stream.submit(Command::fill(a.view(), 2)).unwrap();
         stream.launch(&executable, &[a.view(), b.view()]).unwrap();
+        assert_eq!(stream.core().issued(), 2, "GR-8: one number of this stream");
         assert_eq!(control.pending(), 2, "two nodes, one command");
         other.submit(Command::copy(b.view(), c.view())).unwrap();
         stream.submit(Command::fill(b.view(), 9)).unwrap();

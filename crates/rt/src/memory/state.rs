@@ -26,6 +26,7 @@ pub(crate) type Home = Option<u64>;
 /// by order. They were freed last, so their uses are the least likely to have completed, and
 /// their memory the most likely to be in a cache.
 const OWN_PENDING_LOOKED_AT_MAX: usize = 8;
+const _: () = assert!(0 < OWN_PENDING_LOOKED_AT_MAX, "AL-3 HomeImmediate");
 
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -103,7 +104,7 @@ impl<C> State<C> {
         let (block, _) = &taken;
         let segment = self.segment_mut(*block);
         segment.busy += 1;
-        invariant!("AL-1 Disjoint", segment.busy <= segment.blocks);
+        invariant!("AL-1 NoOverlap", segment.busy <= segment.blocks);
         self.live_count += 1;
         Some(taken)
     }
@@ -114,6 +115,7 @@ impl<C> State<C> {
         let first = queue.len().saturating_sub(OWN_PENDING_LOOKED_AT_MAX);
         let index = (first..queue.len()).rev().find(|&i| order.is_dominated(&queue[i].1))?;
         let (block, clock) = queue.remove(index)?;
+        debug_assert!(order.is_dominated(&clock), "AL-2 NoEarlyReuse");
         self.pending_count -= 1;
         self.segment_mut(block).busy -= 1;
         Some((block, clock))
@@ -136,8 +138,10 @@ impl<C> State<C> {
     /// queue is searched whole: one slow stream holds nobody else back.
     pub(crate) fn sweep(&mut self, order: &impl Order<C>) {
         let mut done = Vec::new();
+        let mut looked_at = 0;
         for queue in self.pending.values_mut() {
             queue.retain(|(block, clock)| {
+                looked_at += 1;
                 let complete = order.is_complete(clock);
                 if complete {
                     done.push(*block);
@@ -145,8 +149,11 @@ impl<C> State<C> {
                 !complete
             });
         }
+        invariant!("AL-9 NoHeadOfLine", looked_at == self.pending_count);
         self.pending.retain(|_, queue| !queue.is_empty());
         self.pending_count -= done.len();
+        let left = self.pending.values().map(VecDeque::len).sum::<usize>();
+        invariant!("AL-10 PendingDrains", left == self.pending_count);
         done.into_iter().for_each(|block| self.release(block));
     }
 
@@ -164,6 +171,8 @@ impl<C> State<C> {
                 removed.push(index);
             }
         }
+        let in_use = |(block, _): &(BlockId, C)| removed.contains(&block.segment);
+        invariant!("AL-8 MergeQuiescent", !self.pending.values().flatten().any(in_use));
         self.free.retain(|block| !removed.contains(&block.segment));
         removed
     }

@@ -346,9 +346,13 @@ fn al_16_buffers_may_be_dropped_anywhere_and_late() {
         drop(stream);
         thread::spawn(move || drop(a)).join().unwrap();
         control.run_until_idle(0);
+        let c = device.allocate_host(64).unwrap();
         device.shutdown(&NEVER).unwrap();
-        drop(device);
+        assert_eq!(device.memory_stats().live_count, 2);
         drop(b);
+        assert_eq!(device.memory_stats().live_count, 1, "AL-16: after the shutdown");
+        drop(device);
+        drop(c);
     });
 }
 
@@ -586,4 +590,30 @@ fn model_al_14_the_limit_is_hard_and_room_is_found() {
         assert_sums(&stats);
         assert_eq!(stats.live_count, threads);
     });
+}
+
+#[test]
+fn al_15_memory_is_looked_at_from_wherever_it_is_made_or_given_up() {
+    check_once(|| {
+        let device = null_with(roomy(1));
+        let kept = Arc::new(anabranch_sync::Mutex::new(device.allocate_host(BLOCK).ok()));
+        let asked = Arc::new(anabranch_sync::Mutex::new(Some(device.clone())));
+        let (inner, given_up) = (Arc::clone(&asked), Arc::clone(&kept));
+        device.on_memory_pressure(move || {
+            // Taken out, so that the device does not keep itself.
+            let device = inner.lock().take().expect("it is asked once");
+            assert_eq!(device.memory_stats().live_count, 1, "AL-15: every lock is free");
+            drop(given_up.lock().take());
+        });
+        device.allocate_host(BLOCK).expect("AL-15: what the callback gave up");
+        assert!(kept.lock().is_none() && asked.lock().is_none());
+    });
+}
+
+#[test]
+fn lk_7_sizes_do_not_share_a_lock() {
+    let mut shards: Vec<_> = Class::all().map(Class::index).collect();
+    shards.sort_unstable();
+    shards.dedup();
+    assert_eq!(shards.len(), Class::COUNT, "LK-7: one size, one lock");
 }

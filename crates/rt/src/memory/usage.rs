@@ -35,6 +35,8 @@ use anabranch_sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::{Error, ErrorKind};
 use crate::frontier::{Clock, Mark};
+use crate::invariant::invariant;
+use crate::rank;
 use crate::stream::submit::Footprint;
 use crate::stream::{StreamCore, StreamRef};
 
@@ -66,7 +68,7 @@ impl SharedUse {
     pub(crate) fn new(number: u64, birth: Clock) -> Self {
         let usage = Usage { uses: birth.clone(), writes: birth, ..Usage::default() };
         let frozen = AtomicBool::new(false);
-        Self(Arc::new(Shared { number, frozen, usage: Mutex::new(usage) }))
+        Self(Arc::new(Shared { number, frozen, usage: Mutex::ranked(rank::USAGE, usage) }))
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -105,6 +107,16 @@ impl Usage {
         self.poison = None;
     }
 
+    /// Whether the host neither reads nor writes it now.
+    pub(crate) fn is_unmapped(&self) -> bool {
+        self.host_reads == 0 && !self.host_writes
+    }
+
+    /// Whether uses are not recorded any longer.
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.frozen
+    }
+
     /// Every use that has been recorded.
     pub(crate) fn uses(&self) -> &Clock {
         &self.uses
@@ -124,6 +136,7 @@ impl Usage {
     fn check_poison(&self) -> Result<(), Error> {
         match &self.poison {
             None => Ok(()),
+            // BU-4 PoisonVisible
             Some(error) => {
                 let message = format!("the command that was to write the buffer failed: {error}");
                 Err(Error::new(ErrorKind::Poisoned, message))
@@ -151,6 +164,8 @@ impl Usage {
         if self.frozen {
             return;
         }
+        let unmapped = !self.host_writes && (!footprint.writes || self.host_reads == 0);
+        invariant!("BU-3 MapExclusive", unmapped);
         if footprint.writes {
             self.uses = Clock::default();
             self.writes = Clock::default();
@@ -160,6 +175,7 @@ impl Usage {
             self.poison = None;
         }
         self.uses.raise(stream, value);
+        invariant!("AL-5 UsesComplete", value <= self.uses.get(stream));
     }
 
     /// Maps the buffer for the host.

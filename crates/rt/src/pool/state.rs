@@ -160,6 +160,7 @@ impl State {
             }
             Action::Built { slot, affinity } => {
                 invariant!("SP-7 CreateOnce", self.slots[slot] == Slot::Building);
+                invariant!("SP-8 SelectionNotReset", !self.free.contains(&slot));
                 self.slots[slot] = match affinity {
                     None => Slot::Leased,
                     Some(affinity) => Slot::Shared { holders: 1, affinity },
@@ -173,7 +174,7 @@ impl State {
                 self.waiters.push_back(ticket);
                 Outcome::Queued(ticket)
             }
-            // Whoever comes later does not overtake those who wait.
+            // SP-L1 LeaseProgress: whoever comes later does not overtake those who wait.
             Action::Lease { grow: false } if !self.waiters.is_empty() => Outcome::Exhausted,
             Action::Lease { grow } => {
                 let max = if grow { self.grown_max } else { self.slots_max };
@@ -224,6 +225,7 @@ impl State {
             shared.min().map(|(_, index)| index)
         };
         let Some(slot) = own.or_else(least) else { return Outcome::Exhausted };
+        invariant!("SP-5 SharingDeclared", holders(&self.slots[slot]).is_some());
         if let Slot::Shared { holders, .. } = &mut self.slots[slot] {
             *holders += 1;
         }

@@ -3,7 +3,7 @@
 use anabranch_sync::model::check_once;
 use anabranch_sync::{Arc, Deadline, model, thread};
 
-use crate::tests::{NEVER, NOW, doom, kind, manual_with, null_with, streams_max};
+use crate::tests::{NEVER, NOW, contents, doom, kind, manual_with, null_with, streams_max};
 use crate::{Command, ErrorKind, LeasePolicy, Limits, StreamStats};
 
 #[test]
@@ -44,6 +44,9 @@ fn sp_4_a_new_holder_comes_after_the_old_one() {
         assert_eq!(control.runnable().len(), 1);
         control.run_until_idle(0);
         assert!(lease.query().unwrap());
+        let left_open = "SP-4: what the former holder left open has run";
+        assert_eq!(contents(&buffer), [1; 4], "{left_open}");
+        assert_eq!(contents(&other), [2; 4]);
     });
 }
 
@@ -72,7 +75,7 @@ fn a_stream_that_fails_after_its_lease_is_replaced_too() {
         drop(lease);
         control.run_until_idle(0);
         let lease = device.lease_now().unwrap();
-        assert!(lease.query().unwrap(), "ER-5: somebody else's failure");
+        assert!(lease.query().unwrap(), "ER-5, LK-5: built again, as at first");
         lease.host(|| Ok(())).unwrap();
         drop(lease);
         control.run_until_idle(0);
@@ -186,7 +189,7 @@ fn streams_that_cannot_be_made_leave_no_trace() {
         let (device, control) = manual_with(streams_max(1));
         control.lose("gone");
         for _ in 0..3 {
-            assert_eq!(kind(device.lease_now()), ErrorKind::DeviceLost);
+            assert_eq!(kind(device.lease_now()), ErrorKind::DeviceLost, "ER-8: what it said");
             assert_eq!(device.stream_stats(), StreamStats::default(), "SP-2");
         }
         assert_eq!(kind(device.share(1)), ErrorKind::DeviceLost);
@@ -265,5 +268,26 @@ fn model_sh_1_waiters_are_let_go_at_the_shutdown() {
         device.shutdown(&NEVER).unwrap();
         assert_eq!(waiter.join().unwrap(), ErrorKind::Closed);
         drop(lease);
+    });
+}
+
+#[test]
+fn model_sp_6_lk_4_nobody_sees_a_stream_that_is_not_built() {
+    // Two preemptions are enough to meet the other one while it builds, and keep the search short.
+    model::check_counted(Some(2), || {
+        let device = null_with(streams_max(1));
+        let share = |device: &crate::Device| match device.share(7) {
+            Ok(lease) => {
+                lease.host(|| Ok(())).unwrap();
+                lease.synchronize(&NEVER).expect("SP-6: queue, timeline and section are there");
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Exhausted, "LK-4: not yet there"),
+        };
+        let other = thread::spawn({
+            let device = device.clone();
+            move || share(&device)
+        });
+        share(&device);
+        other.join().unwrap();
     });
 }

@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Snapshot;
 use crate::frontier::Mark;
 use crate::graph::Capture;
+use crate::invariant::invariant;
 use crate::memory::buffer::Buffer;
 
 /// What a flush does with the open command buffer.
@@ -74,6 +75,8 @@ impl Drop for Owner {
 
 impl Stream {
     pub(crate) fn new(core: StreamRef, device: Device, generation: u64) -> Self {
+        let is_own = std::ptr::eq(&*core.backend, device.backend());
+        invariant!("EP-6 DeviceMatch", is_own);
         Self { core, device, generation, patience: Deadline::NEVER, _owner: None }
     }
 
@@ -275,7 +278,10 @@ impl Stream {
         }
         drop(section);
         match mark.stream.timeline().query(mark.value) {
-            Ok(true) => return Ok(()),
+            Ok(true) => {
+                invariant!("EV-13 SkipNeedsEvidence", mark.is_complete());
+                return Ok(());
+            }
             Ok(false) => {}
             Err(error) => return Err(self.fail(mark, error)),
         }
@@ -325,6 +331,7 @@ impl Stream {
         if self.core.timeline().reached() < value {
             return Ok(false);
         }
+        invariant!("SO-5 QuerySound", self.core.is_committed(value));
         self.core.check_failure().map(|()| true)
     }
 
@@ -369,6 +376,7 @@ impl Stream {
         }
         drop(section);
         let (backend, priority) = (&self.core.backend, self.core.priority);
+        // ER-1 DeviceLostSticky: a device that is lost makes no queue.
         let native = Native::new(backend, backend.next_queue(), priority, &self.core.timeline)?;
         let section = self.enter_uncaptured()?;
         if section.state().issued() != issued {

@@ -31,9 +31,12 @@ use std::collections::VecDeque;
 
 use anabranch_hal::command::{Command, Submission};
 
+use anabranch_sync::ranked_locks_held;
+
 use super::StreamRef;
 use crate::frontier::Mark;
 use crate::history::{Event, Pen};
+use crate::invariant::invariant;
 
 mod state;
 #[cfg(test)]
@@ -65,6 +68,8 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, parcel: Parcel) {
+        let last = self.parcels.back().map_or(self.state.handed(), |parcel| parcel.value);
+        invariant!("CB-2 CommitOnce", last < parcel.value);
         self.parcels.push_back(parcel);
     }
 
@@ -86,6 +91,11 @@ impl Outbox {
         }
         self.watched = Some(mark.clone());
         true
+    }
+
+    /// Whether everything that was put in has been handed over.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parcels.is_empty()
     }
 }
 
@@ -149,7 +159,11 @@ fn submit(stream: &StreamRef, parcel: Parcel, lend: bool) {
         let producer = mark.stream.native().id;
         match mark.stream.timeline().query(mark.value) {
             Ok(true) => {}
-            Ok(false) => native_waits.push((producer, mark.value)),
+            Ok(false) => {
+                invariant!("CB-11 NoUncommittedDependency", mark.stream.is_committed(mark.value));
+                invariant!("EV-10 CrossDevice", mark.stream.is_on_device_of(stream));
+                native_waits.push((producer, mark.value));
+            }
             Err(error) => {
                 let error = error.to_native();
                 commands.insert(0, Command::Host(Box::new(move || Err(error))));
@@ -158,7 +172,8 @@ fn submit(stream: &StreamRef, parcel: Parcel, lend: bool) {
     }
     let submission = Submission { value, waits: native_waits, commands };
     let native = stream.native();
-    if lend && stream.outbox.lock().parcels.is_empty() {
+    debug_assert!(ranked_locks_held() == 0, "LK-2 NoneAcrossWait");
+    if lend && stream.outbox.lock().is_empty() {
         let _ = native.queue.submit_and_help(submission);
     } else {
         native.queue.submit(submission);

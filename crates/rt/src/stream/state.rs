@@ -92,6 +92,7 @@ impl State {
                 Outcome::Done
             }
             Action::Issue | Action::BeginCapture if self.closed => Outcome::Closed,
+            // GR-1 CaptureRunsNothing: what is captured gets no number.
             Action::Issue | Action::BeginCapture if self.capturing => Outcome::Capturing,
             Action::BeginCapture => {
                 self.capturing = true;

@@ -8,6 +8,7 @@ use super::{Section, StreamRef};
 use crate::error::Error;
 use crate::event::TimingSlot;
 use crate::frontier::Mark;
+use crate::invariant::invariant;
 use crate::memory::{SharedUse, Usage};
 
 /// A buffer that a command names.
@@ -103,6 +104,7 @@ impl StreamRef {
         loop {
             let mut section = self.enter();
             section.check_lease(generation)?;
+            // SO-12 PoisonRefuses: until it is reset.
             self.check_failure()?;
             match section.attempt(work)? {
                 Attempt::Issued(value, is_full) => {
@@ -134,6 +136,8 @@ impl Section<'_> {
         let stream = self.stream;
         let mut guards: Vec<MutexGuard<'_, Usage>> = Vec::with_capacity(work.uses.len());
         let mut waits: Vec<Mark> = Vec::new();
+        let in_order = |pair: &[Use]| pair[0].usage.number() < pair[1].usage.number();
+        debug_assert!(work.uses.windows(2).all(in_order), "LV-2 NoSelfDeadlock");
         for entry in &work.uses {
             let usage = entry.usage.lock();
             usage.check(entry.footprint)?;
@@ -163,6 +167,7 @@ impl Section<'_> {
             usage.register(entry.footprint, stream, value);
         }
         drop(guards);
+        invariant!("CB-5 SectionOnly", self.state().issued() == value);
         Ok(Attempt::Issued(value, self.append(work, waits)))
     }
 
@@ -180,9 +185,13 @@ impl Section<'_> {
     /// Puts a numbered command into the open buffer; true when that has become full.
     fn append(&mut self, work: Work, waits: Vec<Mark>) -> bool {
         let limit = self.limit();
+        let stream = self.stream;
         let inner = self.inner_mut();
+        invariant!("CB-3 NoEncodeAfterCommit", inner.state.committed() < inner.state.issued());
         for mark in waits {
+            invariant!("EV-7 SelfWaitNoop", !mark.is_on(stream));
             inner.clock.raise(&mark.stream, mark.value);
+            invariant!("EV-2 WaitBindsAtCall", mark.value <= inner.clock.get(&mark.stream));
             inner.open.waits.push(mark);
         }
         let written = work.uses.into_iter().filter(|entry| entry.footprint.writes);

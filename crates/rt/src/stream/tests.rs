@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod patience;
+mod section;
 
 fn copy(from: &Buffer, to: &Buffer) -> Command {
     Command::copy(from.view(), to.view())
@@ -105,6 +106,7 @@ fn so_11_dropping_a_stream_neither_waits_nor_cancels() {
         stream.submit(fill(&buffer, 9)).unwrap();
         let snapshot = stream.record().unwrap();
         drop(stream);
+        assert_eq!(control.pending(), 1, "SO-11: what was open is with the device");
         assert!(!snapshot.query().unwrap());
         run_all(&control);
         assert!(snapshot.query().unwrap());

@@ -63,15 +63,19 @@ impl State {
     }
 
     /// Fails every value from `from` on; the first error of a stream is the one that is kept. An
-    /// earlier value that fails later belongs to the same failure. A value that has ended has been
-    /// told how, and stays as it is.
+    /// earlier value that fails later belongs to the same failure.
     pub(crate) fn fail_from(&mut self, from: u64, error: Error) {
+        // EV-6 NeverUnsignal: who was told of a success is not told of a failure later.
         if from <= self.reached {
             return;
         }
-        match self.failures.last_mut().filter(|failure| failure.to.is_none()) {
-            Some(open) => open.from = open.from.min(from),
-            None => self.failures.push(Failure { from, to: None, error }),
+        match self.failures.last_mut().map(|last| (last.to, last)) {
+            Some((None, open)) => open.from = open.from.min(from),
+            ended => {
+                let is_next = ended.is_none_or(|(to, _)| to < Some(from));
+                invariant!("ER-2 FirstKept", is_next);
+                self.failures.push(Failure { from, to: None, error });
+            }
         }
     }
 

@@ -21,7 +21,9 @@ fn completion(value: u64) -> Completion {
 /// A timeline with these command buffers in flight.
 fn timeline(values: &[u64]) -> Arc<Timeline> {
     let timeline = Arc::new(Timeline::new(Pen::OFF));
-    values.iter().for_each(|&value| timeline.retain(retained(value)));
+    for &value in values {
+        timeline.retain(retained(value));
+    }
     timeline
 }
 
@@ -47,6 +49,46 @@ fn so_2_a_report_of_another_value_is_refused() {
     check_once(|| {
         let timeline = timeline(&[2]);
         timeline.finish(completion(3));
+    });
+}
+
+#[test]
+#[should_panic(expected = "CB-6 HandlerBeforeCommit")]
+fn cb_6_a_report_of_what_nobody_kept_is_refused() {
+    check_once(|| timeline(&[]).finish(completion(1)));
+}
+
+#[test]
+fn cb_12_er_4_a_failure_advances_and_ends_every_wait() {
+    check_once(|| {
+        let timeline = timeline(&[1, 2]);
+        let told = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&told);
+        let note = move |outcome: Result<(), Error>| {
+            count.fetch_add(usize::from(outcome.is_err()), Ordering::Relaxed);
+        };
+        timeline.on_reach(1, Box::new(note)).unwrap();
+        timeline.finish(Completion { result: Err(failure("boom")), ..completion(1) });
+        assert_eq!(timeline.reached(), 1, "CB-12");
+        timeline.wait(1, &NOW).expect("ER-4: it has ended");
+        timeline.wait_room(2, 2, &NOW).expect("ER-4: and made room");
+        assert_eq!(told.load(Ordering::Relaxed), 1, "ER-4: who registered is told");
+    });
+}
+
+#[test]
+fn model_er_4_a_failure_wakes_those_who_wait() {
+    check(|| {
+        let timeline = timeline(&[1]);
+        let device = thread::spawn({
+            let timeline = Arc::clone(&timeline);
+            move || {
+                timeline.finish(Completion { result: Err(failure("boom")), ..completion(1) });
+            }
+        });
+        timeline.wait(1, &NEVER).expect("ER-4: the wait ends");
+        assert!(timeline.query(1).is_err(), "ER-3");
+        device.join().unwrap();
     });
 }
 
@@ -99,10 +141,13 @@ fn ep_5_callbacks_run_once_and_in_order() {
             timeline.on_reach(value, Box::new(move |_| order.lock().push(value))).unwrap();
         }
         timeline.on_reach(1, Box::new(|_| panic!("swallowed"))).unwrap();
+        timeline.on_reach(4, Box::new(|_| panic!("swallowed"))).unwrap();
+        let (last, seen) = (Arc::clone(&order), Arc::clone(&order));
+        timeline.on_reach(4, Box::new(move |_| last.lock().push(5))).unwrap();
         timeline.finish(completion(1));
-        assert_eq!(*order.lock(), [1]);
+        assert_eq!(*seen.lock(), [1]);
         timeline.finish(completion(4));
-        assert_eq!(*order.lock(), [1, 2, 3, 4]);
+        assert_eq!(*seen.lock(), [1, 2, 3, 4, 5], "LV-5: also behind one that panics");
         timeline.end_callbacks(&NOW).unwrap();
     });
 }

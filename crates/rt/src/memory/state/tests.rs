@@ -157,7 +157,8 @@ impl Model {
         {
             assert_eq!(block, newest, "AL-3: the newest own block is taken at once");
         }
-        let (_, uses) = self.idle.remove(&block).expect("AL-1: somebody owns it already");
+        let unowned = self.idle.remove(&block);
+        let (_, uses) = unowned.expect("AL-1, AL-17: somebody owns it already");
         match birth {
             None => self.assert_complete(&uses, "AL-2: clean while in use"),
             Some(birth) => {
@@ -188,6 +189,7 @@ impl Model {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
+    // The model's assertions name what they find: AL-1, AL-3, AL-4, AL-5, AL-8, AL-9, AL-17.
     #[test]
     fn al_2_no_early_reuse_al_13_accounting_exact(
         steps in prop::collection::vec(step(), 1..200),

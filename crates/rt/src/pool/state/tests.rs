@@ -326,3 +326,26 @@ fn growth_is_not_held_up_by_those_who_wait() {
     assert_eq!(state.apply(Action::Enqueue), Outcome::Queued(0));
     assert_eq!(state.apply(Action::Lease { grow: true }), Outcome::Granted(Grant::Build(1)));
 }
+
+#[test]
+fn sp_8_building_a_slot_forgets_no_free_one() {
+    let lease = Action::Lease { grow: false };
+    let mut state = State::new(3, 3);
+    assert_eq!(state.apply(lease), Outcome::Granted(Grant::Build(0)));
+    assert_eq!(state.apply(Action::Built { slot: 0, affinity: None }), Outcome::Done(None));
+    assert_eq!(state.apply(lease), Outcome::Granted(Grant::Build(1)));
+    assert_eq!(state.apply(Action::Release { slot: 0 }), Outcome::Last);
+    assert_eq!(state.apply(Action::Return { slot: 0 }), Outcome::Done(None));
+    assert_eq!(state.apply(Action::Built { slot: 1, affinity: None }), Outcome::Done(None));
+    assert_eq!(state.apply(lease), Outcome::Granted(Grant::Stream(0)), "SP-8: it is still free");
+    assert_eq!(state.apply(lease), Outcome::Granted(Grant::Build(2)), "SP-8: and given out once");
+}
+
+#[test]
+fn sp_l1_who_comes_later_does_not_overtake() {
+    let mut state = State::new(2, 2);
+    let lease = Action::Lease { grow: false };
+    assert_eq!(state.apply(lease), Outcome::Granted(Grant::Build(0)));
+    assert_eq!(state.apply(Action::Enqueue), Outcome::Queued(0));
+    assert_eq!(state.apply(lease), Outcome::Exhausted, "SP-L1: there is room, but not for it");
+}

@@ -1,6 +1,8 @@
 //! The hand-over as plain data: who hands over, how far it has come, and who waits for it. Generic
 //! in the stream, so that a checker can bring its own.
 
+use crate::invariant::invariant;
+
 #[cfg(test)]
 mod spec;
 
@@ -36,8 +38,14 @@ impl<S: Clone + PartialEq> State<S> {
         !self.draining
     }
 
+    /// The last value that the device has been given.
+    pub(crate) fn handed(&self) -> u64 {
+        self.handed
+    }
+
     /// Records that the device has `value`; returns the streams that waited for it.
     pub(crate) fn hand(&mut self, value: u64) -> Vec<S> {
+        invariant!("SO-1 StreamFIFO", self.handed < value);
         self.handed = value;
         let (due, later) = std::mem::take(&mut self.dependents)
             .into_iter()

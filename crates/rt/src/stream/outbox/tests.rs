@@ -138,7 +138,8 @@ fn model_so_2_threads_keep_their_own_order() {
         stream.synchronize(&NEVER).unwrap();
         for name in 0..2 {
             let own: Vec<_> = order.lock().iter().filter(|note| note.0 == name).copied().collect();
-            assert_eq!(own, (0..each).map(|index| (name, index)).collect::<Vec<_>>());
+            let expected: Vec<_> = (0..each).map(|index| (name, index)).collect();
+            assert_eq!(own, expected, "CB-5: number and place are taken together");
         }
     });
 }

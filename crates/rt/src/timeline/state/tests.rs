@@ -141,3 +141,17 @@ fn ev_6_what_has_ended_well_does_not_fail_afterwards() {
     assert_eq!(state.outcome(2), Ok(()), "EV-6");
     assert_eq!(state.open_failure(), None, "a reset stream stays so");
 }
+
+#[test]
+fn ev_6_what_has_ended_well_does_not_fail_later() {
+    let mut state = State::default();
+    let error = |message| Error::new(ErrorKind::CommandFailed, message);
+    state.finish(2, Ok(()));
+    state.fail_from(2, error("late"));
+    assert_eq!(state.outcome(2), Ok(()), "EV-6");
+    assert_eq!(state.open_failure(), None, "EV-6: nor does what comes behind it");
+    state.fail_from(4, error("the first"));
+    state.finish(3, Err(error("the second")));
+    assert_eq!(state.outcome(2), Ok(()), "EV-6");
+    assert_eq!(state.outcome(3), Err(error("the first")), "ER-2: an earlier value, a later error");
+}
