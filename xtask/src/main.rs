@@ -19,7 +19,8 @@ cargo xtask <task>
   ci [FILTER...]       what continuous integration runs, in its order: all, or the named steps
   cross                type-checks the workspace for aarch64 macOS and aarch64 Linux
   ledger               prints the register of properties into docs/VERIFICATION.md
-  mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail";
+  mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail
+  verify [--quick]     a round of all checks, written to rounds/; --quick leaves the long ones out";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         ("cross", []) => cross::run(&root),
         ("ledger", []) => ledger(&root),
         ("mutants", filters) => mutants::run(&root, filters),
+        ("verify", flags) => verify(&root, flags),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");
             Ok(())
@@ -59,6 +61,13 @@ fn ledger(root: &Path) -> Result<(), String> {
         "--bin",
         "ledger",
     ]))
+}
+
+/// The rounds are in the package `verify` as well.
+fn verify(root: &Path, flags: &[String]) -> Result<(), String> {
+    let mut command = shell::cargo(root);
+    command.args(["run", "--quiet", "--package", "verify", "--bin", "round", "--"]).args(flags);
+    shell::run(&mut command)
 }
 
 /// The root of the workspace.

@@ -95,6 +95,7 @@ where
     search.assert_properties();
     assert!(search.is_done(), "the search ended early");
     assert_eq!(search.unique_state_count(), states, "another number of states is another model");
+    println!("searched {states} states");
 }
 
 /// Whether nothing can happen any more.

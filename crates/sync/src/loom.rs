@@ -89,7 +89,9 @@ pub mod model {
             counter.fetch_add(1, Ordering::Relaxed);
             scenario();
         });
-        executions.load(Ordering::Relaxed)
+        let executions = executions.load(Ordering::Relaxed);
+        println!("explored {executions} executions");
+        executions
     }
 
     /// Picks a size for the engine in use: `(loom, shuttle, native)`.

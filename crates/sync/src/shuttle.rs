@@ -114,7 +114,9 @@ pub mod model {
             scenario();
             idle.join().expect("a thread that does nothing does not panic");
         });
-        (random + pct) as u64
+        let schedules = (random + pct) as u64;
+        println!("explored {schedules} schedules");
+        schedules
     }
 
     fn config() -> Config {

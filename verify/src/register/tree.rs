@@ -66,7 +66,7 @@ impl Tree {
     }
 
     /// The mutants: name, and the property in the header.
-    pub(super) fn mutants(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn mutants(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(|(path, text)| {
             let name = path.strip_prefix("verify/mutants/")?.strip_suffix(".patch")?;
             let mut header = text.lines().take_while(|line| line.starts_with('#'));

@@ -1,0 +1,274 @@
+//! The checks of a round, and how to read what they print.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use super::{Attempt, Mutant, Round, Scope};
+use crate::register::{GAPS, Tree, findings, properties};
+
+/// In a quick round, one mutant in so many is run; the others are listed as skipped.
+const QUICK_SHARE: usize = 24;
+
+/// Caller threads of the stress attempts.
+const THREADS: [&str; 3] = ["1", "8", "64"];
+
+/// What a command printed, and whether it succeeded.
+struct Said {
+    success: bool,
+    text: String,
+    seconds: f64,
+}
+
+/// Runs every attempt; what fails is written down, and the next one runs.
+pub(super) fn run_all(
+    root: &Path,
+    scope: Scope,
+    tree: &Tree,
+    round: &mut Round,
+) -> Result<(), String> {
+    let mut note = |attempt: Attempt| {
+        println!("{}  {} ({:.0} s)", attempt.result, attempt.name, attempt.seconds);
+        round.attempts.push(attempt);
+    };
+    note(register(tree));
+    note(counted(root, "tests on real threads", &["test", "--workspace"], None)?);
+    let specs = [
+        "test",
+        "-p",
+        "anabranch-rt",
+        "-p",
+        "anabranch-hal",
+        "--lib",
+        "spec_",
+        "--",
+        "--nocapture",
+    ];
+    note(counted(root, "specifications, every state", &specs, Some("states"))?);
+    for (engine, unit) in [("loom", "executions"), ("shuttle", "schedules")] {
+        note(lane(root, engine, unit)?);
+    }
+    note(build(root)?);
+    for threads in THREADS {
+        note(stress(root, threads, scope)?);
+    }
+    note(replay(root, scope)?);
+    if scope == Scope::Full {
+        note(counted(root, "types on both Arm targets", &["xtask", "cross"], None)?);
+    } else {
+        round.skipped.push("types on both Arm targets: quick round".into());
+    }
+    let (attempt, mutants, left_out) = run_mutants(root, scope, tree)?;
+    println!("{}  {} ({:.0} s)", attempt.result, attempt.name, attempt.seconds);
+    round.attempts.push(attempt);
+    round.mutants = mutants;
+    if 0 < left_out {
+        round.skipped.push(format!("{left_out} mutants: quick round"));
+    }
+    round.skipped.push("sanitizers: there is no lane for them yet".into());
+    Ok(())
+}
+
+/// Every property has an assertion, a check and a mutant.
+fn register(tree: &Tree) -> Attempt {
+    let begin = Instant::now();
+    let all = properties();
+    let findings = findings(&all, GAPS, tree);
+    Attempt {
+        name: "register of properties".into(),
+        method: "every property has an assertion, a check and a mutant".into(),
+        result: verdict(findings.is_empty()),
+        seconds: begin.elapsed().as_secs_f64(),
+        explored: vec![("properties".into(), all.len() as u64)],
+        findings,
+    }
+}
+
+/// A cargo command whose tests, and whatever else it says of itself, are counted.
+fn counted(
+    root: &Path,
+    name: &str,
+    arguments: &[&str],
+    unit: Option<&str>,
+) -> Result<Attempt, String> {
+    let said = say(cargo(root).args(arguments))?;
+    let mut explored = vec![("tests".to_owned(), tests(&said.text))];
+    explored.extend(unit.map(|unit| (unit.to_owned(), sum(&said.text, unit))));
+    explored.retain(|(_, count)| 0 < *count);
+    Ok(attempt(name, &format!("cargo {}", arguments.join(" ")), &said, explored))
+}
+
+/// The model tests of one engine, through the steps of continuous integration.
+fn lane(root: &Path, engine: &str, unit: &str) -> Result<Attempt, String> {
+    let step = format!("model tests on {engine}");
+    let mut command = cargo(root);
+    command.args(["xtask", "ci", &step]).env("NEXTEST_SUCCESS_OUTPUT", "immediate");
+    let said = say(&mut command)?;
+    let explored =
+        vec![("tests".to_owned(), tests(&said.text)), (unit.to_owned(), sum(&said.text, unit))];
+    Ok(attempt(&step, &format!("cargo xtask ci {engine}"), &said, explored))
+}
+
+/// What the attempts after this one run is built from this revision.
+fn build(root: &Path) -> Result<Attempt, String> {
+    let said = say(cargo(root).args(["build", "--release", "--package", "anabranch"]))?;
+    Ok(attempt("build of the program", "cargo build --release", &said, Vec::new()))
+}
+
+/// Every network from many threads, every value compared with a serial run.
+fn stress(root: &Path, threads: &str, scope: Scope) -> Result<Attempt, String> {
+    let ops = if scope == Scope::Quick { "200" } else { "2000" };
+    let arguments = ["stress", "--workload", "all", "--threads", threads, "--ops", ops, "--json"];
+    let said = say(program(root).args(arguments))?;
+    let rows: Vec<serde_json::Value> = json(&said.text).unwrap_or_default();
+    let total = |key: &str| rows.iter().filter_map(|row| row[key].as_u64()).sum::<u64>();
+    let explored =
+        vec![("networks".to_owned(), rows.len() as u64), ("passes".to_owned(), total("ops"))];
+    let name = format!("stress with {threads} threads");
+    let mut attempt =
+        attempt(&name, &format!("anabranch {}", arguments.join(" ")), &said, explored);
+    if rows.is_empty() || 0 < total("errors") + total("mismatches") {
+        attempt.result = verdict(false);
+        attempt.findings.push(format!(
+            "{} errors, {} mismatches",
+            total("errors"),
+            total("mismatches")
+        ));
+    }
+    Ok(attempt)
+}
+
+/// Every transition of a run, replayed through the shipped states.
+fn replay(root: &Path, scope: Scope) -> Result<Attempt, String> {
+    let seconds = if scope == Scope::Quick { "2" } else { "20" };
+    let models = "conv-bn,instance-norm,mlp";
+    let arguments =
+        ["verify", "--model", models, "--threads", "16", "--seconds", seconds, "--json"];
+    let said = say(program(root).args(arguments))?;
+    let report: serde_json::Value = json(&said.text).unwrap_or_default();
+    let attempts = report["attempts"].as_array().cloned().unwrap_or_default();
+    let total = |key: &str| attempts.iter().filter_map(|row| row[key].as_u64()).sum::<u64>();
+    let explored = ["passes", "transitions", "command_buffers", "leases", "failures_told"];
+    let explored: Vec<_> = explored.iter().map(|key| ((*key).to_owned(), total(key))).collect();
+    let mut attempt = attempt(
+        "replay of every transition",
+        &format!("anabranch {}", arguments.join(" ")),
+        &said,
+        explored,
+    );
+    if report["result"] != "pass" {
+        attempt.result = verdict(false);
+        let said = attempts.iter().filter_map(|row| row["violation"].as_str());
+        attempt.findings.extend(said.map(str::to_owned));
+    }
+    Ok(attempt)
+}
+
+/// The mutants, all of them or a share; also how many were left out.
+fn run_mutants(
+    root: &Path,
+    scope: Scope,
+    tree: &Tree,
+) -> Result<(Attempt, Vec<Mutant>, usize), String> {
+    let names: Vec<&str> = tree.mutants().map(|(name, _)| name).collect();
+    let chosen: Vec<&str> = match scope {
+        Scope::Full => names.clone(),
+        Scope::Quick => names.iter().copied().step_by(QUICK_SHARE).collect(),
+    };
+    let said = say(cargo(root).args(["xtask", "mutants"]).args(&chosen))?;
+    let mutants = mutants(&said.text, tree);
+    let run = |name: &&&str| mutants.iter().any(|mutant| mutant.name == **name);
+    let missing: Vec<_> =
+        chosen.iter().filter(|name| !run(name)).map(ToString::to_string).collect();
+    let explored = vec![
+        ("mutants".to_owned(), chosen.len() as u64),
+        ("verdicts".to_owned(), mutants.len() as u64),
+    ];
+    let mut attempt = attempt("mutants", "cargo xtask mutants", &said, explored);
+    if !missing.is_empty() {
+        attempt.result = verdict(false);
+        attempt.findings.push(format!("no verdict on {}", missing.join(", ")));
+    }
+    Ok((attempt, mutants, names.len() - chosen.len()))
+}
+
+fn attempt(name: &str, method: &str, said: &Said, explored: Vec<(String, u64)>) -> Attempt {
+    let last = said.text.lines().rev().take(if said.success { 0 } else { 12 });
+    let mut findings: Vec<String> = last.map(str::to_owned).collect();
+    findings.reverse();
+    let (name, method, seconds) = (name.to_owned(), method.to_owned(), said.seconds);
+    Attempt { name, method, result: verdict(said.success), seconds, explored, findings }
+}
+
+fn verdict(good: bool) -> String {
+    if good { "passed" } else { "failed" }.to_owned()
+}
+
+fn cargo(root: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root);
+    command
+}
+
+fn program(root: &Path) -> Command {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), |at| root.join(at));
+    let mut command = Command::new(target.join("release/anabranch"));
+    command.current_dir(root);
+    command
+}
+
+fn say(command: &mut Command) -> Result<Said, String> {
+    let begin = Instant::now();
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{command:?} cannot be run: {error}"))?;
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.push_str(&String::from_utf8_lossy(&output.stderr));
+    Ok(Said { success: output.status.success(), text, seconds: begin.elapsed().as_secs_f64() })
+}
+
+/// The first line that is JSON.
+fn json<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
+    text.lines().find_map(|line| serde_json::from_str(line).ok())
+}
+
+/// Tests that passed, as cargo and nextest count them.
+pub(super) fn tests(text: &str) -> u64 {
+    let of_cargo =
+        |line: &str| line.split_once("test result: ok. ")?.1.split(' ').next()?.parse::<u64>().ok();
+    let of_nextest = |line: &str| {
+        let summary = line.trim_start().strip_prefix("Summary [")?;
+        let passed = summary.split(", ").find_map(|part| part.split_once(" passed"))?.0;
+        passed.rsplit(' ').next()?.parse().ok()
+    };
+    let count = |line: &str| of_cargo(line).or_else(|| of_nextest(line));
+    text.lines().filter_map(count).sum::<u64>()
+}
+
+/// What the searches say of themselves: "explored 42 executions", "searched 42 states".
+pub(super) fn sum(text: &str, unit: &str) -> u64 {
+    let count = |line: &str| {
+        let (before, after) = line.split_once(unit)?;
+        let (verb, number) = before.trim_end().rsplit_once(' ')?;
+        let is_said = verb.ends_with("explored") || verb.ends_with("searched");
+        (after.is_empty() && is_said).then(|| number.parse::<u64>().ok())?
+    };
+    text.lines().filter_map(count).sum()
+}
+
+/// The verdicts that `cargo xtask mutants` prints: "killed    loom     name".
+pub(super) fn mutants(text: &str, tree: &Tree) -> Vec<Mutant> {
+    let verdict = |line: &str| {
+        let [verdict, engine, name] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            return None;
+        };
+        let (_, property) = tree.mutants().find(|(known, _)| *known == name)?;
+        ["killed", "hung", "SURVIVED"].contains(&verdict).then(|| Mutant {
+            name: name.to_owned(),
+            property: property.to_owned(),
+            engine: engine.to_owned(),
+            verdict: verdict.to_owned(),
+        })
+    };
+    text.lines().filter_map(verdict).collect()
+}

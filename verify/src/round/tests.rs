@@ -1,0 +1,114 @@
+use std::fs;
+use std::process::Command;
+
+use super::attempts::{mutants, sum, tests};
+use super::{Attempt, FAIL, INCOMPLETE, Mutant, PASS, Round, clean_revision, history, write};
+use crate::register::Tree;
+
+fn round() -> Round {
+    Round {
+        number: 1,
+        revision: "0".repeat(40),
+        date: "2026-01-01T00:00:00Z".into(),
+        machine: "none".into(),
+        quick: true,
+        attempts: vec![Attempt {
+            name: "one".into(),
+            method: "look".into(),
+            result: "passed".into(),
+            seconds: 1.0,
+            explored: vec![("states".into(), 42)],
+            findings: Vec::new(),
+        }],
+        properties: 1,
+        gaps: Vec::new(),
+        mutants_total: 2,
+        mutants_killed: 0,
+        mutants: Vec::new(),
+        survivors: Vec::new(),
+        skipped: Vec::new(),
+        result: String::new(),
+    }
+}
+
+fn mutant(name: &str, verdict: &str) -> Mutant {
+    let (property, engine) = ("SO-1 StreamFIFO".into(), "loom".into());
+    Mutant { name: name.into(), property, engine, verdict: verdict.into() }
+}
+
+#[test]
+fn what_checks_print_is_counted() {
+    let cargo = "test result: ok. 12 passed; 0 failed\ntest result: ok. 3 passed; 0 failed\n";
+    assert_eq!(tests(cargo), 15);
+    let nextest = "     Summary [   7.212s] 222 tests run: 222 passed, 129 skipped\n";
+    assert_eq!(tests(nextest), 222);
+    assert_eq!(tests("test result: FAILED. 12 passed; 1 failed\n"), 0);
+    let explored = "    explored 40 executions\nexplored 2 executions\nnot 5 executions\n";
+    assert_eq!(sum(explored, "executions"), 42);
+    assert_eq!(sum(explored, "schedules"), 0);
+}
+
+#[test]
+fn verdicts_on_mutants_are_read() {
+    let patch = "# property: SO-1 StreamFIFO\n# run: x\n";
+    let tree =
+        Tree::of(&[("verify/mutants/rt-a.patch", patch), ("verify/mutants/rt-b.patch", patch)]);
+    let printed = "killed    loom     rt-a\nSURVIVED  native   rt-b\n| rt-a | SO-1 | loom |\nkilled native unknown\n";
+    let mut expected = mutant("rt-b", "SURVIVED");
+    expected.engine = "native".into();
+    assert_eq!(mutants(printed, &tree), [mutant("rt-a", "killed"), expected]);
+}
+
+#[test]
+fn a_round_that_left_something_out_or_found_something_is_no_pass() {
+    let concluded = |change: fn(&mut Round)| {
+        let mut round = round();
+        change(&mut round);
+        round.conclude();
+        (round.result, round.mutants_killed)
+    };
+    assert_eq!(concluded(|_| ()), (PASS.to_owned(), 0));
+    let skipped = concluded(|round| round.skipped.push("something".into()));
+    assert_eq!(skipped.0, INCOMPLETE);
+    let failed = concluded(|round| round.attempts[0].result = "failed".into());
+    assert_eq!(failed.0, FAIL);
+    // One engine that did not notice is enough.
+    let survived = concluded(|round| {
+        round.mutants = vec![mutant("a", "killed"), mutant("a", "SURVIVED"), mutant("b", "hung")];
+    });
+    assert_eq!(survived, (FAIL.to_owned(), 1));
+}
+
+#[test]
+fn a_round_is_written_and_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for part in ["crates", "verify/mutants"] {
+        fs::create_dir_all(folder.path().join(part)).unwrap();
+    }
+    let mut written = round();
+    written.mutants.push(mutant("a", "killed"));
+    written.conclude();
+    write(folder.path(), &written).unwrap();
+    let found = history(folder.path()).unwrap();
+    assert_eq!((found.len(), found[0].mutants_killed), (1, 1));
+    let read = |name: &str| fs::read_to_string(folder.path().join("rounds").join(name)).unwrap();
+    assert!(read("round-0001.md").contains("| one | `look` | 42 states | 1 | passed |"));
+    assert!(read("index.html").contains("SO-1 StreamFIFO"));
+}
+
+#[test]
+fn a_tree_that_differs_from_its_revision_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let git = |arguments: &[&str]| {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@b"];
+        let done = Command::new("git").current_dir(&folder).args(identity).args(arguments).output();
+        assert!(done.unwrap().status.success(), "{arguments:?}");
+    };
+    git(&["init", "-q"]);
+    fs::write(folder.path().join("file"), "one").unwrap();
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "one"]);
+    assert_eq!(clean_revision(folder.path()).unwrap().len(), 40);
+    fs::write(folder.path().join("file"), "two").unwrap();
+    assert!(clean_revision(folder.path()).unwrap_err().contains("commit or undo"));
+}
