@@ -14,3 +14,5 @@ mod stress;
 mod support;
 #[path = "commands/trace.rs"]
 mod trace;
+#[path = "commands/verify.rs"]
+mod verify;

@@ -4,7 +4,7 @@
 mod disturbance;
 mod report;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anabranch::{Device, History, RuntimeErrorKind, Tally};
@@ -78,13 +78,7 @@ impl Method {
 
 impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
-        let files = self.report.as_deref().map(|path| {
-            Ok::<_, Failure>((
-                OutputFile::create(path)?,
-                OutputFile::create(&path.with_extension("json"))?,
-            ))
-        });
-        let files = files.transpose()?;
+        let files = self.report.as_deref().map(report_files).transpose()?;
         let began = SystemTime::now();
         let mut attempts = Vec::new();
         let mut machine = String::new();
@@ -138,6 +132,16 @@ impl Arguments {
         let replayed = history.check(device.limits()).map_err(|violation| violation.to_string());
         Ok(Attempt::new(name, method.text(), threads, &found, failures, &replayed))
     }
+}
+
+/// The report, and the same as JSON beside it.
+fn report_files(path: &Path) -> Result<(OutputFile, OutputFile), Failure> {
+    let beside = path.with_extension("json");
+    if beside == path {
+        let path = path.display();
+        return Err(Failure::input(format!("{path}: the JSON beside the report has this name")));
+    }
+    Ok((OutputFile::create(path)?, OutputFile::create(&beside)?))
 }
 
 /// Shows progress, and takes what was recorded before the rings are full.
