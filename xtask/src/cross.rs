@@ -5,15 +5,11 @@
 //! it is installed through apt when it is missing and this user may.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::shell;
+use crate::{debian, shell};
 
 const TARGETS: &[&str] = &["aarch64-apple-darwin", "aarch64-unknown-linux-gnu"];
-
-/// Compiler, cargo and standard library sources of one version, from Debian's security archive.
-const TOOLCHAIN: &[&str] = &["rustc-web", "cargo-web", "rust-web-src"];
-const SOURCES: &str = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";
 
 enum Outcome {
     Passed,
@@ -51,16 +47,10 @@ fn check(root: &Path, target: &str) -> Result<Outcome, String> {
         shell::run(command.env("CARGO_TARGET_DIR", folder).args(check))?;
         return Ok(Outcome::Passed);
     }
-    if let Err(reason) = debian_toolchain() {
+    if let Err(reason) = debian::install(&[]) {
         return Ok(Outcome::Skipped(reason));
     }
-    let mut command = Command::new("/usr/bin/cargo");
-    command.current_dir(root).stdin(Stdio::null());
-    command.env("PATH", "/usr/bin:/bin").env("RUSTC_BOOTSTRAP", "1");
-    // The toolchain that runs this program has set these for itself.
-    for name in ["RUSTC", "RUSTDOC", "CARGO", "RUSTUP_TOOLCHAIN", "RUSTFLAGS"] {
-        command.env_remove(name);
-    }
+    let mut command = debian::cargo(root);
     command.env("CARGO_TARGET_DIR", folder).args(check).arg("-Zbuild-std=std,panic_unwind");
     shell::run(&mut command)?;
     Ok(Outcome::Passed)
@@ -72,23 +62,4 @@ fn has_std(target: &str) -> bool {
     rustc.args(["--print", "target-libdir", "--target", target]);
     shell::capture(&mut rustc)
         .is_ok_and(|output| output.success && Path::new(output.stdout.trim()).is_dir())
-}
-
-fn debian_toolchain() -> Result<(), String> {
-    if is_installed() {
-        return Ok(());
-    }
-    println!("installing {} through apt", TOOLCHAIN.join(", "));
-    let apt = |arguments: &[&str]| {
-        let mut command = Command::new("apt-get");
-        command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).args(arguments);
-        shell::run(&mut command).map_err(|error| format!("no Debian toolchain: {error}"))
-    };
-    apt(&["update", "-qq"])?;
-    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], TOOLCHAIN].concat())?;
-    if is_installed() { Ok(()) } else { Err("apt has installed no library sources".into()) }
-}
-
-fn is_installed() -> bool {
-    Path::new("/usr/bin/cargo").exists() && Path::new(SOURCES).exists()
 }

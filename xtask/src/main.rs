@@ -5,7 +5,9 @@
 
 mod ci;
 mod cross;
+mod debian;
 mod mutants;
+mod sanitizers;
 mod shell;
 mod tidy;
 
@@ -20,6 +22,7 @@ cargo xtask <task>
   cross                type-checks the workspace for aarch64 macOS and aarch64 Linux
   ledger               prints the register of properties into docs/VERIFICATION.md
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail
+  sanitizers [NAME...] address (with leaks) and thread, over tests, conformance and stress
   verify [--quick]     a round of all checks, written to rounds/; --quick leaves the long ones out";
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         ("cross", []) => cross::run(&root),
         ("ledger", []) => ledger(&root),
         ("mutants", filters) => mutants::run(&root, filters),
+        ("sanitizers", names) => sanitizers::run(&root, names),
         ("verify", flags) => verify(&root, flags),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");

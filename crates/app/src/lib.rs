@@ -56,8 +56,8 @@ pub use anabranch_nn::{
 pub use anabranch_rt::{
     Buffer, Capture, Command, CommitMode, Deadline, Device, Error as RuntimeError,
     ErrorKind as RuntimeErrorKind, Event, Executable, Graph, History, Lease, LeasePolicy,
-    Limits as RuntimeLimits, MemoryStats, Snapshot, Stream, StreamStats, Tally, TraceRecord, View,
-    Violation,
+    Limits as RuntimeLimits, MemorySegment, MemoryStats, Snapshot, Stream, StreamStats, Tally,
+    TraceRecord, View, Violation,
 };
 
 pub use current::{StreamGuard, current_device, current_stream, with_stream};

@@ -39,7 +39,7 @@ use crate::history::{History, Shelf};
 use crate::invariant::invariant;
 use crate::limits::Limits;
 use crate::memory::buffer::Buffer;
-use crate::memory::{Allocator, MemoryStats};
+use crate::memory::{Allocator, MemorySegment, MemoryStats};
 use crate::pool::{StreamPool, StreamStats};
 use crate::rank;
 use crate::stream::StreamRef;
@@ -330,6 +330,16 @@ impl Device {
             return MemoryStats::default();
         }
         self.0.allocator.stats()
+    }
+
+    /// Every segment of the allocator, as one consistent cut that agrees with
+    /// [`memory_stats`](Self::memory_stats): what cannot be given back, and why. Nothing in a
+    /// forked child.
+    pub fn memory_snapshot(&self) -> Vec<MemorySegment> {
+        if self.0.backend.is_forked() {
+            return Vec::new();
+        }
+        self.0.allocator.segments()
     }
 
     /// What the stream pool holds; nothing in a forked child.

@@ -53,8 +53,8 @@ pub use event::{Event, EventStats, Snapshot};
 pub use graph::{Capture, Executable, Graph};
 pub use history::{History, Tally, Violation};
 pub use limits::Limits;
-pub use memory::MemoryStats;
 pub use memory::buffer::Buffer;
+pub use memory::{MemorySegment, MemoryStats};
 pub use pool::{Lease, LeasePolicy, StreamStats};
 pub use stream::handle::{CommitMode, Stream};
 pub use trace::TraceRecord;
@@ -89,6 +89,7 @@ const _: () = {
     assert_send_sync::<Lease>();
     assert_send_sync::<LeasePolicy>();
     assert_send_sync::<Limits>();
+    assert_send_sync::<MemorySegment>();
     assert_send_sync::<MemoryStats>();
     assert_send_sync::<Snapshot>();
     assert_send_sync::<Stream>();

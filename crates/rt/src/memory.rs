@@ -49,7 +49,7 @@ mod stats;
 mod tests;
 mod usage;
 
-pub use stats::MemoryStats;
+pub use stats::{MemorySegment, MemoryStats};
 pub(crate) use usage::{SharedUse, Usage};
 
 use buffer::BufferCore;

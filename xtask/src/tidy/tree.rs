@@ -8,8 +8,8 @@ use super::lexer::{Views, views};
 
 /// Where Rust files, manifests and mutants lie.
 const FOLDERS: &[&str] = &["crates", "verify", "xtask", "fuzz"];
-/// Folders that hold no source, wherever they lie.
-const SKIPPED: &[&str] = &["target", "artifacts", "corpus", ".git"];
+/// Folders without source of ours, wherever they lie; what is planted is wrong on purpose.
+const SKIPPED: &[&str] = &["target", "artifacts", "corpus", "planted", ".git"];
 
 /// Every file of the workspace that a rule may want.
 pub(super) struct Tree {

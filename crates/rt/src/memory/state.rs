@@ -86,6 +86,24 @@ impl<C> State<C> {
         segment
     }
 
+    /// The blocks of each segment.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = Counts> {
+        let counts =
+            |segment: &Segment| Counts { live: segment.busy as usize, pending: 0, free: 0 };
+        let mut all: Vec<Option<Counts>> =
+            self.segments.iter().map(|segment| segment.as_ref().map(counts)).collect();
+        let pending = self.pending.values().flatten().map(|(block, _)| (block, true));
+        for (block, is_pending) in pending.chain(self.free.iter().map(|block| (block, false))) {
+            if let Some(counts) = &mut all[block.segment as usize] {
+                // What waits for its users is busy as well.
+                counts.live -= usize::from(is_pending);
+                counts.pending += usize::from(is_pending);
+                counts.free += usize::from(!is_pending);
+            }
+        }
+        all.into_iter().flatten()
+    }
+
     /// Takes a block for a requester at `home`, with the clock of those who may still use it:
     /// one of its own that is ordered before it, a free one, or one that has become complete.
     pub(crate) fn take(

@@ -4,6 +4,7 @@ use anabranch_sync::atomic::Ordering;
 
 use super::Allocator;
 use super::class::Class;
+use super::state::Counts;
 
 /// A consistent cut through the allocator: `live + pending + cached = reserved`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +25,36 @@ pub struct MemoryStats {
     pub live_count: usize,
 }
 
+/// One segment: memory that the device gave in one piece, divided into blocks of one size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemorySegment {
+    /// The size of a block.
+    pub block_bytes: usize,
+    /// Blocks that buffers own.
+    pub live: usize,
+    /// Freed blocks that commands in flight may still use.
+    pub pending: usize,
+    /// Blocks for the next allocation.
+    pub free: usize,
+}
+
 impl Allocator {
+    /// Lists every segment of every size class while all of them stand still.
+    pub(crate) fn segments(&self) -> Vec<MemorySegment> {
+        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
+        let all = Class::all().zip(&shards).flat_map(|(class, shard)| {
+            let block_bytes = class.block_bytes();
+            let segment = move |Counts { live, pending, free }: Counts| MemorySegment {
+                block_bytes,
+                live,
+                pending,
+                free,
+            };
+            shard.state.segments().map(segment).collect::<Vec<_>>()
+        });
+        all.collect()
+    }
+
     /// Adds up every size class while all of them stand still.
     pub(crate) fn stats(&self) -> MemoryStats {
         let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();

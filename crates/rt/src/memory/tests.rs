@@ -11,7 +11,7 @@ use super::class::Class;
 use crate::tests::{
     NEVER, NOW, contents, doom, host_buffer, kind, manual, manual_with, null_device, null_with,
 };
-use crate::{Buffer, Command, CommitMode, Device, ErrorKind, Limits, MemoryStats};
+use crate::{Buffer, Command, CommitMode, Device, ErrorKind, Limits, MemorySegment, MemoryStats};
 
 const BLOCK: usize = 512 << 10;
 
@@ -83,6 +83,32 @@ fn al_13_statistics_return_to_the_baseline() {
         let stats = device.memory_stats();
         assert_eq!(MemoryStats { reserved_peak_bytes: 0, ..stats }, baseline);
         assert_eq!(device.trim().unwrap(), 0);
+    });
+}
+
+#[test]
+fn al_13_the_snapshot_agrees_with_the_statistics() {
+    check_once(|| {
+        let (device, control) = manual();
+        let stream = device.lease_now().unwrap();
+        let kept = device.allocate(100_000, &stream).unwrap();
+        let freed = device.allocate(4096, &stream).unwrap();
+        stream.submit(Command::fill(freed.view(), 1)).unwrap();
+        stream.flush(CommitMode::Now).unwrap();
+        drop(freed);
+        let snapshot = device.memory_snapshot();
+        let stats = device.memory_stats();
+        let bytes = |blocks: fn(&MemorySegment) -> usize| -> usize {
+            snapshot.iter().map(|segment| segment.block_bytes * blocks(segment)).sum()
+        };
+        assert_eq!(bytes(|segment| segment.live), stats.live_bytes, "AL-13");
+        assert_eq!(bytes(|segment| segment.pending), stats.pending_bytes, "AL-13");
+        assert_eq!(bytes(|segment| segment.free), stats.cached_bytes, "AL-13");
+        assert_eq!(snapshot.iter().map(|segment| segment.pending).sum::<usize>(), 1);
+        drop(kept);
+        control.run_until_idle(1);
+        device.trim().unwrap();
+        assert!(device.memory_snapshot().is_empty(), "{:?}", device.memory_snapshot());
     });
 }
 

@@ -1,0 +1,148 @@
+//! Address, leak and thread sanitizers over the tests, the conformance suite and stress.
+//!
+//! Each sanitizer first has to report a defect that was planted (`verify/planted`): one that
+//! reports nothing there would say nothing anywhere.
+//!
+//! AddressSanitizer, which brings the leak check, works with the toolchain in use. For
+//! ThreadSanitizer the standard library has to be instrumented as well, or clean programs raise
+//! alarms; it is built from Debian's sources with Debian's compiler.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::{debian, shell};
+
+/// What carries unsafe code, and what stands on it.
+const PACKAGES: &[&str] = &["anabranch-sync", "anabranch-hal", "anabranch-rt", "verify"];
+
+/// A race is seen only in schedules that have it.
+const THREAD_STRESSES: usize = 10;
+
+const RUNTIME: &[&str] = &["libstd-rust-web-dev", "lld-22", "libclang-rt-22-dev"];
+const LINKER: &str = "/usr/lib/llvm-22/bin";
+const ARCHIVE: &str = "/usr/lib/llvm-22/lib/clang/22/lib/linux/libclang_rt.tsan-x86_64.a";
+
+struct Sanitizer {
+    name: &'static str,
+    /// A planted program, and what the report of it says.
+    planted: &'static [(&'static str, &'static str)],
+    /// A cargo for it, whose first argument is still to come.
+    cargo: fn(&Path) -> Command,
+    /// Arguments behind that.
+    arguments: &'static [&'static str],
+    stresses: usize,
+}
+
+const SANITIZERS: &[Sanitizer] = &[
+    Sanitizer {
+        name: "address",
+        planted: &[("use_after_free", "heap-use-after-free"), ("leak", "detected memory leaks")],
+        cargo: address,
+        arguments: &["--target", TARGET],
+        stresses: 1,
+    },
+    Sanitizer {
+        name: "thread",
+        planted: &[("race", "data race")],
+        cargo: thread,
+        arguments: &["-Zbuild-std=std,panic_unwind", "--target", TARGET],
+        stresses: THREAD_STRESSES,
+    },
+];
+
+/// A sanitizer needs the target to be named, so that build scripts are built without it.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Runs the sanitizers whose names are among `names`, or all of them.
+///
+/// # Errors
+/// The first report, or what is missing here.
+pub(crate) fn run(root: &Path, names: &[String]) -> Result<(), String> {
+    let wanted = |sanitizer: &&Sanitizer| {
+        names.is_empty() || names.iter().any(|name| name == sanitizer.name)
+    };
+    let chosen: Vec<_> = SANITIZERS.iter().filter(wanted).collect();
+    if chosen.is_empty() || (chosen.len() < names.len()) {
+        return Err("there are the sanitizers address and thread".into());
+    }
+    for sanitizer in &chosen {
+        println!("\n=== {}", sanitizer.name);
+        sanitizer.run(root).map_err(|error| format!("{}: {error}", sanitizer.name))?;
+    }
+    Ok(())
+}
+
+impl Sanitizer {
+    fn run(&self, root: &Path) -> Result<(), String> {
+        if self.name == "thread" {
+            debian::install(RUNTIME)?;
+        }
+        for (program, report) in self.planted {
+            let mut command = self.cargo(root, "run");
+            command.args([
+                "--quiet",
+                "--manifest-path",
+                "verify/planted/Cargo.toml",
+                "--bin",
+                program,
+            ]);
+            let output = shell::capture(&mut command)?;
+            if output.success || !output.stderr.contains(report) {
+                let said = output.stderr;
+                return Err(format!("the planted {program} was not reported as {report}:\n{said}"));
+            }
+            println!("reported {program}: {report}");
+        }
+        let mut tests = self.cargo(root, "test");
+        tests.args(PACKAGES.iter().flat_map(|package| ["--package", package]));
+        // A specification is one thread in safe code, and long. A forked child that ends leaves
+        // everything behind.
+        tests.args(["--lib", "--tests", "--", "--skip", "spec_", "--skip", "sh_6_a_child"]);
+        shell::run(&mut tests)?;
+        for round in 1..=self.stresses {
+            let mut stress = self.cargo(root, "run");
+            stress.args([
+                "--quiet",
+                "--package",
+                "anabranch",
+                "--",
+                "stress",
+                "--threads",
+                "8",
+                "--ops",
+                "24",
+            ]);
+            stress.args(["--seed", &round.to_string()]);
+            shell::run(&mut stress)?;
+        }
+        Ok(())
+    }
+
+    fn cargo(&self, root: &Path, task: &str) -> Command {
+        let mut command = (self.cargo)(root);
+        command.env("CARGO_TARGET_DIR", shell::target(root).join(self.name));
+        command.arg(task).args(self.arguments);
+        command
+    }
+}
+
+fn address(root: &Path) -> Command {
+    let mut command = shell::cargo(root);
+    command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
+    let known = root.join("verify/leaks.txt");
+    command.env("LSAN_OPTIONS", format!("suppressions={}", known.display()));
+    command
+}
+
+fn thread(root: &Path) -> Command {
+    let flags = [
+        "-Zsanitizer=thread -Zexternal-clangrt -Cdebuginfo=1",
+        &format!("-Clink-arg=-B{LINKER} -Clink-arg=-fuse-ld=lld"),
+        &format!("-Clink-arg=-Wl,--whole-archive -Clink-arg={ARCHIVE}"),
+        &format!("-Clink-arg=-Wl,--no-whole-archive -Clink-arg=-Wl,--dynamic-list={ARCHIVE}.syms"),
+        "-Clink-arg=-lm -Clink-arg=-ldl -Clink-arg=-lpthread -Clink-arg=-lgcc_s -Clink-arg=-lc",
+    ];
+    let mut command = debian::cargo(root);
+    command.env("RUSTFLAGS", flags.join(" ")).env("TSAN_OPTIONS", "atexit_sleep_ms=0");
+    command
+}
