@@ -1,5 +1,7 @@
 //! Models made by a program instead of a file: for stress rounds, tests and benchmarks.
 
+mod operators;
+
 use anabranch_hal::kernel::{BinaryFunction, Function};
 
 use crate::dtype::DType;
@@ -107,13 +109,7 @@ impl ModelBuilder {
             return Value(self.graph.add_value("nothing"));
         };
         let elements = (0..count).map(|_| self.random.uniform(low, high)).collect();
-        match Tensor::from_f32(shape, elements) {
-            Ok(tensor) => self.constant(tensor),
-            Err(error) => {
-                self.error.get_or_insert(error);
-                Value(self.graph.add_value("nothing"))
-            }
-        }
+        self.constant_or_error(Tensor::from_f32(shape, elements))
     }
 
     pub(crate) fn push(&mut self, operator: &str, op: Op, inputs: &[Value]) -> Value {
@@ -237,16 +233,8 @@ impl ModelBuilder {
 
     /// The same elements under another shape, in which 0 copies an extent and -1 is what is left.
     pub fn reshape(&mut self, x: Value, shape: &[i64]) -> Value {
-        match Tensor::from_i64(&[shape.len()], shape.to_vec()) {
-            Ok(shape) => {
-                let shape = self.constant(shape);
-                self.push("Reshape", Op::Reshape { zero_is_zero: false }, &[x, shape])
-            }
-            Err(error) => {
-                self.error.get_or_insert(error);
-                x
-            }
-        }
+        let shape = self.integers(shape);
+        self.push("Reshape", Op::Reshape { zero_is_zero: false }, &[x, shape])
     }
 
     /// The model.

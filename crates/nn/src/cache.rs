@@ -102,6 +102,12 @@ where
         self.state.lock().len()
     }
 
+    /// How many wait for values that others make.
+    #[cfg(test)]
+    pub(crate) fn waiter_count(&self) -> usize {
+        self.state.lock().waiter_count()
+    }
+
     /// Drops every entry that is ready; those who use one keep it.
     pub(crate) fn clear(&self) -> usize {
         match self.apply(Action::Clear) {
