@@ -19,7 +19,8 @@
 //!
 //! # Invariants
 //! Every entry is made once for all who ask at the same time. A failure is told to every waiter
-//! and not kept. A maker that panics or goes away is a failure.
+//! and not kept, except that a maker's deadline concerns no waiter: one of them makes the entry then.
+//! A maker that panics or goes away is a failure.
 //!
 //! # Checked by
 //! `cache::tests`.
@@ -34,6 +35,12 @@ use state::{Action, Outcome, State};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Abandoned;
 
+/// Why an entry could not be made.
+pub(crate) trait Refusal: Clone + From<Abandoned> + From<TimedOut> {
+    /// Whether a deadline has passed.
+    fn is_timeout(&self) -> bool;
+}
+
 /// See the module. Values are shared references, so cloning them is cheap.
 pub(crate) struct Cache<K, V, E> {
     state: Mutex<State<K, V, E>>,
@@ -44,7 +51,7 @@ impl<K, V, E> Cache<K, V, E>
 where
     K: Clone + PartialEq,
     V: Clone,
-    E: Clone + From<Abandoned> + From<TimedOut>,
+    E: Refusal,
 {
     /// A cache of at most `entries_max` entries that are ready.
     pub(crate) fn new(entries_max: usize) -> Self {
@@ -59,17 +66,23 @@ where
         deadline: &Deadline,
         make: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, E> {
-        match self.apply(Action::Get(key)) {
-            Outcome::Ready(value) => Ok(value),
-            Outcome::Make(flight) => {
-                let mut maker = Maker { cache: self, flight, result: None };
-                let result = make();
-                maker.result = Some(result.clone());
-                drop(maker);
-                result
+        loop {
+            match self.apply(Action::Get(key)) {
+                Outcome::Ready(value) => return Ok(value),
+                Outcome::Make(flight) => {
+                    let mut maker = Maker { cache: self, flight, result: None };
+                    let result = make();
+                    maker.result = Some(result.clone());
+                    drop(maker);
+                    return result;
+                }
+                Outcome::Wait(flight) => match self.wait(flight, deadline) {
+                    // The maker's deadline has passed, which need not be this caller's.
+                    Err(refusal) if refusal.is_timeout() && !deadline.has_passed() => {}
+                    result => return result,
+                },
+                _ => return Err(Abandoned.into()),
             }
-            Outcome::Wait(flight) => self.wait(flight, deadline),
-            _ => Err(Abandoned.into()),
         }
     }
 
@@ -102,12 +115,6 @@ where
         self.state.lock().len()
     }
 
-    /// How many wait for values that others make.
-    #[cfg(test)]
-    pub(crate) fn waiter_count(&self) -> usize {
-        self.state.lock().waiter_count()
-    }
-
     /// Drops every entry that is ready; those who use one keep it.
     pub(crate) fn clear(&self) -> usize {
         match self.apply(Action::Clear) {
@@ -122,7 +129,7 @@ struct Maker<'a, K, V, E>
 where
     K: Clone + PartialEq,
     V: Clone,
-    E: Clone + From<Abandoned> + From<TimedOut>,
+    E: Refusal,
 {
     cache: &'a Cache<K, V, E>,
     flight: u64,
@@ -133,7 +140,7 @@ impl<K, V, E> Drop for Maker<'_, K, V, E>
 where
     K: Clone + PartialEq,
     V: Clone,
-    E: Clone + From<Abandoned> + From<TimedOut>,
+    E: Refusal,
 {
     fn drop(&mut self) {
         let result = self.result.take().unwrap_or_else(|| Err(Abandoned.into()));

@@ -9,7 +9,7 @@ use std::path::Path;
 use anabranch_rt::{Device, LeasePolicy, Stream};
 use anabranch_sync::{Arc, Deadline};
 
-use crate::cache::{Abandoned, Cache};
+use crate::cache::{Abandoned, Cache, Refusal};
 use crate::contexts::Slot;
 use crate::error::{Error, ErrorKind};
 use crate::graph::{Graph, Port};
@@ -86,6 +86,12 @@ impl From<Abandoned> for Error {
 impl From<anabranch_sync::TimedOut> for Error {
     fn from(_: anabranch_sync::TimedOut) -> Self {
         Self::new(ErrorKind::Timeout, "the deadline passed while waiting for a plan or its memory")
+    }
+}
+
+impl Refusal for Error {
+    fn is_timeout(&self) -> bool {
+        self.kind() == ErrorKind::Timeout
     }
 }
 
@@ -299,21 +305,7 @@ impl Session {
         shapes: &Vec<Vec<usize>>,
         deadline: &Deadline,
     ) -> Result<Arc<Compiled>, Error> {
-        loop {
-            let mut is_maker = false;
-            let found = self.plans.get_or_make(shapes, deadline, || {
-                is_maker = true;
-                self.compile(shapes, deadline)
-            });
-            match found {
-                // Whoever made the plan gave up at a deadline that is not ours.
-                Err(error)
-                    if error.kind() == ErrorKind::Timeout
-                        && !is_maker
-                        && !deadline.has_passed() => {}
-                found => return found,
-            }
-        }
+        self.plans.get_or_make(shapes, deadline, || self.compile(shapes, deadline))
     }
 
     fn compile(&self, shapes: &[Vec<usize>], deadline: &Deadline) -> Result<Arc<Compiled>, Error> {

@@ -63,16 +63,6 @@ impl<K: Clone + PartialEq, V: Clone, E: Clone> State<K, V, E> {
         self.entries.iter().filter(ready).count()
     }
 
-    /// How many wait for values that others make.
-    #[cfg(test)]
-    pub(super) fn waiter_count(&self) -> usize {
-        let waiters = self.entries.iter().map(|(_, stage)| match stage {
-            Stage::Making { waiters, .. } => *waiters,
-            Stage::Ready { .. } => 0,
-        });
-        waiters.sum()
-    }
-
     /// The only mutator.
     pub(super) fn apply(&mut self, action: Action<'_, K, V, E>) -> Outcome<V, E> {
         match action {

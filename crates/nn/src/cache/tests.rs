@@ -10,6 +10,12 @@ enum Failure {
     Refused,
 }
 
+impl Refusal for Failure {
+    fn is_timeout(&self) -> bool {
+        *self == Self::TimedOut
+    }
+}
+
 impl From<Abandoned> for Failure {
     fn from(_: Abandoned) -> Self {
         Self::Abandoned
@@ -93,6 +99,22 @@ fn a_waiter_gives_up_at_its_deadline_and_the_entry_is_still_made() {
         assert_eq!(made, Ok(10));
         assert_eq!(cache.get_or_make(&1, &Deadline::NOW, || Ok(0)), Ok(10));
         assert!(cache.state.lock().apply(Action::Clear).is_dropped(1));
+    });
+}
+
+#[test]
+fn the_deadline_of_a_maker_concerns_no_waiter() {
+    model::check(|| {
+        let cache = Arc::new(Numbers::new(2));
+        let hasty = {
+            let cache = Arc::clone(&cache);
+            let refuse = || Err(Failure::TimedOut);
+            thread::spawn(move || cache.get_or_make(&1, &Deadline::NOW, refuse))
+        };
+        let patient = cache.get_or_make(&1, &Deadline::NEVER, || Ok(10));
+        assert_eq!(patient, Ok(10));
+        let hasty = hasty.join().unwrap();
+        assert!(matches!(hasty, Ok(10) | Err(Failure::TimedOut)), "{hasty:?}");
     });
 }
 

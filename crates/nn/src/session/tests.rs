@@ -284,36 +284,3 @@ fn constants_that_planning_looks_at_stay_on_the_host() {
     let (found, expected) = run_both(model, &elements(&[1, 2, 2048]));
     assert_close(&found, &expected);
 }
-
-#[test]
-fn a_plan_that_its_maker_gives_up_is_made_by_a_waiter() {
-    let mut model = ModelBuilder::new("open", 3);
-    let x = model.input("x", &[Dim::Any]);
-    let y = model.softmax(x);
-    model.output("y", y);
-    let session =
-        Session::from_model(&device(), model.build().unwrap(), &SessionOptions::default()).unwrap();
-    let session = Arc::new(session);
-    // Whoever makes a plan needs a stream.
-    let leases: Vec<_> = std::iter::from_fn(|| session.device().lease_now().ok()).collect();
-    let deadline = Deadline::manual();
-    let start = |deadline: &Deadline| {
-        let (session, deadline) = (Arc::clone(&session), deadline.clone());
-        anabranch_sync::thread::spawn(move || {
-            session.run_until(&[("x", &elements(&[5]))], &deadline)
-        })
-    };
-    let maker = start(&deadline);
-    // Nothing but the maker's deadline lets it go on, so the plan is still being made below.
-    while session.device().stream_stats().waiters == 0 {
-        anabranch_sync::thread::yield_now();
-    }
-    let waiter = start(&Deadline::NEVER);
-    while session.plans.waiter_count() == 0 {
-        anabranch_sync::thread::yield_now();
-    }
-    deadline.fire();
-    assert_eq!(maker.join().unwrap().unwrap_err().kind(), ErrorKind::Timeout);
-    drop(leases);
-    assert_eq!(waiter.join().unwrap().unwrap()[0].1.shape(), [5]);
-}
