@@ -6,7 +6,7 @@ use anabranch::{Device, MemoryStats, ModelError, Session, Tensor};
 use anabranch_sync::Arc;
 
 use crate::callers::{self, Caller, Quota};
-use crate::cli::model::{self, random_array};
+use crate::cli::model;
 use crate::cli::workload::Workload;
 use crate::failure::Failure;
 use crate::random::Random;
@@ -68,7 +68,7 @@ impl Work {
         let session = model::session(device, workload.model(seed)?, workload.title)?;
         let mut random = Random::new(seed);
         let cases = (0..INPUTS).map(|_| {
-            let input = random_array(anabranch::DType::F32, workload.shape, &mut random)?;
+            let input = workload.random_input(&mut random)?;
             let expected = session.run(&[(Workload::INPUT, &input)])?;
             Ok(Case { input, expected })
         });

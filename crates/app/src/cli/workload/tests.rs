@@ -1,14 +1,13 @@
-use anabranch::{DType, DeviceOptions, Session, SessionOptions, open_device};
+use anabranch::{DeviceOptions, Session, SessionOptions, open_device};
 
 use super::{ALL, Workload, founding, parse};
-use crate::cli::model::random_array;
 use crate::random::Random;
 
 #[test]
 fn every_network_runs_and_its_seed_matters() {
     let device = open_device("cpu:0", &DeviceOptions::default()).unwrap();
     for workload in ALL {
-        let input = random_array(DType::F32, workload.shape, &mut Random::new(3)).unwrap();
+        let input = workload.random_input(&mut Random::new(3)).unwrap();
         let run = |seed| {
             let model = workload.model(seed).unwrap();
             let session = Session::from_model(&device, model, &SessionOptions::default()).unwrap();
@@ -35,4 +34,14 @@ fn names_are_known() {
     for text in ["", "mlp,", "MLP", "nothing"] {
         assert!(parse(text).unwrap_err().contains("conv-bn"), "{text}");
     }
+}
+
+#[test]
+fn tokens_are_below_their_bound() {
+    let embedding = super::find("embedding").unwrap();
+    let super::Input::Tokens(count) = embedding.input else { panic!("not tokens") };
+    let input = embedding.random_input(&mut Random::new(3)).unwrap();
+    let tokens = input.as_i64().unwrap();
+    assert!(tokens.iter().all(|&token| 0 <= token && token.cast_unsigned() < count));
+    assert!(tokens.iter().any(|&token| count < 2 * token.cast_unsigned()));
 }

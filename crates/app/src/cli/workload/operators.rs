@@ -1,0 +1,95 @@
+//! Networks that are there for their operators.
+
+use anabranch::{DType, ModelBuilder, Value};
+use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
+
+pub(super) fn mixed(model: &mut ModelBuilder, x: Value) -> Value {
+    let weight = model.random(&[48, 40], -0.3, 0.3);
+    let x = model.matmul(x, weight);
+    let mean = model.reduce(x, Reduction::Mean, &[-1]);
+    let centred = model.binary(x, mean, BinaryFunction::Sub);
+    let length = model.reduce(centred, Reduction::L2, &[-1]);
+    let one = model.number(1.0);
+    let length = model.add(length, one);
+    let x = model.binary(centred, length, BinaryFunction::Div);
+    let x = model.unary(x, Function::Tanh);
+    let turned = model.transpose(x, &[0, 2, 1]);
+    let products = model.matmul(turned, x);
+    let most = model.reduce(products, Reduction::Max, &[1]);
+    let scaled = model.mul(products, most);
+    model.reduce(scaled, Reduction::Sum, &[2])
+}
+
+pub(super) fn gather(model: &mut ModelBuilder, x: Value) -> Value {
+    // Rows in a fixed order, then rows of a table that the data chooses.
+    let order = model.integers(&[5, -1, 0, 0, 11, -7]);
+    let rows = model.gather(x, order, 1);
+    let size = model.unary(rows, Function::Abs);
+    let count = model.number(15.0);
+    let place = model.mul(size, count);
+    let place = model.cast(place, DType::I64);
+    let found = model.embedding(place, 16, 8);
+    let found = model.reduce(found, Reduction::Mean, &[1]);
+    let columns = model.integers(&[7, 3, 1]);
+    model.gather(found, columns, -1)
+}
+
+pub(super) fn broadcast(model: &mut ModelBuilder, x: Value) -> Value {
+    let channels = model.random(&[8, 1, 1], 0.5, 1.5);
+    let rows = model.random(&[16, 1], -1.0, 1.0);
+    let columns = model.random(&[1, 1, 1, 24], 0.5, 1.5);
+    let x = model.mul(x, channels);
+    let x = model.binary(x, rows, BinaryFunction::Sub);
+    let x = model.binary(x, columns, BinaryFunction::Div);
+    let mean = model.reduce(x, Reduction::Mean, &[2]);
+    let wide = model.expand(mean, &[4, 8, 16, 24]);
+    let most = model.binary(x, wide, BinaryFunction::Max);
+    let half = model.number(0.5);
+    model.binary(most, half, BinaryFunction::Min)
+}
+
+pub(super) fn mixed_precision(model: &mut ModelBuilder, x: Value) -> Value {
+    let x = through(model, x, DType::F16);
+    let x = narrow_linear(model, x, [96, 128], DType::F16);
+    let x = model.gelu(x);
+    let x = through(model, x, DType::BF16);
+    let x = narrow_linear(model, x, [128, 64], DType::BF16);
+    through(model, x, DType::F16)
+}
+
+/// What is left of `x` when another type has held it.
+fn through(model: &mut ModelBuilder, x: Value, dtype: DType) -> Value {
+    let narrow = model.cast(x, dtype);
+    model.cast(narrow, DType::F32)
+}
+
+/// A product with weights of another type.
+fn narrow_linear(model: &mut ModelBuilder, x: Value, size: [usize; 2], dtype: DType) -> Value {
+    let weight = model.random(&size, -0.2, 0.2);
+    let weight = through(model, weight, dtype);
+    let bias = model.random(&[size[1]], -0.2, 0.2);
+    let product = model.matmul(x, weight);
+    model.add(product, bias)
+}
+
+pub(super) fn general(model: &mut ModelBuilder, x: Value) -> Value {
+    let parts = model.split(x, 1, &[2, 5, 3]);
+    let functions = [Function::Sigmoid, Function::HardSwish, Function::Sin];
+    let parts: Vec<Value> = parts
+        .into_iter()
+        .zip(functions)
+        .map(|(part, function)| model.unary(part, function))
+        .collect();
+    let joined = model.concat(&[parts[2], parts[0], parts[1]], 1);
+    let backwards = model.slice(joined, 2, -1, i64::MIN, -1);
+    let padded = model.pad(backwards, &[0, 0, 1, 0, 0, 3], 0.25);
+    let weight = model.random(&[24, 20], -0.5, 0.5);
+    let x = model.matmul(padded, weight);
+    let positive = model.relu(x);
+    let condition = model.cast(positive, DType::Bool);
+    let (low, high) = (model.unary(x, Function::Exp), model.unary(x, Function::Neg));
+    let x = model.select(condition, high, low);
+    let x = model.clip(x, -0.75, 0.75);
+    let turned = model.transpose(x, &[0, 2, 1]);
+    model.reshape(turned, &[0, -1])
+}
