@@ -1,5 +1,6 @@
 //! `stress`: small networks from many threads, every value compared.
 
+mod failing;
 mod soak;
 mod work;
 
@@ -19,7 +20,7 @@ use crate::report::trace::TraceWriter;
 use crate::report::{complain, say, say_json};
 
 use soak::Growth;
-use work::{Findings, Work};
+use work::{Findings, Trouble, Work};
 
 /// Passes of a soak that has no bound.
 const SOAK_OPS: usize = 100_000;
@@ -44,6 +45,8 @@ pub(crate) struct Arguments {
     seed: u64,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    trouble: Trouble,
     /// Start new threads all the time, and report how memory grows
     #[arg(long)]
     soak: bool,
@@ -72,12 +75,15 @@ struct Row {
     seed: u64,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     growth: Option<Growth>,
+    sessions: usize,
+    cancelled: usize,
+    failures: usize,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let trace_file = self.trace.as_deref().map(OutputFile::create).transpose()?;
-        let device = self.device.open(self.threads, Recording::trace_if(trace_file.is_some()))?;
+        let device = self.device.open(self.streams(), Recording::trace_if(trace_file.is_some()))?;
         let mut trace = trace_file.map(|file| TraceWriter::new(file, &device)).transpose()?;
         let mut rows = Vec::new();
         for workload in self.workload.clone().unwrap_or_else(workload::founding) {
@@ -107,7 +113,7 @@ impl Arguments {
         workload: &'static Workload,
         trace: Option<&mut TraceWriter>,
     ) -> Result<Row, Failure> {
-        let work = Work::prepare(device, workload, self.seed)?;
+        let work = Work::prepare(device, workload, self.seed, self.threads, self.trouble)?;
         let (findings, growth) = if self.soak {
             let (findings, growth) = soak::run(&work, self.threads, self.quota(SOAK_OPS), trace)?;
             (findings, Some(growth))
@@ -118,7 +124,7 @@ impl Arguments {
         if let Some(error) = &findings.first_error {
             complain(format!("{}: {error}", workload.title));
         }
-        Ok(self.row(workload, &findings, growth))
+        Ok(self.row(workload, &findings, growth, work.session_count()))
     }
 
     fn quota(&self, ops: usize) -> Quota {
@@ -130,29 +136,49 @@ impl Arguments {
         }
     }
 
-    fn row(&self, workload: &'static Workload, findings: &Findings, growth: Option<Growth>) -> Row {
-        let Findings { ops, errors, mismatches, wall, .. } = *findings;
+    /// Streams that are needed at once.
+    fn streams(&self) -> usize {
+        self.threads + usize::from(self.trouble.failures)
+    }
+
+    fn row(
+        &self,
+        workload: &'static Workload,
+        findings: &Findings,
+        growth: Option<Growth>,
+        sessions: usize,
+    ) -> Row {
+        let Findings { ops, errors, mismatches, cancelled, failures, wall, .. } = *findings;
         Row {
             workload: workload.title,
             threads: self.threads,
             ops,
-            ok: ops.saturating_sub(errors + mismatches),
+            ok: ops.saturating_sub(errors + mismatches + cancelled),
             errors,
             mismatches,
             seconds: Duration::as_secs_f64(&wall),
             passes_per_s: rate(ops, wall),
             seed: self.seed,
             growth,
+            sessions,
+            cancelled,
+            failures,
         }
     }
 
     fn line(&self, workload: &Workload, row: &Row) -> String {
         let Row { workload: title, ops, ok, seconds, errors, mismatches, .. } = row;
         let (layers, shape) = (workload.layers, workload.shape_text());
+        let mut counts = format!("errors={errors}, mismatches={mismatches}");
+        if self.trouble.deadlines {
+            counts += &format!(", cancelled={}", row.cancelled);
+        }
+        if self.trouble.failures {
+            counts += &format!(", failures={}", row.failures);
+        }
+        let seed = self.seed;
         format!(
-            "{title}: {ok}/{ops} in {seconds:.2}s, errors={errors}, mismatches={mismatches}  \
-             ({layers}; input {shape}; seed {})",
-            self.seed
+            "{title}: {ok}/{ops} in {seconds:.2}s, {counts}  ({layers}; input {shape}; seed {seed})"
         )
     }
 }

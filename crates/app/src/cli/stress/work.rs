@@ -1,8 +1,8 @@
 //! One network, its inputs, and what it returns for each of them when nobody else runs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anabranch::{Device, MemoryStats, ModelError, Session, Tensor};
+use anabranch::{Deadline, Device, MemoryStats, ModelError, ModelErrorKind, Session, Tensor};
 use anabranch_sync::Arc;
 
 use crate::callers::{self, Caller, Quota};
@@ -13,16 +13,39 @@ use crate::random::Random;
 use crate::report::progress::{Bar, Onlooker};
 use crate::report::trace::TraceWriter;
 
+use super::failing::Failing;
+
 /// Different inputs, so that results which change places are seen.
 const INPUTS: usize = 8;
+
+/// One pass in so many has a deadline, when passes have deadlines.
+const DEADLINE_EVERY: usize = 3;
+
+/// What makes a round harder.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub(super) struct Trouble {
+    /// Give each caller a session of its own, instead of one to all of them
+    #[arg(long)]
+    pub(super) own_sessions: bool,
+    /// Run every third pass with a deadline that has passed, or passes soon
+    #[arg(long)]
+    pub(super) deadlines: bool,
+    /// Let commands fail all the time, on a stream beside those of the callers
+    #[arg(long)]
+    pub(super) failures: bool,
+}
 
 /// What all callers share. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Work {
     workload: &'static Workload,
     device: Device,
-    session: Arc<Session>,
+    /// One for each caller, or one for all.
+    sessions: Arc<Vec<Session>>,
     cases: Arc<Vec<Case>>,
+    trouble: Trouble,
+    /// How long one pass takes when nobody else runs.
+    alone: Duration,
 }
 
 struct Case {
@@ -36,6 +59,10 @@ pub(super) struct Findings {
     pub(super) ops: usize,
     pub(super) errors: usize,
     pub(super) mismatches: usize,
+    /// Passes that ended at their deadline.
+    pub(super) cancelled: usize,
+    /// Failures beside the callers that were told.
+    pub(super) failures: usize,
     pub(super) wall: Duration,
     pub(super) first_error: Option<String>,
 }
@@ -45,13 +72,15 @@ impl Findings {
         self.ops += other.ops;
         self.errors += other.errors;
         self.mismatches += other.mismatches;
+        self.cancelled += other.cancelled;
+        self.failures += other.failures;
         self.wall += other.wall;
         self.first_error = self.first_error.take().or(other.first_error);
     }
 
-    fn note(&mut self, error: &ModelError) {
+    fn note(&mut self, error: String) {
         self.errors += 1;
-        self.first_error.get_or_insert_with(|| error.to_string());
+        self.first_error.get_or_insert(error);
     }
 }
 
@@ -64,12 +93,21 @@ impl Work {
         device: &Device,
         workload: &'static Workload,
         seed: u64,
+        threads: usize,
+        trouble: Trouble,
     ) -> Result<Self, Failure> {
-        let session = model::session(device, workload.model(seed)?, workload.title)?;
+        let count = if trouble.own_sessions { threads } else { 1 };
+        let sessions: Result<Vec<Session>, Failure> = (0..count)
+            .map(|_| model::session(device, workload.model(seed)?, workload.title))
+            .collect();
+        let sessions = sessions?;
         let mut random = Random::new(seed);
+        let mut alone = Duration::MAX;
         let cases = (0..INPUTS).map(|_| {
             let input = workload.random_input(&mut random)?;
-            let expected = session.run(&[(Workload::INPUT, &input)])?;
+            let start = Instant::now();
+            let expected = sessions[0].run(&[(Workload::INPUT, &input)])?;
+            alone = alone.min(start.elapsed());
             Ok(Case { input, expected })
         });
         let cases: Result<Vec<Case>, ModelError> = cases.collect();
@@ -77,9 +115,16 @@ impl Work {
         Ok(Self {
             workload,
             device: device.clone(),
-            session: Arc::new(session),
+            sessions: Arc::new(sessions),
             cases: Arc::new(cases),
+            trouble,
+            alone,
         })
+    }
+
+    /// How many sessions there are.
+    pub(super) fn session_count(&self) -> usize {
+        self.sessions.len()
     }
 
     /// A bar that shows how much of the quota is used.
@@ -100,31 +145,47 @@ impl Work {
     ) -> Result<Findings, Failure> {
         let mut onlooker = Onlooker::new(bar, trace);
         let this = self.clone();
-        let outcome = callers::run(threads, quota, &mut onlooker, move |caller| this.call(caller))?;
+        let failing = self.trouble.failures.then(|| Failing::start(&self.device)).transpose()?;
+        let outcome = callers::run(threads, quota, &mut onlooker, move |caller| this.call(caller));
+        let told = failing.map(Failing::stop).unwrap_or_default();
+        let outcome = outcome?;
         onlooker.finish()?;
-        let mut all = Findings::default();
+        let mut all = Findings { failures: told.failures, ..Findings::default() };
         outcome.results.into_iter().for_each(|findings| all.add(findings));
-        if 0 < outcome.panicked {
-            all.errors += outcome.panicked;
-            all.first_error.get_or_insert_with(|| "a caller thread panicked".to_owned());
-        }
+        (0..outcome.panicked).for_each(|_| all.note("a caller thread panicked".to_owned()));
+        told.wrong.into_iter().for_each(|wrong| all.note(wrong));
         Ok(Findings { wall: outcome.wall, ..all })
     }
 
     fn call(&self, caller: &mut Caller) -> Findings {
         let mut findings = Findings::default();
+        let session = &self.sessions[caller.index % self.sessions.len()];
         caller.start();
         while let Some(ticket) = caller.draw() {
             let case = &self.cases[ticket % self.cases.len()];
+            let deadline = self.deadline(ticket);
+            let patience = deadline.as_ref().unwrap_or(&Deadline::NEVER);
             findings.ops += 1;
-            match self.session.run(&[(Workload::INPUT, &case.input)]) {
+            match session.run_until(&[(Workload::INPUT, &case.input)], patience) {
                 // Tensors are equal when every bit is.
                 Ok(outputs) => findings.mismatches += usize::from(outputs != case.expected),
-                Err(error) => findings.note(&error),
+                Err(error) if deadline.is_some() && error.kind() == ModelErrorKind::Timeout => {
+                    findings.cancelled += 1;
+                }
+                Err(error) => findings.note(error.to_string()),
             }
         }
         caller.stop();
         findings
+    }
+
+    /// When a pass gives up, if it does: at once, or after up to as long as a pass takes alone.
+    fn deadline(&self, ticket: usize) -> Option<Deadline> {
+        if !self.trouble.deadlines || !ticket.is_multiple_of(DEADLINE_EVERY) {
+            return None;
+        }
+        let quarters = u32::try_from(ticket / DEADLINE_EVERY % 5).unwrap_or(0);
+        Some(Deadline::after(self.alone / 4 * quarters))
     }
 
     /// The device's memory now.

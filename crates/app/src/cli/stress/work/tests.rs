@@ -1,14 +1,18 @@
 use anabranch::{Deadline, DeviceOptions, Tensor, open_device};
 use anabranch_sync::Arc;
 
-use super::{Case, Work};
+use super::{Case, Trouble, Work};
 use crate::callers::Quota;
 use crate::cli::workload;
 use crate::report::progress::Bar;
 
 fn work() -> Work {
+    work_with(Trouble::default())
+}
+
+fn work_with(trouble: Trouble) -> Work {
     let device = open_device("cpu:0", &DeviceOptions::default()).unwrap();
-    Work::prepare(&device, workload::find("mlp").unwrap(), 1).unwrap()
+    Work::prepare(&device, workload::find("mlp").unwrap(), 1, 2, trouble).unwrap()
 }
 
 #[test]
@@ -36,4 +40,34 @@ fn a_device_that_goes_away_is_an_error_of_every_pass() {
     let findings = work.run(2, Quota::of(10), Bar::hidden(), None).unwrap();
     assert_eq!((findings.ops, findings.errors, findings.mismatches), (10, 10, 0));
     assert!(findings.first_error.unwrap().contains("shut down"));
+}
+
+#[test]
+fn own_sessions_are_one_for_each_caller() {
+    let own = work_with(Trouble { own_sessions: true, ..Trouble::default() });
+    assert_eq!((own.session_count(), work().session_count()), (2, 1));
+    let findings = own.run(2, Quota::of(32), Bar::hidden(), None).unwrap();
+    assert_eq!((findings.ops, findings.errors, findings.mismatches), (32, 0, 0));
+}
+
+#[test]
+fn a_deadline_is_met_missed_or_neither() {
+    let work = work_with(Trouble { deadlines: true, ..Trouble::default() });
+    assert_eq!((0..9).filter(|&ticket| work.deadline(ticket).is_some()).count(), 3);
+    assert!(work.deadline(0).unwrap().has_passed());
+    let findings = work.run(2, Quota::of(60), Bar::hidden(), None).unwrap();
+    assert_eq!((findings.ops, findings.errors, findings.mismatches), (60, 0, 0));
+    assert!(findings.cancelled <= 20);
+    assert!((0..9).all(|ticket| self::work().deadline(ticket).is_none()));
+}
+
+#[test]
+fn failures_are_told_and_a_lost_device_is_an_error() {
+    let work = work_with(Trouble { failures: true, ..Trouble::default() });
+    let findings = work.run(2, Quota::of(32), Bar::hidden(), None).unwrap();
+    assert_eq!((findings.ops, findings.errors, findings.mismatches), (32, 0, 0));
+    assert!(0 < findings.failures);
+    work.device.shutdown(&Deadline::NEVER).unwrap();
+    let findings = work.run(2, Quota::of(10), Bar::hidden(), None).unwrap();
+    assert_eq!((findings.ops, findings.errors, findings.failures), (10, 11, 0));
 }
