@@ -1,7 +1,12 @@
+use serde_json::Value;
+
 use crate::support::{anabranch, keys};
 
 const KEYS: [&str; 9] =
     ["workload", "threads", "ops", "ok", "errors", "mismatches", "seconds", "passes_per_s", "seed"];
+
+/// Keys behind those, and behind what a soak adds.
+const LAST_KEYS: [&str; 3] = ["sessions", "cancelled", "failures"];
 
 #[test]
 fn the_founding_rounds() {
@@ -26,16 +31,102 @@ fn the_founding_rounds() {
     }
 }
 
+/// The objects of a round, all of whose passes were right or cancelled.
+#[track_caller]
+fn rows(arguments: &[&str]) -> Vec<Value> {
+    let json = anabranch(&[&["stress", "--json"], arguments].concat()).json();
+    let rows = json.as_array().unwrap().clone();
+    for row in &rows {
+        assert_eq!((&row["errors"], &row["mismatches"]), (&0.into(), &0.into()), "{row}");
+        let right = row["ok"].as_u64().unwrap() + row["cancelled"].as_u64().unwrap();
+        assert_eq!(row["ops"], right, "{row}");
+    }
+    rows
+}
+
 #[test]
 fn every_network_is_compared_at_many_threads() {
-    let json =
-        anabranch(&["stress", "--workload", "all", "--threads", "32", "--ops", "64", "--json"])
-            .json();
-    let rows = json.as_array().unwrap();
-    assert!(5 <= rows.len());
+    for (threads, ops) in [("8", "8"), ("32", "64")] {
+        let rows = rows(&["--workload", "all", "--threads", threads, "--ops", ops]);
+        assert_eq!(rows.len(), 18);
+        for row in rows {
+            assert_eq!(row["ok"].to_string(), ops, "{row}");
+            let extra = LAST_KEYS.map(|key| row[key].as_u64().unwrap());
+            assert_eq!(extra, [1, 0, 0], "{row}");
+        }
+    }
+}
+
+#[test]
+fn callers_may_have_sessions_of_their_own() {
+    let networks = "conv-bn,encoder,embedding";
+    let rows = rows(&["--workload", networks, "--threads", "8", "--ops", "64", "--own-sessions"]);
     for row in rows {
-        assert_eq!((&row["ops"], &row["ok"]), (&64.into(), &64.into()), "{row}");
-        assert_eq!((&row["errors"], &row["mismatches"]), (&0.into(), &0.into()), "{row}");
+        assert_eq!((&row["ok"], &row["sessions"]), (&64.into(), &8.into()), "{row}");
+    }
+}
+
+#[test]
+fn passes_with_deadlines_end_in_time_or_in_the_right_values() {
+    let networks = "conv-bn,resnet,transformer,general";
+    let rows = rows(&["--workload", networks, "--threads", "8", "--ops", "120", "--deadlines"]);
+    for row in rows {
+        let cancelled = row["cancelled"].as_u64().unwrap();
+        assert!(cancelled <= 40, "only every third pass has a deadline: {row}");
+    }
+}
+
+#[test]
+fn failures_beside_the_callers_change_nothing() {
+    let networks = "conv-bn,mixed,gather";
+    let arguments =
+        ["--workload", networks, "--threads", "8", "--ops", "64", "--failures", "--own-sessions"];
+    for row in rows(&arguments) {
+        assert_eq!(row["ok"], 64, "{row}");
+        assert!(0 < row["failures"].as_u64().unwrap(), "{row}");
+    }
+    let said =
+        anabranch(&["stress", "--ops", "6", "--workload", "mlp", "--failures", "--deadlines"])
+            .clean();
+    assert!(said.contains(", mismatches=0, cancelled="), "{said}");
+    assert!(said.contains(", failures="), "{said}");
+}
+
+#[test]
+fn what_one_caller_needs_is_enough_for_eight() {
+    for network in ["conv-bn", "mlp", "transformer"] {
+        let alone = rows(&["--workload", network, "--threads", "1", "--ops", "1", "--soak"]);
+        let peak = alone[0]["device_reserved_peak_bytes"].as_u64().unwrap().to_string();
+        let arguments =
+            ["--workload", network, "--threads", "8", "--ops", "64", "--memory-limit", &peak];
+        assert_eq!(rows(&arguments)[0]["ok"], 64);
+        let arguments = [&arguments[..], &["--deadlines", "--failures"]].concat();
+        assert_eq!(rows(&arguments)[0]["ops"], 64);
+    }
+}
+
+#[test]
+fn a_limit_below_one_pass_is_an_error() {
+    let said = anabranch(&["stress", "--workload", "conv-bn", "--memory-limit", "2M"]);
+    assert_eq!((said.code, said.out.as_str()), (Some(2), ""));
+    assert!(said.err.contains("Conv+BN: no memory for ") && said.err.contains(" of a limit of "));
+}
+
+#[test]
+fn wrong_usage_is_said_in_one_sentence() {
+    for wrong in [
+        &["--workload", "conv"][..],
+        &["--workload", ""],
+        &["--threads", "0"],
+        &["--threads", "129"],
+        &["--ops", "0"],
+        &["--own-sessions=2"],
+        &["--deadlines", "3"],
+        &["--failures=yes"],
+    ] {
+        let said = anabranch(&[&["stress"], wrong].concat());
+        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{wrong:?}");
+        assert!(said.err.starts_with("error: "), "{wrong:?}: {}", said.err);
     }
 }
 
@@ -43,11 +134,12 @@ fn every_network_is_compared_at_many_threads() {
 fn json_has_the_promised_keys() {
     let mut arguments = vec!["stress", "--ops", "4", "--workload", "mlp", "--seed", "9", "--json"];
     let said = anabranch(&arguments).clean();
-    assert_eq!(keys(&said), KEYS);
+    assert_eq!(keys(&said), [&KEYS[..], &LAST_KEYS].concat());
     assert!(said.contains("\"workload\":\"MLP\"") && said.contains("\"seed\":9"), "{said}");
     arguments.extend(["--soak", "--threads", "2"]);
     let said = anabranch(&arguments).clean();
     assert_eq!(keys(&said)[..9], KEYS);
+    assert!(keys(&said).ends_with(&LAST_KEYS.map(str::to_owned)));
     assert!(said.contains("\"growth_percent\":"), "{said}");
 }
 
