@@ -201,7 +201,7 @@ FallAsleep(d) ==
 
 \* The deadline passes: what is left to do is looked at, and not waited for.
 TimeOut(d) ==
-    /\ d \in Hasty
+    /\ d \in Hasty /\ Break # "no deadline passes"
     /\ \/ /\ closer[d].at = "asleep"
           /\ closer' = Done(d, "late")
        \/ /\ closer[d].at = "wait" /\ ~Ended(closer[d].stream)
