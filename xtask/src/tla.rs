@@ -44,6 +44,7 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
     }
     let checker = checker(root)?;
     let mut wrong = Vec::new();
+    let mut searched = 0;
     println!("{:<18} {:<44} {:>8} {:>7}  verdict", "spec", "rule that is off", "states", "seconds");
     for spec in specs {
         let holds = (None, Verdict::Holds(spec.states));
@@ -55,6 +56,9 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
             let begin = Instant::now();
             let found = check(root, &checker, spec, rule)?;
             let seconds = begin.elapsed().as_secs();
+            if let Verdict::Holds(states) = found {
+                searched += states;
+            }
             let (states, said) = match &found {
                 Verdict::Holds(states) => (states.to_string(), "holds"),
                 Verdict::Violated(what) => ("-".to_owned(), what.as_str()),
@@ -66,6 +70,7 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
             }
         }
     }
+    println!("searched {searched} states");
     if wrong.is_empty() { Ok(()) } else { Err(format!("drift:\n{}", wrong.join("\n"))) }
 }
 
