@@ -10,6 +10,7 @@ mod mutants;
 mod sanitizers;
 mod shell;
 mod tidy;
+mod tla;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ cargo xtask <task>
   ledger               prints the register of properties into docs/VERIFICATION.md
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail
   sanitizers [NAME...] address (with leaks) and thread, over tests, conformance and stress
+  tla [FILTER...]      checks the protocols in verify/tla, with and without each of their rules
   verify [--quick]     a round of all checks, written to rounds/; --quick leaves the long ones out";
 
 fn main() -> ExitCode {
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         ("ledger", []) => ledger(&root),
         ("mutants", filters) => mutants::run(&root, filters),
         ("sanitizers", names) => sanitizers::run(&root, names),
+        ("tla", filters) => tla::run(&root, filters),
         ("verify", flags) => verify(&root, flags),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");

@@ -54,8 +54,10 @@ pub(super) fn run_all(
     }
     note(replay(root, scope)?);
     if scope == Scope::Full {
+        note(counted(root, "protocols, every state", &["xtask", "tla"], Some("states"))?);
         note(counted(root, "types on both Arm targets", &["xtask", "cross"], None)?);
     } else {
+        round.skipped.push("protocols in TLA+: quick round".into());
         round.skipped.push("types on both Arm targets: quick round".into());
     }
     let (attempt, mutants, left_out) = run_mutants(root, scope, tree)?;
