@@ -27,8 +27,8 @@ pub(super) fn load(root: &Path) -> Result<Vec<Patch>, String> {
             Ok(patch) => {
                 if let Err(said) = patch.apply(root, &["--check"]) {
                     faults.push(format!(
-                        "{said}  the code that it breaks has changed: take its change over by \
-                         hand; drop it if the defect has become impossible"
+                        "{said}  the code that it breaks has changed: plant the defect in it again; \
+                         drop the patch if the defect has become impossible"
                     ));
                 }
                 patches.push(patch);
