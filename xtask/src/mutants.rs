@@ -10,19 +10,19 @@
 //! ```
 //!
 //! `run` is what stands behind `cargo test`; `killed-by` lists the engines on which that command
-//! fails. An engine under `survives` is documentation and is not run.
+//! fails. An engine under `survives` is documentation and is not run. All four are required, and
+//! every patch applies to the tree, whichever of them are run.
 
+mod folder;
 mod patch;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::shell::{self, Engine};
 use patch::Patch;
 
-const FOLDER: &str = "verify/mutants";
 /// How long the checks of one mutant may take. One that deadlocks takes for ever, which counts as
 /// a kill; the checks of the whole tree end well before.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -42,9 +42,16 @@ const COPIED: &[&str] = &[
 /// Runs the mutants whose file names contain one of `filters`, or all of them.
 ///
 /// # Errors
-/// The mutants that survived, or that could not be applied or built.
+/// The mutants that survived or do not build; before any is run, those that do not apply or whose
+/// header is incomplete.
 pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
-    let patches = load(root, filters)?;
+    let wanted = |patch: &Patch| {
+        filters.is_empty() || filters.iter().any(|filter| patch.name.contains(filter))
+    };
+    let patches: Vec<_> = folder::load(root)?.into_iter().filter(wanted).collect();
+    if patches.is_empty() {
+        return Err("no mutant has such a name".into());
+    }
     let scratch = shell::target(root).join("mutants");
     let tree = copy(root, &scratch)?;
     let mut rows = Vec::new();
@@ -71,23 +78,6 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
     }
 }
 
-fn load(root: &Path, filters: &[String]) -> Result<Vec<Patch>, String> {
-    let folder = root.join(FOLDER);
-    let entries = fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    let mut patches = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|e| format!("{}: {e}", folder.display()))?.path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let wanted = filters.is_empty() || filters.iter().any(|filter| name.contains(filter));
-        if wanted && path.extension().is_some_and(|end| end == "patch") {
-            let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-            patches.push(Patch::parse(name, path, &text)?);
-        }
-    }
-    patches.sort_by(|a, b| a.name.cmp(&b.name));
-    if patches.is_empty() { Err("no mutant has such a name".into()) } else { Ok(patches) }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Killed,
@@ -109,7 +99,7 @@ impl Verdict {
 /// Applies the patch, runs its checks, and takes it back. A mutant that does not build says
 /// nothing about the checks, so that is an error and no kill.
 fn examine(tree: &Path, scratch: &Path, patch: &Patch, engine: Engine) -> Result<Verdict, String> {
-    apply(tree, patch, &[])?;
+    patch.apply(tree, &[])?;
     let cargo = || {
         let mut command = engine.cargo(tree, &scratch.join("target"));
         command.arg("test").args(engine.profile());
@@ -119,7 +109,7 @@ fn examine(tree: &Path, scratch: &Path, patch: &Patch, engine: Engine) -> Result
     let parts = patch.run.iter().map(|part| if part == "--doc" { "--lib" } else { part });
     let built = shell::capture(cargo().arg("--no-run").args(parts));
     let tested = shell::capture_within(cargo().args(&patch.run), LIMIT);
-    apply(tree, patch, &["--reverse"])?;
+    patch.apply(tree, &["--reverse"])?;
     let built = built?;
     if !built.success {
         return Err(format!("{} does not build:\n{}", patch.name, built.stderr));
@@ -129,15 +119,6 @@ fn examine(tree: &Path, scratch: &Path, patch: &Patch, engine: Engine) -> Result
         Some(output) if output.success => Verdict::Survived,
         Some(_) => Verdict::Killed,
     })
-}
-
-fn apply(tree: &Path, patch: &Patch, flags: &[&str]) -> Result<(), String> {
-    let mut git = Command::new("git");
-    // The scratch copy lies inside a repository; git has to take it for a plain folder.
-    git.current_dir(tree).env("GIT_CEILING_DIRECTORIES", tree).stdin(Stdio::null());
-    git.args(["apply", "--whitespace=nowarn"]).args(flags).arg(&patch.path);
-    let output = shell::capture(&mut git)?;
-    if output.success { Ok(()) } else { Err(format!("{}: {}", patch.name, output.stderr)) }
 }
 
 /// Makes a fresh copy of the sources; what was built from the last copy is kept.

@@ -1,8 +1,9 @@
-//! The header of a mutant.
+//! One mutant: what its header says, and whether it applies.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use crate::shell::Engine;
+use crate::shell::{self, Engine};
 
 /// A patch with what its header says.
 #[derive(Debug)]
@@ -20,26 +21,53 @@ pub(super) struct Patch {
 }
 
 impl Patch {
+    /// Reads the header of the patch `text`.
+    ///
+    /// # Errors
+    /// All that the header lacks.
     pub(super) fn parse(name: String, path: PathBuf, text: &str) -> Result<Self, String> {
         let value = |key: &str| {
             let prefix = format!("# {key}:");
             let header = text.lines().take_while(|line| line.starts_with('#'));
             header.filter_map(|line| line.strip_prefix(&prefix)).map(str::trim).next()
         };
-        let required = |key: &str| {
-            let missing = || format!("{}: no line \"# {key}: ...\"", path.display());
-            value(key).filter(|value| !value.is_empty()).ok_or_else(missing)
+        let mut faults = Vec::new();
+        let mut required = |key: &str| {
+            let found = value(key).filter(|value| !value.is_empty());
+            if found.is_none() {
+                faults.push(format!("no line \"# {key}: ...\""));
+            }
+            found.unwrap_or_default()
         };
-        let engine = |name: &str| {
-            let unknown = || format!("{}: no engine is called \"{name}\"", path.display());
-            Engine::parse(name).ok_or_else(unknown)
-        };
-        let property = required("property")?.to_owned();
-        let killed_by = required("killed-by")?.split(',').map(str::trim).map(engine);
-        let killed_by = killed_by.collect::<Result<_, _>>()?;
-        let run = required("run")?.split_whitespace().map(str::to_owned).collect();
-        let survives = value("survives").unwrap_or_default().to_owned();
-        Ok(Self { name, path, property, killed_by, survives, run })
+        let property = required("property").to_owned();
+        let run = required("run").split_whitespace().map(str::to_owned).collect();
+        let engines = required("killed-by");
+        let survives = required("survives").to_owned();
+        let mut killed_by = Vec::new();
+        for name in engines.split(',').map(str::trim).filter(|_| !engines.is_empty()) {
+            match Engine::parse(name) {
+                Some(engine) => killed_by.push(engine),
+                None => faults.push(format!("no engine is called \"{name}\"")),
+            }
+        }
+        match faults.as_slice() {
+            [] => Ok(Self { name, path, property, killed_by, survives, run }),
+            faults => Err(faults.join("; ")),
+        }
+    }
+
+    /// Applies the patch to `tree`.
+    ///
+    /// # Errors
+    /// What git says when it cannot.
+    pub(super) fn apply(&self, tree: &Path, flags: &[&str]) -> Result<(), String> {
+        let mut git = Command::new("git");
+        // A scratch copy may lie inside a repository; git has to take it for a plain folder.
+        git.env("GIT_CEILING_DIRECTORIES", tree.parent().unwrap_or(tree));
+        git.current_dir(tree).stdin(Stdio::null());
+        git.args(["apply", "--whitespace=nowarn"]).args(flags).arg(&self.path);
+        let output = shell::capture(&mut git)?;
+        if output.success { Ok(()) } else { Err(format!("{}: {}", self.name, output.stderr)) }
     }
 }
 
@@ -63,10 +91,16 @@ mod tests {
 
     #[test]
     fn a_wrong_header_is_refused() {
-        let error = |text| parse(text).unwrap_err();
-        assert!(error("--- a/x\n").contains("# property:"));
-        assert!(error("# property: A\n# killed-by:\n").contains("# killed-by:"));
-        assert!(error("# property: A\n# killed-by: miri\n").contains("\"miri\""));
-        assert!(error("# property: A\n# killed-by: loom\n").contains("# run:"));
+        let error = |text: &str| parse(text).unwrap_err();
+        for key in ["property", "run", "killed-by", "survives"] {
+            assert!(error("--- a/x\n# survives: b\n").contains(&format!("\"# {key}: ...\"")));
+            let complete = "# property: A\n# run: b\n# killed-by: loom\n# survives: none\n";
+            let cut = complete.replace(&format!("# {key}: "), &format!("# {key}:\n# "));
+            assert_eq!(error(&cut), format!("no line \"# {key}: ...\""));
+        }
+        let trailing = "# property: A\n# run: b\n# killed-by: loom,\n# survives: none\n";
+        assert_eq!(error(trailing), "no engine is called \"\"");
+        let unknown = "# property: A\n# run: b\n# killed-by: miri, loom, tsan\n# survives: none\n";
+        assert_eq!(error(unknown), "no engine is called \"miri\"; no engine is called \"tsan\"");
     }
 }
