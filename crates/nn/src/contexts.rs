@@ -46,10 +46,13 @@ impl<T> Pool<T> {
     /// Something idle, or the right to make one. Blocks until `deadline` while neither is to be
     /// had.
     pub(crate) fn acquire(&self, deadline: &Deadline) -> Result<Slot<'_, T>, TimedOut> {
-        let ticket = match self.state.lock().apply(Action::Ask) {
-            Outcome::Granted(item) => return Ok(Slot { pool: self, item, is_void: false }),
-            Outcome::Queued(ticket) => ticket,
-            Outcome::Nothing | Outcome::Served => return Err(TimedOut),
+        let ticket = {
+            let mut state = self.state.lock();
+            match state.apply(Action::Ask) {
+                Outcome::Granted(item) => return Ok(self.slot(item, &state)),
+                Outcome::Queued(ticket) => ticket,
+                Outcome::Nothing | Outcome::Served => return Err(TimedOut),
+            }
         };
         let mut granted = None;
         let (mut state, waited) =
@@ -61,12 +64,16 @@ impl<T> Pool<T> {
                 false
             });
         if let Some(item) = granted {
-            return Ok(Slot { pool: self, item, is_void: false });
+            return Ok(self.slot(item, &state));
         }
         let outcome = state.apply(Action::Leave(ticket));
         drop(state);
         self.announce(&outcome);
         waited.and(Err(TimedOut))
+    }
+
+    fn slot<'a>(&'a self, item: Option<T>, state: &State<T>) -> Slot<'a, T> {
+        Slot { pool: self, item, losses: state.losses(), is_void: false }
     }
 
     fn announce(&self, outcome: &Outcome<T>) {
@@ -86,6 +93,8 @@ impl<T> Pool<T> {
 pub(crate) struct Slot<'a, T> {
     pool: &'a Pool<T>,
     item: Option<T>,
+    /// Of the pool, when this was granted.
+    losses: u64,
     /// Whether the pool no longer counts on it.
     is_void: bool,
 }
@@ -96,12 +105,16 @@ impl<T> Slot<'_, T> {
         self.item.take()
     }
 
-    /// Gives up the right to make another thing, because there is no room for it. Says whether
-    /// there are others, one of which will come back: the pool stays at their number then.
+    /// Gives up the right to make another thing, because there is no room for it. Says whether it
+    /// is worth asking again: there are others, one of which will come back, and the pool stays at
+    /// their number; or somebody has let go of memory since this right was granted.
     pub(crate) fn forgo(mut self) -> bool {
-        let shrunk = self.pool.state.lock().apply(Action::Shrink);
+        let (shrunk, losses) = {
+            let mut state = self.pool.state.lock();
+            (state.apply(Action::Shrink), state.losses())
+        };
         self.is_void = matches!(shrunk, Outcome::Served);
-        self.is_void
+        self.is_void || self.losses < losses
     }
 
     /// Gives back what was taken or made.

@@ -13,6 +13,9 @@ const QUICK_SHARE: usize = 24;
 /// Caller threads of the stress attempts.
 const THREADS: [&str; 3] = ["1", "8", "64"];
 
+/// Lines of a failure that are kept.
+const COMPLAINTS_MAX: usize = 24;
+
 /// What a command printed, and whether it succeeded.
 struct Said {
     success: bool,
@@ -195,11 +198,21 @@ fn run_mutants(
 }
 
 fn attempt(name: &str, method: &str, said: &Said, explored: Vec<(String, u64)>) -> Attempt {
-    let last = said.text.lines().rev().take(if said.success { 0 } else { 12 });
-    let mut findings: Vec<String> = last.map(str::to_owned).collect();
-    findings.reverse();
+    let findings = if said.success { Vec::new() } else { complaints(&said.text) };
     let (name, method, seconds) = (name.to_owned(), method.to_owned(), said.seconds);
     Attempt { name, method, result: verdict(said.success), seconds, explored, findings }
+}
+
+/// What a command that failed said of it: the lines about a failure, or else the last ones.
+pub(super) fn complaints(text: &str) -> Vec<String> {
+    let signs = ["panicked at", "FAILED", "FAIL [", "error", "assertion", "left:", "right:"];
+    let tells = |line: &&str| signs.iter().any(|sign| line.contains(sign));
+    let mut lines: Vec<&str> = text.lines().filter(tells).take(COMPLAINTS_MAX).collect();
+    if lines.is_empty() {
+        let count = text.lines().count();
+        lines = text.lines().skip(count.saturating_sub(COMPLAINTS_MAX)).collect();
+    }
+    lines.into_iter().map(str::to_owned).collect()
 }
 
 fn verdict(good: bool) -> String {
@@ -241,10 +254,13 @@ pub(super) fn tests(text: &str) -> u64 {
     let of_nextest = |line: &str| {
         let summary = line.trim_start().strip_prefix("Summary [")?;
         let passed = summary.split(", ").find_map(|part| part.split_once(" passed"))?.0;
-        passed.rsplit(' ').next()?.parse().ok()
+        passed.rsplit(' ').next()?.parse::<u64>().ok()
     };
-    let count = |line: &str| of_cargo(line).or_else(|| of_nextest(line));
-    text.lines().filter_map(count).sum::<u64>()
+    // Nextest shows what each of its processes printed as well.
+    match text.lines().filter_map(of_nextest).sum::<u64>() {
+        0 => text.lines().filter_map(of_cargo).sum(),
+        all => all,
+    }
 }
 
 /// What the searches say of themselves: "explored 42 executions", "searched 42 states".

@@ -1,7 +1,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::attempts::{mutants, sum, tests};
+use super::attempts::{complaints, mutants, sum, tests};
 use super::{Attempt, FAIL, INCOMPLETE, Mutant, PASS, Round, clean_revision, history, write};
 use crate::register::Tree;
 
@@ -40,12 +40,21 @@ fn mutant(name: &str, verdict: &str) -> Mutant {
 fn what_checks_print_is_counted() {
     let cargo = "test result: ok. 12 passed; 0 failed\ntest result: ok. 3 passed; 0 failed\n";
     assert_eq!(tests(cargo), 15);
-    let nextest = "     Summary [   7.212s] 222 tests run: 222 passed, 129 skipped\n";
+    let nextest = "test result: ok. 1 passed; 0 failed\n     Summary [   7.212s] 222 tests run: 222 \
+                   passed, 129 skipped\n";
     assert_eq!(tests(nextest), 222);
     assert_eq!(tests("test result: FAILED. 12 passed; 1 failed\n"), 0);
     let explored = "    explored 40 executions\nexplored 2 executions\nnot 5 executions\n";
     assert_eq!(sum(explored, "executions"), 42);
     assert_eq!(sum(explored, "schedules"), 0);
+}
+
+#[test]
+fn a_failure_is_told_in_its_own_words() {
+    let text =
+        "test a ... ok\ntest b ... FAILED\nthread 'b' panicked at src/lib.rs:1:1:\nCompiling x\n";
+    assert_eq!(complaints(text), ["test b ... FAILED", "thread 'b' panicked at src/lib.rs:1:1:"]);
+    assert_eq!(complaints("gone\n"), ["gone"]);
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(super) struct State<T> {
     queue: VecDeque<u64>,
     served: Vec<(u64, Option<T>)>,
     next_ticket: u64,
+    /// Things that did not come back, so that their memory is free.
+    losses: u64,
 }
 
 impl<T> State<T> {
@@ -50,7 +52,12 @@ impl<T> State<T> {
             queue: VecDeque::new(),
             served: Vec::new(),
             next_ticket: 0,
+            losses: 0,
         }
+    }
+
+    pub(super) fn losses(&self) -> u64 {
+        self.losses
     }
 
     /// The only mutator.
@@ -59,7 +66,10 @@ impl<T> State<T> {
             Action::Ask => self.ask(),
             Action::Look(ticket) => self.look(ticket),
             Action::Leave(ticket) => self.leave(ticket),
-            Action::Return(item) => self.give_back(item),
+            Action::Return(item) => {
+                self.losses += u64::from(item.is_none());
+                self.give_back(item)
+            }
             Action::Shrink => self.shrink(),
         }
     }

@@ -99,3 +99,15 @@ fn a_pool_without_room_stays_at_what_it_has() {
         assert!(pool.acquire(&Deadline::NOW).unwrap().take().is_none());
     });
 }
+
+#[test]
+fn what_somebody_let_go_of_meanwhile_is_asked_for_again() {
+    model::check(|| {
+        let pool = Pool::<usize>::new(2);
+        let first = pool.acquire(&Deadline::NOW).unwrap();
+        let second = pool.acquire(&Deadline::NOW).unwrap();
+        drop(first);
+        assert!(second.forgo(), "its memory is free now");
+        assert!(!pool.acquire(&Deadline::NOW).unwrap().forgo(), "nothing has changed since");
+    });
+}
