@@ -7,7 +7,7 @@ mod weights;
 use std::path::Path;
 
 use anabranch_rt::{Device, LeasePolicy, Stream};
-use anabranch_sync::{Arc, Deadline};
+use anabranch_sync::{Arc, Deadline, TimedOut};
 
 use crate::cache::{Abandoned, Cache, Refusal};
 use crate::contexts::Slot;
@@ -295,6 +295,10 @@ impl Session {
             match Context::new(&self.device, compiled, stream, deadline) {
                 Ok(context) => return Ok((slot, context)),
                 Err(error) if error.kind() == ErrorKind::OutOfMemory && slot.forgo() => {}
+                // What a pass that was given up still holds would have come back later.
+                Err(error) if error.kind() == ErrorKind::OutOfMemory && deadline.has_passed() => {
+                    return Err(TimedOut.into());
+                }
                 Err(error) => return Err(error),
             }
         }
