@@ -314,10 +314,6 @@ impl Allocator {
                 continue;
             }
             // AL-11 OomExhaustive: everything above was tried since memory last moved.
-            // What was pending before may be free by now, on its way past this thread.
-            if 0 < self.trim() {
-                continue;
-            }
             return Err(self.out_of_memory(bytes));
         }
     }
