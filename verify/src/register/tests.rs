@@ -11,12 +11,12 @@ const SHIPPED: &str = "fn hand(&mut self) {
 
 const TESTS: &str = "#[test]
 fn so_1_in_order() {
-    assert!(true);
+    assert_eq!(handed, [1, 2]);
 }
 
 #[test]
 fn another() {
-    assert!(true, \"SO-12 is not SO-1x\");
+    assert!(is_well, \"SO-12 is not SO-1x\");
 }
 
 fn so_1_of_nobody() {

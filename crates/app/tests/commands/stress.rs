@@ -100,13 +100,8 @@ fn what_one_caller_needs_is_enough_for_eight() {
         let arguments =
             ["--workload", network, "--threads", "8", "--ops", "64", "--memory-limit", &peak];
         assert_eq!(rows(&arguments)[0]["ok"], 64);
-        // A pass that was given up holds its memory until its commands end, and may keep another
-        // one from having any: that one is told so, and nobody gets a wrong value.
-        let given_up = ["--deadlines", "--failures", "--json"];
-        let said = anabranch(&[&["stress"], &arguments[..], &given_up].concat());
-        let row = &serde_json::from_str::<serde_json::Value>(&said.out).unwrap()[0];
-        assert_eq!((&row["ops"], &row["mismatches"]), (&64.into(), &0.into()), "{row}");
-        assert!(said.err.is_empty() || said.err.contains("no memory for "), "{}", said.err);
+        let arguments = [&arguments[..], &["--deadlines", "--failures"]].concat();
+        assert_eq!(rows(&arguments)[0]["ops"], 64);
     }
 }
 

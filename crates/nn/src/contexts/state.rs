@@ -111,6 +111,8 @@ impl<T> State<T> {
         }
         self.count -= 1;
         self.count_max = self.count;
+        // What it had made of its thing is free again.
+        self.losses += 1;
         Outcome::Served
     }
 

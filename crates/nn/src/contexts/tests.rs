@@ -111,3 +111,15 @@ fn what_somebody_let_go_of_meanwhile_is_asked_for_again() {
         assert!(!pool.acquire(&Deadline::NOW).unwrap().forgo(), "nothing has changed since");
     });
 }
+
+#[test]
+fn two_that_stood_in_each_others_way_do_not_both_give_up() {
+    model::check(|| {
+        let pool = Pool::<usize>::new(2);
+        let first = pool.acquire(&Deadline::NOW).unwrap();
+        let second = pool.acquire(&Deadline::NOW).unwrap();
+        assert!(first.forgo(), "the other one may succeed");
+        assert!(second.forgo(), "what the first had made is free now");
+        assert!(!pool.acquire(&Deadline::NOW).unwrap().forgo(), "there is nobody else");
+    });
+}
