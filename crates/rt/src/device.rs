@@ -12,7 +12,7 @@
 //! [`open`](Device::open) and [`shutdown`](Device::shutdown).
 //!
 //! # Who may touch what
-//! Any thread. Streams are registered under a short leaf lock, under which nobody waits.
+//! Any thread. Streams are registered under short locks, under which nobody waits.
 //!
 //! # Orderings
 //! Those of the gate: every call asks it before, and every section after it was entered.
@@ -29,6 +29,7 @@ use anabranch_hal::device as native;
 use anabranch_hal::device::{Info, Priority, QueueId};
 use anabranch_hal::kernel::Kernel;
 use anabranch_sync::atomic::{AtomicU64, Ordering};
+use anabranch_sync::stripes::Stripes;
 use anabranch_sync::{Arc, Deadline, Mutex, process, ranked_locks_held};
 
 use crate::error::{Error, ErrorKind};
@@ -91,22 +92,44 @@ impl Backend {
     }
 }
 
-/// Every stream there is. A stream that nobody else refers to any longer has no work, and is
-/// forgotten when the next one is made.
+/// Every stream there is, as one list that each stripe refers to: whoever looks at it takes the
+/// lock of its own stripe, and whoever changes it takes them all. A stream that nobody else refers
+/// to any longer has no work, and is forgotten when the next one is made.
 #[derive(Debug)]
-pub(crate) struct Registry(Mutex<Vec<StreamRef>>);
+pub(crate) struct Registry(Stripes<Mutex<List>>);
+
+type List = Arc<Vec<StreamRef>>;
 
 impl Registry {
+    fn new() -> Self {
+        let none = List::default();
+        Self(Stripes::new(|| Mutex::ranked(rank::REGISTRY, List::clone(&none))))
+    }
+
     pub(crate) fn add(&self, stream: &StreamRef) {
         // LV-8 ReclaimProgress: clocks would keep streams, and those their clocks, for ever.
         self.streams().iter().for_each(|known| known.enter().forget_completed());
-        let mut streams = self.0.lock();
-        streams.retain(|known| known.is_referenced() || !known.is_idle());
-        streams.push(stream.clone());
+        let mut stripes: Vec<_> = self.0.iter().map(Mutex::lock).collect();
+        let kept = |known: &&StreamRef| known.is_referenced() || !known.is_idle();
+        let list: Vec<_> = stripes[0].iter().filter(kept).chain([stream]).cloned().collect();
+        let list = List::new(list);
+        // Dropped when no lock is held: the device ends the queues of those that were forgotten.
+        let forgotten: Vec<_> =
+            stripes.iter_mut().map(|known| std::mem::replace(&mut **known, list.clone())).collect();
+        drop(stripes);
+        drop(forgotten);
     }
 
-    pub(crate) fn streams(&self) -> Vec<StreamRef> {
-        self.0.lock().clone()
+    /// Those of the moment.
+    pub(crate) fn streams(&self) -> List {
+        self.0.own().lock().clone()
+    }
+
+    /// Those of the moment that have work or an error, each with the last number it has issued.
+    fn busy(&self) -> Vec<(StreamRef, u64)> {
+        let streams = self.0.own().lock();
+        let busy = streams.iter().filter(|stream| !stream.is_idle_and_well());
+        busy.map(|stream| (stream.clone(), stream.issued())).collect()
     }
 
     /// The clock of whoever may have been used by any stream: all that was ever submitted.
@@ -133,7 +156,7 @@ impl Drop for DeviceCore {
     /// What was submitted still runs: nothing waits for it, and nothing is lost.
     fn drop(&mut self) {
         if !self.backend.is_forked() {
-            for stream in self.registry.streams() {
+            for stream in self.registry.streams().iter() {
                 stream.commit_soon();
                 stream.enter().forget_clock();
             }
@@ -179,7 +202,7 @@ impl Device {
         let shelf = Shelf::new(limits.history_records_max);
         let pool_pen = shelf.pen(QueueId(0));
         let backend = Arc::new(Backend { native, gate: Gate::open(), next_queue, shelf });
-        let registry = Arc::new(Registry(Mutex::ranked(rank::LEAF, Vec::new())));
+        let registry = Arc::new(Registry::new());
         let default_stream = StreamRef::new(&backend, &limits, Priority::Normal)?;
         registry.add(&default_stream);
         Ok(Self(Arc::new(DeviceCore {
@@ -195,6 +218,10 @@ impl Device {
 
     pub(crate) fn backend(&self) -> &Backend {
         &self.0.backend
+    }
+
+    pub(crate) fn default_core(&self) -> &StreamRef {
+        &self.0.default_stream
     }
 
     pub(crate) fn streams(&self) -> &StreamPool {
@@ -376,16 +403,7 @@ impl Device {
     /// `WouldDeadlock` in a callback; `Closed`, `ForkedChild`.
     pub fn synchronize(&self, deadline: &Deadline) -> Result<(), Error> {
         self.check_may_wait()?;
-        let busy: Vec<_> = self
-            .0
-            .registry
-            .0
-            .lock()
-            .iter()
-            .filter(|stream| !stream.is_idle_and_well())
-            .map(|stream| (stream.clone(), stream.issued()))
-            .collect();
-        Error::join(wait_for_all(&busy, deadline))
+        Error::join(wait_for_all(&self.0.registry.busy(), deadline))
     }
 }
 

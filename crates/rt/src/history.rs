@@ -58,6 +58,8 @@ pub(crate) enum Event {
     FailedFrom(u64),
     /// The failure of the stream ends with this value.
     Reset { issued: u64 },
+    /// The stream was lent to one holder.
+    Leased,
     /// Something was done to the pool of streams.
     Pool(pool::state::Action, pool::state::Outcome),
     /// A waiter of the pool took what it had been granted.

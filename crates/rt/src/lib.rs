@@ -33,15 +33,19 @@ mod rank {
     use anabranch_sync::Rank;
 
     pub(crate) const POOL: Rank = Rank::one(1);
-    pub(crate) const SECTION: Rank = Rank::one(2);
+    /// All of them for one consistent cut, in the order of the stripes.
+    pub(crate) const WARM: Rank = Rank::many(2);
+    pub(crate) const SECTION: Rank = Rank::one(3);
     /// Those of all buffers that one command names, in the order of their numbers.
-    pub(crate) const USAGE: Rank = Rank::many(3);
-    /// All of them for one consistent cut, in the order of their sizes.
-    pub(crate) const CLASS: Rank = Rank::many(4);
-    pub(crate) const OUTBOX: Rank = Rank::one(5);
-    pub(crate) const TIMELINE: Rank = Rank::one(6);
-    /// The registry of streams, the event pool, and whatever else is held for one access.
-    pub(crate) const LEAF: Rank = Rank::one(7);
+    pub(crate) const USAGE: Rank = Rank::many(4);
+    /// All of them for one consistent cut, in the order of the arenas and of the sizes.
+    pub(crate) const CLASS: Rank = Rank::many(5);
+    pub(crate) const OUTBOX: Rank = Rank::one(6);
+    pub(crate) const TIMELINE: Rank = Rank::one(7);
+    /// All of them to change the list of streams, in the order of the stripes.
+    pub(crate) const REGISTRY: Rank = Rank::many(8);
+    /// The event pool, and whatever else is held for one access.
+    pub(crate) const LEAF: Rank = Rank::one(8);
 }
 
 pub use anabranch_sync::Deadline;

@@ -5,19 +5,25 @@
 //! finds none waits in a queue, fails, or lets the pool grow, as its [`LeasePolicy`] says; nobody
 //! is handed a stream that somebody else has, except through the sharing call.
 //!
+//! A stream that comes back stays with the stripe of its thread, *warm*: as long as nobody looks
+//! for one, lease and return meet no other thread. To the state, it is leased meanwhile.
+//!
 //! # State
-//! [`state::State`] under the pool's lock, and the streams that were built.
+//! [`state::State`] under the pool's lock, and the streams that were built; at most one warm stream
+//! for each stripe; the number of seekers, who found no stream in the state.
 //!
 //! # Transitions
 //! `Empty → Building → Leased → Free → Leased …`; a stream that failed goes back to `Empty`. A slot
-//! is published after its stream is complete. A returned stream goes straight to the first
+//! is published after its stream is complete. Whoever finds none recalls what is warm before it
+//! fails, grows or waits. While there are seekers, a returned stream goes straight to the first
 //! waiter, so that nobody overtakes.
 //!
 //! # Who may touch what
 //! Any thread. Streams are built with no lock held.
 //!
 //! # Orderings
-//! Everything is under one lock. A waiter sleeps on its own condition variable under that lock,
+//! The state is under one lock. The number of seekers is relaxed: it is raised before a seeker
+//! visits the stripes and read under the lock of a stripe, which orders the two. A waiter sleeps on its own condition variable under that lock,
 //! which its grant is stored under.
 //!
 //! # Invariants
@@ -30,6 +36,8 @@ use std::fmt;
 use std::ops::Deref;
 
 use anabranch_hal::device::Priority;
+use anabranch_sync::atomic::{AtomicUsize, Ordering};
+use anabranch_sync::stripes::Stripes;
 use anabranch_sync::{Arc, Condvar, Deadline, Mutex, MutexGuard, TimedOut, process};
 
 use crate::device::Device;
@@ -75,6 +83,15 @@ pub struct StreamStats {
 /// See the [module](self).
 pub(crate) struct StreamPool {
     shared: Mutex<Shared>,
+    warm: Stripes<Mutex<Option<Warm>>>,
+    /// Threads that look for a stream which somebody keeps warm.
+    seekers: AtomicUsize,
+}
+
+/// A stream whose lease has ended, where the next lease of the same thread finds it.
+struct Warm {
+    slot: usize,
+    stream: StreamRef,
 }
 
 struct Shared {
@@ -88,12 +105,19 @@ impl StreamPool {
     pub(crate) fn new(streams_max: usize, grown_max: usize, pen: Pen) -> Self {
         let state = State::new(streams_max, grown_max);
         let shared = Shared { state, pen, streams: Vec::new(), waiters: Vec::new() };
-        Self { shared: Mutex::ranked(rank::POOL, shared) }
+        Self {
+            shared: Mutex::ranked(rank::POOL, shared),
+            warm: Stripes::new(|| Mutex::ranked(rank::WARM, None)),
+            seekers: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn stats(&self) -> StreamStats {
-        let [free, leased, retiring, created, waiters] = self.shared.lock().state.counts();
-        StreamStats { free, leased, retiring, created, waiters }
+        let shared = self.shared.lock();
+        let warm: Vec<_> = self.warm.iter().map(Mutex::lock).collect();
+        let warm = warm.iter().filter(|kept| kept.is_some()).count();
+        let [free, leased, retiring, created, waiters] = shared.state.counts();
+        StreamStats { free: free + warm, leased: leased - warm, retiring, created, waiters }
     }
 
     /// Lets every waiter go and refuses every later request.
@@ -103,20 +127,32 @@ impl StreamPool {
         shared.waiters.iter().for_each(|(_, waiter)| waiter.notify_all());
     }
 
-    fn grant(&self, policy: &LeasePolicy) -> Result<Grant, Error> {
+    fn grant(&self, policy: &LeasePolicy) -> Result<Lent, Error> {
+        if let Some(lent) = self.take_warm() {
+            return Ok(lent);
+        }
         let mut shared = self.shared.lock();
-        let grow = matches!(policy, LeasePolicy::Grow);
-        match shared.step(Action::Lease { grow }) {
-            Outcome::Granted(grant) => Ok(grant),
+        let mut outcome = shared.step(Action::Lease { grow: false });
+        let mut seeker = None;
+        if outcome == Outcome::Exhausted {
+            seeker = Some(Seeker::new(&self.seekers));
+            self.recall(&mut shared);
+            let grow = matches!(policy, LeasePolicy::Grow);
+            outcome = shared.step(Action::Lease { grow });
+        }
+        let lent = match outcome {
+            Outcome::Granted(grant) => Ok(shared.lend(grant)),
             Outcome::Closed => Err(closed()),
             _ => match policy {
                 LeasePolicy::Wait(deadline) => Self::wait(shared, deadline),
                 LeasePolicy::Fail | LeasePolicy::Grow => Err(exhausted()),
             },
-        }
+        };
+        drop(seeker);
+        lent
     }
 
-    fn wait(mut shared: MutexGuard<'_, Shared>, deadline: &Deadline) -> Result<Grant, Error> {
+    fn wait(mut shared: MutexGuard<'_, Shared>, deadline: &Deadline) -> Result<Lent, Error> {
         let Outcome::Queued(ticket) = shared.step(Action::Enqueue) else {
             return Err(closed());
         };
@@ -127,7 +163,7 @@ impl StreamPool {
         });
         shared.waiters.retain(|(waiting, _)| *waiting != ticket);
         match (shared.take_grant(ticket), waited) {
-            (Some(grant), _) => Ok(grant),
+            (Some(grant), _) => Ok(shared.lend(grant)),
             (None, Err(TimedOut)) => {
                 shared.apply(Action::Abandon { ticket });
                 Err(Error::new(ErrorKind::Timeout, "every stream stayed leased until the deadline"))
@@ -136,25 +172,46 @@ impl StreamPool {
         }
     }
 
-    /// The stream of a slot that was granted. If it has failed since its last lease ended, and
-    /// nobody shares it, another one takes its place.
-    fn fit_stream(
-        &self,
-        device: &Device,
-        slot: usize,
-        affinity: Option<u64>,
-    ) -> Result<StreamRef, Error> {
+    fn share(&self, affinity: u64) -> Result<Lent, Error> {
         let mut shared = self.shared.lock();
-        let published = shared.streams.get(slot).cloned().flatten();
-        invariant!("SP-6 PublishComplete", published.is_some());
-        let stream = published.ok_or_else(exhausted)?;
-        if stream.timeline().failure().is_none() || !shared.state.is_sole(slot) {
-            return Ok(stream);
+        self.recall(&mut shared);
+        match shared.step(Action::Share { affinity }) {
+            Outcome::Granted(grant) => Ok(shared.lend(grant)),
+            Outcome::Closed => Err(closed()),
+            _ => Err(exhausted()),
         }
-        let outcome = shared.step(Action::Rebuild { slot });
-        invariant!("LK-5 OneInitProtocol", outcome == Outcome::Granted(Grant::Build(slot)));
-        drop(shared);
-        self.build(device, slot, affinity)
+    }
+
+    /// The stream that the last lease on this stripe left behind. The state has it as leased all
+    /// the time.
+    fn take_warm(&self) -> Option<Lent> {
+        let Warm { slot, stream } = self.warm.own().lock().take()?;
+        if stream.timeline().failure().is_none() {
+            return Some(Lent::Stream(slot, stream));
+        }
+        Some(self.shared.lock().lend(Grant::Stream(slot)))
+    }
+
+    /// Leaves a stream for the next lease on this stripe, if there is a place and nobody looks for
+    /// one: a seeker who has been here already is seen, and one who has not finds the stream.
+    fn keep_warm(&self, slot: usize, stream: &StreamRef) -> bool {
+        let mut warm = self.warm.own().lock();
+        let kept = warm.is_none() && self.seekers.load(Ordering::Relaxed) == 0;
+        if kept {
+            *warm = Some(Warm { slot, stream: stream.clone() });
+        }
+        kept
+    }
+
+    /// Returns to the state whatever is kept warm, and so to those who wait. Only a seeker may
+    /// go on to wait.
+    fn recall(&self, shared: &mut Shared) {
+        for warm in self.warm.iter() {
+            let kept = warm.lock().take();
+            if let Some(Warm { slot, .. }) = kept {
+                shared.apply(Action::Return { slot });
+            }
+        }
     }
 
     /// Builds the stream of a slot with no lock held, then publishes it.
@@ -188,14 +245,18 @@ impl StreamPool {
     /// Takes a stream back from one of its holders. The last one ends the lease: handles become
     /// stale, a capture is abandoned, and a stream that failed is replaced instead of being lent
     /// again.
-    fn give_back(&self, slot: usize, stream: &StreamRef) {
-        if self.shared.lock().step(Action::Release { slot }) != Outcome::Last {
+    fn give_back(&self, Lease { stream, slot, is_shared }: &Lease) {
+        let (stream, slot) = (stream.core(), *slot);
+        if *is_shared && self.shared.lock().step(Action::Release { slot }) != Outcome::Last {
             return;
         }
         let abandoned = stream.enter().end_lease();
         drop(abandoned);
         stream.commit_soon();
         let failed = stream.timeline().failure().is_some();
+        if !failed && self.keep_warm(slot, stream) {
+            return;
+        }
         let mut shared = self.shared.lock();
         if failed {
             shared.streams[slot] = None;
@@ -206,7 +267,52 @@ impl StreamPool {
     }
 }
 
+/// Counts a thread that looks for a stream, until it is dropped.
+struct Seeker<'a>(&'a AtomicUsize);
+
+impl<'a> Seeker<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Seeker<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a grant comes to.
+enum Lent {
+    /// The stream of this slot.
+    Stream(usize, StreamRef),
+    /// The right, and the duty, to build a stream for this slot.
+    Build(usize),
+}
+
 impl Shared {
+    /// What a grant comes to. A stream that has failed since its last lease ended, and that nobody
+    /// shares, is to be built again.
+    fn lend(&mut self, grant: Grant) -> Lent {
+        let slot = match grant {
+            Grant::Build(slot) => return Lent::Build(slot),
+            Grant::Stream(slot) => slot,
+        };
+        let published = self.streams.get(slot).and_then(Option::as_ref);
+        invariant!("SP-6 PublishComplete", published.is_some());
+        match published {
+            Some(stream) if stream.timeline().failure().is_none() || !self.state.is_sole(slot) => {
+                Lent::Stream(slot, stream.clone())
+            }
+            _ => {
+                let outcome = self.step(Action::Rebuild { slot });
+                invariant!("LK-5 OneInitProtocol", outcome == Outcome::Granted(Grant::Build(slot)));
+                Lent::Build(slot)
+            }
+        }
+    }
+
     fn step(&mut self, action: Action) -> Outcome {
         let outcome = self.state.apply(action);
         self.pen.note(Event::Pool(action, outcome));
@@ -240,8 +346,8 @@ impl Device {
         if process::in_callback() && matches!(policy, LeasePolicy::Wait(_)) {
             return Err(Error::new(ErrorKind::WouldDeadlock, "a callback must not wait"));
         }
-        let grant = self.streams().grant(policy)?;
-        self.lend(grant, None)
+        let lent = self.streams().grant(policy)?;
+        self.lend(lent, None)
     }
 
     /// A stream right now, or `Exhausted`.
@@ -260,24 +366,25 @@ impl Device {
     /// `Exhausted` when every stream is leased; as [`lease`](Self::lease).
     pub fn share(&self, affinity: u64) -> Result<Lease, Error> {
         self.check()?;
-        let outcome = self.streams().shared.lock().step(Action::Share { affinity });
-        match outcome {
-            Outcome::Granted(grant) => self.lend(grant, Some(affinity)),
-            Outcome::Closed => Err(closed()),
-            _ => Err(exhausted()),
-        }
+        let lent = self.streams().share(affinity)?;
+        self.lend(lent, Some(affinity))
     }
 
-    fn lend(&self, grant: Grant, affinity: Option<u64>) -> Result<Lease, Error> {
-        let (slot, core) = match grant {
-            Grant::Build(slot) => (slot, self.streams().build(self, slot, affinity)?),
-            Grant::Stream(slot) => (slot, self.streams().fit_stream(self, slot, affinity)?),
+    fn lend(&self, lent: Lent, affinity: Option<u64>) -> Result<Lease, Error> {
+        let (slot, core) = match lent {
+            Lent::Build(slot) => (slot, self.streams().build(self, slot, affinity)?),
+            Lent::Stream(slot, stream) => (slot, stream),
         };
-        let is_default = self.default_stream().id() == core.id();
+        let is_default = self.default_core().id() == core.id();
         invariant!("SO-10 DefaultNeverPooled", !is_default);
-        let state = core.enter().state().clone();
-        invariant!("SP-9 NotCapturing", affinity.is_some() || !state.is_capturing());
-        let stream = Stream::new(core, self.clone(), state.generation());
+        let mut section = core.enter();
+        let generation = section.state().generation();
+        if affinity.is_none() {
+            invariant!("SP-9 NotCapturing", !section.state().is_capturing());
+            section.begin_lease();
+        }
+        drop(section);
+        let stream = Stream::new(core, self.clone(), generation);
         Ok(Lease { stream, slot, is_shared: affinity.is_some() })
     }
 }
@@ -328,7 +435,7 @@ impl Drop for Lease {
         if device.backend().is_forked() {
             return;
         }
-        device.streams().give_back(self.slot, self.stream.core());
+        device.streams().give_back(self);
     }
 }
 

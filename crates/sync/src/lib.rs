@@ -31,6 +31,7 @@ mod lock;
 pub mod process;
 pub mod ring;
 pub mod slots;
+pub mod stripes;
 
 pub use engine::{Arc, Deadline, atomic, cell, hint, model, thread};
 pub use held::{Rank, ranked_locks_held};

@@ -1,5 +1,7 @@
 //! Engine for exhaustive exploration of small scenarios.
 
+#[path = "model_number.rs"]
+mod model_number;
 #[path = "model_time.rs"]
 mod model_time;
 
@@ -32,6 +34,8 @@ pub mod atomic {
 pub mod thread {
     pub use loom::thread::{JoinHandle, spawn, yield_now};
 
+    pub(crate) use super::model_number::number;
+
     /// Starts a thread; the model has no names.
     ///
     /// # Errors
@@ -54,6 +58,8 @@ pub mod model {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use super::model_number::counted_anew;
+
     /// Explores every execution of `scenario` with at most three preemptions; the environment
     /// variable `LOOM_MAX_PREEMPTIONS` sets another bound.
     pub fn check(scenario: impl Fn() + Send + Sync + 'static) {
@@ -68,7 +74,7 @@ pub mod model {
         builder.preemption_bound = Some(0);
         builder.max_permutations = Some(1);
         builder.max_branches = 1_000_000;
-        builder.check(scenario);
+        builder.check(counted_anew(scenario));
     }
 
     /// Explores every execution of `scenario` with at most `preemptions_max` preemptions, or
@@ -83,12 +89,14 @@ pub mod model {
         // A search that stops early would count as a pass.
         builder.max_duration = None;
         builder.max_permutations = None;
+        // Whoever visits every size class takes a few hundred locks.
+        builder.max_branches = 10_000;
         let executions = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&executions);
-        builder.check(move || {
+        builder.check(counted_anew(move || {
             counter.fetch_add(1, Ordering::Relaxed);
             scenario();
-        });
+        }));
         let executions = executions.load(Ordering::Relaxed);
         println!("explored {executions} executions");
         executions

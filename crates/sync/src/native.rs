@@ -21,6 +21,8 @@ pub mod atomic {
 
 /// Threads of this engine.
 pub mod thread {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     pub use std::thread::{JoinHandle, yield_now};
 
     /// Starts a thread that is called `name` in debuggers and traces.
@@ -32,6 +34,17 @@ pub mod thread {
         body: impl FnOnce() -> T + Send + 'static,
     ) -> std::io::Result<JoinHandle<T>> {
         std::thread::Builder::new().name(name.to_owned()).spawn(body)
+    }
+
+    /// The number of the calling thread, counted from the first one that asked.
+    #[inline]
+    pub(crate) fn number() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        std::thread_local! {
+            static NUMBER: u64 = NEXT.fetch_add(1, Ordering::Relaxed);
+        }
+        // A thread that ends has no number any longer.
+        NUMBER.try_with(|number| *number).unwrap_or(0)
     }
 
     /// Starts a thread.

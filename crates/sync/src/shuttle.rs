@@ -1,5 +1,7 @@
 //! Engine for randomised exploration of large scenarios.
 
+#[path = "model_number.rs"]
+mod model_number;
 #[path = "model_time.rs"]
 mod model_time;
 
@@ -24,6 +26,8 @@ pub mod atomic {
 /// Threads of this engine.
 pub mod thread {
     pub use shuttle::thread::{JoinHandle, spawn, yield_now};
+
+    pub(crate) use super::model_number::number;
 
     /// Starts a thread; the model has no names.
     ///
@@ -82,6 +86,8 @@ pub mod model {
     use shuttle::scheduler::{PctScheduler, RandomScheduler};
     use shuttle::{Config, Runner};
 
+    use super::model_number::counted_anew;
+
     /// Runs `scenario` under a thousand random and a thousand PCT schedules. A failure prints
     /// its schedule; the environment variable `ANABRANCH_REPLAY` runs that schedule alone.
     pub fn check(scenario: impl Fn() + Send + Sync + 'static) {
@@ -91,7 +97,7 @@ pub mod model {
     /// Runs `scenario` a single time, on one schedule of the engine: for checks whose outcome no
     /// schedule can change, and which are long instead.
     pub fn check_once(scenario: impl Fn() + Send + Sync + 'static) {
-        Runner::new(RandomScheduler::new(1), config()).run(scenario);
+        Runner::new(RandomScheduler::new(1), config()).run(counted_anew(scenario));
     }
 
     /// Like [`check`], and returns how many schedules were run. The bound on preemptions is
@@ -101,10 +107,10 @@ pub mod model {
         scenario: impl Fn() + Send + Sync + 'static,
     ) -> u64 {
         if let Ok(schedule) = std::env::var("ANABRANCH_REPLAY") {
-            shuttle::replay(scenario, &schedule);
+            shuttle::replay(counted_anew(scenario), &schedule);
             return 1;
         }
-        let scenario = std::sync::Arc::new(scenario);
+        let scenario = std::sync::Arc::new(counted_anew(scenario));
         let random = std::sync::Arc::clone(&scenario);
         let random = Runner::new(RandomScheduler::new(1_000), config()).run(move || random());
         let pct = Runner::new(PctScheduler::new(3, 1_000), config()).run(move || {

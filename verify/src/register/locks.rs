@@ -57,7 +57,8 @@ pub(super) const LOCKS: &[Property] = &[
         "Operations on different streams/shards never wait for each other on the fast path.",
     )
     .held_by_type_in("rt/memory.rs")
-    .checked_by(&["rt/memory/tests.rs: lk_7_sizes_do_not_share_a_lock"])
+    .checked_by(&["rt/memory/tests.rs: lk_7_sizes_do_not_share_a_lock, \
+         lk_7_streams_do_not_share_small_blocks"])
     .without("that nothing else is shared on the way; no time is measured"),
     property(
         "LK-8 OneSection",

@@ -115,7 +115,8 @@ pub(super) const MEMORY: &[Property] = &[
     .guarded_in("rt/memory.rs")
     .checked_by(&[
         "rt/memory/tests.rs: al_11_a_deadline_bounds_the_wait_for_memory",
-        "rt/memory/tests.rs: al_11_memory_pressure_is_relieved_before_it_is_reported",
+        "rt/memory/tests.rs: al_11_memory_pressure_is_relieved_before_it_is_reported, \
+         al_11_small_blocks_of_another_arena_are_taken_where_there_is_no_room_for_more",
         "rt/memory/tests.rs: model_al_14_the_limit_is_hard_and_room_is_found",
     ]),
     property(

@@ -17,6 +17,7 @@ pub(super) const POOL: &[Property] = &[
             "rt/pool/tests.rs: a_failed_stream_is_replaced, \
              a_stream_that_fails_after_its_lease_is_replaced_too, \
              model_sp_2_a_waiter_that_gives_up_leaves_nothing_behind, \
+             sp_2_a_stream_that_another_thread_keeps_warm_is_free, \
              streams_that_cannot_be_made_leave_no_trace",
         ]),
     property(

@@ -10,6 +10,7 @@ pub(super) const SYNC_ALL: &[Property] = &[
     .asserted_in("rt/device.rs")
     .checked_by(&[
         "rt/device/tests.rs: model_sa_1_synchronise_all_against_a_submitter, \
+         sa_1_every_thread_sees_every_stream, \
          sa_1_everything_everywhere_is_waited_for",
         "rt/graph/tests.rs: a_capture_does_not_hold_up_synchronise_all",
     ]),

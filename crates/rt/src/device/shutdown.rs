@@ -46,14 +46,14 @@ impl Device {
     fn drain(&self, deadline: &Deadline) -> Result<(), Error> {
         self.0.streams.close();
         let streams = self.0.registry.streams();
-        for stream in &streams {
+        for stream in streams.iter() {
             let abandoned = stream.enter().close();
             drop(abandoned);
         }
         let targets: Vec<_> =
             streams.iter().map(|stream| (stream.clone(), stream.issued())).collect();
         let mut errors = wait_for_all(&targets, deadline);
-        for stream in &streams {
+        for stream in streams.iter() {
             // SH-4 NoLateCallback
             errors.extend(stream.timeline().end_callbacks(deadline).err());
         }

@@ -50,6 +50,29 @@ fn limits_are_brought_into_range() {
 }
 
 #[test]
+fn sa_1_every_thread_sees_every_stream() {
+    check_once(|| {
+        let device = null_device();
+        let made = thread::spawn({
+            let device = device.clone();
+            move || device.new_stream(Default::default()).unwrap()
+        });
+        let made = made.join().unwrap();
+        let ran = Arc::new(AtomicUsize::new(0));
+        counting(&made, &ran);
+        let waits = |device: &crate::Device| {
+            let device = device.clone();
+            thread::spawn(move || device.synchronize(&NEVER).unwrap())
+        };
+        waits(&device).join().unwrap();
+        assert_eq!(ran.load(Ordering::Relaxed), 1, "SA-1");
+        counting(&made, &ran);
+        device.synchronize(&NEVER).unwrap();
+        assert_eq!(ran.load(Ordering::Relaxed), 2, "SA-1");
+    });
+}
+
+#[test]
 fn sa_1_everything_everywhere_is_waited_for() {
     check_once(|| {
         let device = null_device();

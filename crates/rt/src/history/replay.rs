@@ -48,7 +48,7 @@ pub struct Tally {
     pub failed: usize,
     /// Waits of one stream for another.
     pub waits: usize,
-    /// Streams that were leased or shared.
+    /// Leases of a stream that nobody else had.
     pub leases: usize,
 }
 
@@ -90,6 +90,7 @@ struct Lane {
     waits: Vec<(QueueId, u64)>,
     buffers: VecDeque<Buffer>,
     handed: u64,
+    leased: bool,
     closed: bool,
 }
 
@@ -164,9 +165,12 @@ impl Replay<'_> {
                     || format!("reset at {reached} with {issued} issued"),
                 )
             }
+            Event::Leased => {
+                self.tally.leases += 1;
+                let had = std::mem::replace(&mut self.lane(stream).leased, true);
+                demand(!had, "SP-1 LeaseExclusive", || "lent before its last lease ended".into())
+            }
             Event::Pool(action, outcome) => {
-                self.tally.leases +=
-                    usize::from(matches!(outcome, pool::state::Outcome::Granted(_)));
                 let legal = self.pool.apply(action);
                 self.pool.counts();
                 demand(legal == outcome, "SP-1 LeaseExclusive", || {
@@ -193,6 +197,7 @@ impl Replay<'_> {
             format!("{action:?} gave {outcome:?}, not {legal:?}")
         })?;
         lane.closed |= action == Action::Close;
+        lane.leased &= action != Action::EndLease;
         if let Outcome::Committed(value) = outcome {
             // A stream that is closed commits what is open, whatever is in flight.
             let in_flight = lane.buffers.len();

@@ -117,6 +117,17 @@ fn so_1_a_report_out_of_order_is_told() {
 }
 
 #[test]
+fn sp_1_a_stream_with_two_holders_is_told() {
+    check_once(|| {
+        let history = damaged(eventful(0), |event| match event {
+            Event::Stream(crate::stream::state::Action::EndLease, _) => Some(Event::Leased),
+            _ => None,
+        });
+        assert_eq!(rule(&history), "SP-1 LeaseExclusive");
+    });
+}
+
+#[test]
 fn so_4_a_report_before_its_submission_is_told() {
     check_once(|| {
         let history = exchanged(

@@ -6,7 +6,8 @@ use anabranch_hal::buffer::Slice;
 use anabranch_hal::kernel::Access;
 use anabranch_sync::Arc;
 
-use super::{Allocator, Block, SharedUse};
+use super::SharedUse;
+use super::arena::{Arena, Block};
 use crate::command::View;
 use crate::device::Backend;
 use crate::error::Error;
@@ -14,15 +15,15 @@ use crate::error::Error;
 /// What all references to one buffer share. Dropping the last one gives the block back, with the
 /// clock of its uses.
 pub(crate) struct BufferCore {
-    allocator: Allocator,
+    arena: Arena,
     block: Block,
     slice: Slice,
     usage: SharedUse,
 }
 
 impl BufferCore {
-    pub(super) fn new(allocator: Allocator, block: Block, slice: Slice, usage: SharedUse) -> Self {
-        Self { allocator, block, slice, usage }
+    pub(super) fn new(arena: Arena, block: Block, slice: Slice, usage: SharedUse) -> Self {
+        Self { arena, block, slice, usage }
     }
 
     pub(crate) fn slice(&self) -> &Slice {
@@ -34,14 +35,14 @@ impl BufferCore {
     }
 
     pub(crate) fn is_on(&self, backend: &Backend) -> bool {
-        std::ptr::eq(&*self.allocator.backend, backend)
+        std::ptr::eq(self.arena.backend(), backend)
     }
 }
 
 impl Drop for BufferCore {
     fn drop(&mut self) {
-        if !self.allocator.is_forked() {
-            self.allocator.free(&self.block, &self.usage);
+        if !self.arena.backend().is_forked() {
+            self.arena.free(&self.block, &self.usage);
         }
     }
 }
@@ -121,7 +122,7 @@ impl Buffer {
     /// # Errors
     /// `Busy` while commands that use it have not completed; `ForkedChild`.
     pub fn freeze(&self) -> Result<(), Error> {
-        self.0.allocator.backend.check_process()?;
+        self.0.arena.backend().check_process()?;
         self.0.usage.freeze()
     }
 
@@ -130,7 +131,7 @@ impl Buffer {
     /// # Errors
     /// `ForkedChild`.
     pub fn assume_valid(&self) -> Result<(), Error> {
-        self.0.allocator.backend.check_process()?;
+        self.0.arena.backend().check_process()?;
         self.0.usage.lock().assume_valid();
         Ok(())
     }
@@ -152,7 +153,7 @@ impl Buffer {
     /// Runs `copy` while the buffer is mapped. The lock is not held meanwhile: who would conflict
     /// is refused instead of made to wait.
     fn with_host(&self, access: Access, whole: bool, copy: impl FnOnce()) -> Result<(), Error> {
-        self.0.allocator.backend.check_process()?;
+        self.0.arena.backend().check_process()?;
         self.0.usage.lock().begin_host(access)?;
         copy();
         self.0.usage.lock().end_host(access, whole);

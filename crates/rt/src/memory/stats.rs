@@ -3,7 +3,6 @@
 use anabranch_sync::atomic::Ordering;
 
 use super::Allocator;
-use super::class::Class;
 use super::state::Counts;
 
 /// A consistent cut through the allocator: `live + pending + cached = reserved`.
@@ -41,8 +40,8 @@ pub struct MemorySegment {
 impl Allocator {
     /// Lists every segment of every size class while all of them stand still.
     pub(crate) fn segments(&self) -> Vec<MemorySegment> {
-        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
-        let all = Class::all().zip(&shards).flat_map(|(class, shard)| {
+        let shards: Vec<_> = self.arenas().flat_map(|arena| arena.classes()).collect();
+        let all = shards.iter().flat_map(|(class, shard)| {
             let block_bytes = class.block_bytes();
             let segment = move |Counts { live, pending, free }: Counts| MemorySegment {
                 block_bytes,
@@ -57,13 +56,13 @@ impl Allocator {
 
     /// Adds up every size class while all of them stand still.
     pub(crate) fn stats(&self) -> MemoryStats {
-        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
+        let shards: Vec<_> = self.arenas().flat_map(|arena| arena.classes()).collect();
         let mut stats = MemoryStats {
             limit_bytes: self.limit_bytes,
             reserved_peak_bytes: self.reserved_peak_bytes.load(Ordering::Relaxed),
             ..MemoryStats::default()
         };
-        for (class, shard) in Class::all().zip(&shards) {
+        for (class, shard) in &shards {
             let counts = shard.state.counts();
             let bytes = class.block_bytes();
             stats.live_count += counts.live;

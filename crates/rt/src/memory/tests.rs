@@ -4,6 +4,7 @@ use anabranch_hal::kernel::{Function, Kernel, Unary};
 use anabranch_hal::sim::{Config, SimDevice};
 use anabranch_sync::atomic::{AtomicBool, Ordering};
 use anabranch_sync::model::check_once;
+use anabranch_sync::stripes::Stripes;
 use anabranch_sync::{Arc, model, process, thread};
 use proptest::prelude::*;
 
@@ -53,12 +54,17 @@ proptest! {
     }
 
     #[test]
-    fn a_segment_is_one_block_or_about_a_mebibyte(bytes in 1_usize..(1 << 30)) {
+    fn a_segment_is_one_block_or_as_much_as_there_is(
+        bytes in 1_usize..(1 << 30),
+        held in 0_usize..(1 << 16),
+    ) {
         let class = Class::of(bytes).unwrap();
-        let counts: Vec<u32> = class.segment_blocks().collect();
+        let counts: Vec<u32> = class.segment_blocks(held).collect();
         prop_assert_eq!(counts.last(), Some(&1));
         let preferred = class.block_bytes() * counts[0] as usize;
-        prop_assert!(counts[0] == 1 || preferred <= 1 << 20);
+        let bound = (held * class.block_bytes()).clamp(1 << 16, 1 << 20);
+        prop_assert!(counts[0] == 1 || preferred <= bound);
+        prop_assert!(counts[0] == 256 || bound < preferred + class.block_bytes());
     }
 }
 
@@ -633,6 +639,49 @@ fn al_15_memory_is_looked_at_from_wherever_it_is_made_or_given_up() {
         });
         device.allocate_host(BLOCK).expect("AL-15: what the callback gave up");
         assert!(kept.lock().is_none() && asked.lock().is_none());
+    });
+}
+
+/// Two streams whose small blocks come from different arenas.
+fn apart(device: &Device) -> [crate::Lease; 2] {
+    let streams = [device.lease_now().unwrap(), device.lease_now().unwrap()];
+    let arenas = u64::try_from(Stripes::<()>::COUNT).unwrap();
+    assert_ne!(streams[0].id().0 % arenas, streams[1].id().0 % arenas);
+    streams
+}
+
+#[test]
+fn lk_7_streams_do_not_share_small_blocks() {
+    check_once(|| {
+        let device = null_device();
+        let blocks = apart(&device).map(|stream| device.allocate(4096, &stream).unwrap());
+        let small = device.memory_snapshot();
+        assert_eq!(small.iter().map(|segment| segment.live).collect::<Vec<_>>(), [1, 1], "LK-7");
+        drop(blocks);
+        let streams = apart(&device);
+        let blocks = streams.each_ref().map(|stream| device.allocate(64 << 10, stream).unwrap());
+        let large = device.memory_snapshot();
+        assert_eq!(large.len(), small.len() + blocks.len(), "large blocks have one arena");
+    });
+}
+
+#[test]
+fn al_11_small_blocks_of_another_arena_are_taken_where_there_is_no_room_for_more() {
+    check_once(|| {
+        let limits = Limits { memory_bytes_max: Some(64 << 10), ..Limits::default() };
+        let device = null_with(limits);
+        let [a, b] = apart(&device);
+        let kept = device.allocate(4096, &a).unwrap();
+        assert_eq!(device.memory_stats().reserved_bytes, 64 << 10, "all there is");
+        let mut taken = Vec::new();
+        while let Ok(buffer) = device.allocate(4096, &b) {
+            taken.push(buffer);
+        }
+        assert_eq!(taken.len(), 15, "AL-11: every block but the one of the other stream");
+        let mut places: Vec<_> = taken.iter().chain([&kept]).map(Buffer::address).collect();
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), 16, "AL-1");
     });
 }
 

@@ -120,6 +120,29 @@ fn a_wait_ends_with_its_deadline() {
 }
 
 #[test]
+fn sp_2_a_stream_that_another_thread_keeps_warm_is_free() {
+    check_once(|| {
+        let device = null_with(Limits { streams_grown_max: 2, ..streams_max(1) });
+        let elsewhere = |device: &crate::Device| {
+            let device = device.clone();
+            thread::spawn(move || device.lease_now().unwrap().id()).join().unwrap()
+        };
+        let id = elsewhere(&device);
+        let stats = StreamStats { free: 1, created: 1, ..StreamStats::default() };
+        assert_eq!(device.stream_stats(), stats, "SP-2");
+        let taken = StreamStats { leased: 1, created: 1, ..StreamStats::default() };
+        for policy in [LeasePolicy::Fail, LeasePolicy::Grow, LeasePolicy::Wait(NOW)] {
+            let lease = device.lease(&policy).unwrap();
+            assert_eq!(lease.id(), id, "SP-7: nothing new is made");
+            assert_eq!(device.stream_stats(), taken);
+            drop(lease);
+            assert_eq!(elsewhere(&device), id, "SP-2: and back");
+        }
+        assert_eq!(device.share(7).unwrap().id(), id);
+    });
+}
+
+#[test]
 fn sp_5_sharing_is_declared_and_never_meets_a_lease() {
     check_once(|| {
         let device = null_with(streams_max(2));

@@ -206,6 +206,11 @@ impl Section<'_> {
         Some(tape)
     }
 
+    /// Notes that the stream has one holder from here on.
+    pub(crate) fn begin_lease(&mut self) {
+        self.inner_mut().pen.note(Event::Leased);
+    }
+
     /// Makes every handle of the present lease stale and gives up its capture. The open command
     /// buffer stays: its commands come before those of the next lease.
     pub(crate) fn end_lease(&mut self) -> Option<Tape> {

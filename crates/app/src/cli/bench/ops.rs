@@ -14,7 +14,7 @@ use crate::report::progress::Bar;
 use crate::report::{complain, say, say_json, table};
 
 use cases::{BUSY, CASES, Case};
-use lane::Lane;
+use lane::{Lane, Yardstick};
 
 /// Streams that are idle while all of them are synchronised.
 const STREAMS: usize = 32;
@@ -103,9 +103,9 @@ fn measure(
     seconds: f64,
 ) -> Result<Result<Figure, anabranch::RuntimeError>, Failure> {
     let quota = Quota { count: usize::MAX / 2, seconds: Some(seconds) };
-    let device = device.clone();
+    let (device, yardstick) = (device.clone(), Yardstick::default());
     let outcome = callers::run(threads, quota, &mut Unwatched, move |caller| {
-        let mut lane = Lane::new(&device, case.batch)?;
+        let mut lane = Lane::new(&device, case.batch, &yardstick)?;
         for _ in 0..3 {
             (case.sample)(&mut lane)?;
         }

@@ -27,6 +27,10 @@ const fn case(operation: &'static str, stream: &'static str, batch: usize, sampl
 /// What a stream is that cannot go on.
 pub(super) const BUSY: &str = "busy";
 
+/// What any lock costs that all callers share: no operation of the runtime, but what those cost
+/// at least that have one.
+const YARDSTICK: &str = "(a lock of all callers)";
+
 /// Every row of the table.
 pub(super) const CASES: &[Case] = &[
     case("submit", "idle", 32, submit_idle),
@@ -46,6 +50,7 @@ pub(super) const CASES: &[Case] = &[
     case("lease and return", "idle", 32, lease),
     case("allocate and free, 4 KiB", "idle", 32, allocate),
     case("allocate and free, 4 KiB", BUSY, 32, |lane| held(lane, allocate)),
+    case(YARDSTICK, "–", 32, lock_shared),
 ];
 
 /// Times `sample` while the stream cannot go on.
@@ -129,5 +134,12 @@ fn lease(lane: &mut Lane) -> Result<Duration, RuntimeError> {
 fn allocate(lane: &mut Lane) -> Result<Duration, RuntimeError> {
     timed(lane, |lane| {
         lane.device.allocate(4096, &lane.stream).map(|buffer| drop(black_box(buffer)))
+    })
+}
+
+fn lock_shared(lane: &mut Lane) -> Result<Duration, RuntimeError> {
+    timed(lane, |lane| {
+        *black_box(lane.yardstick.lock()) += 1;
+        Ok(())
     })
 }

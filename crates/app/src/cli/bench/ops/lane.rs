@@ -5,21 +5,30 @@ use std::time::Duration;
 use anabranch::{Buffer, Command, CommitMode, Deadline, Device, Lease, RuntimeError, Stream};
 use anabranch_sync::{Arc, Condvar, Mutex};
 
-/// Two streams and a small buffer on each, of one caller.
+/// Two streams and a small buffer on each, of one caller, and a lock of all of them.
 pub(super) struct Lane {
     pub(super) device: Device,
     pub(super) stream: Lease,
     pub(super) other: Lease,
     pub(super) buffer: Buffer,
     pub(super) batch: usize,
+    pub(super) yardstick: Yardstick,
 }
 
+/// A lock that all callers share.
+pub(super) type Yardstick = Arc<Mutex<usize>>;
+
 impl Lane {
-    pub(super) fn new(device: &Device, batch: usize) -> Result<Self, RuntimeError> {
+    pub(super) fn new(
+        device: &Device,
+        batch: usize,
+        yardstick: &Yardstick,
+    ) -> Result<Self, RuntimeError> {
         let (stream, other) = (device.lease_now()?, device.lease_now()?);
         Self::touch(device, &other)?;
         let buffer = Self::touch(device, &stream)?;
-        Ok(Self { device: device.clone(), stream, other, buffer, batch })
+        let (device, yardstick) = (device.clone(), Arc::clone(yardstick));
+        Ok(Self { device, stream, other, buffer, batch, yardstick })
     }
 
     /// Lets a stream run one command to its end.
