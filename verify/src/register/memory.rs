@@ -37,7 +37,7 @@ pub(super) const MEMORY: &[Property] = &[
         "Reuse by order requires the requester's clock to be ≥ the block's use clock on every \
          stream.",
     )
-    .asserted_in("rt/memory.rs")
+    .asserted_in("rt/memory/arena.rs")
     .checked_by(&[
         "rt/frontier/tests.rs: al_4_dominance_needs_every_stream",
         "rt/memory/state/tests.rs: al_2_no_early_reuse_al_13_accounting_exact",
@@ -70,7 +70,7 @@ pub(super) const MEMORY: &[Property] = &[
         "Host-writable memory is never handed out while a device command may still read or write \
          it.",
     )
-    .asserted_in("rt/memory.rs")
+    .asserted_in("rt/memory/arena.rs")
     .checked_by(&[
         "rt/memory/tests.rs: al_3_a_block_comes_home_at_once",
         "rt/memory/tests.rs: al_7_the_host_never_gets_memory_in_flight",
@@ -182,13 +182,13 @@ pub(super) const MEMORY: &[Property] = &[
         "AL-20 ClockOverflowSafe",
         "If clocks are truncated, the block is treated as used everywhere.",
     )
-    .asserted_in("rt/memory.rs")
+    .asserted_in("rt/memory/arena.rs")
     .checked_by(&["rt/memory/tests.rs: bu_frozen_buffers_are_read_freely_and_never_written"]),
     property(
         "BU-1 ViewPins",
         "A range is not freed while any view, map, export, graph or command refers to it.",
     )
-    .asserted_in("rt/memory.rs")
+    .asserted_in("rt/memory/arena.rs")
     .checked_by(&[
         "rt/graph/tests.rs: gr_10_gr_12_memory_of_a_graph_is_its_own_for_as_long_as_it_is_used",
         "rt/memory/tests.rs: bu_1_a_command_in_flight_keeps_what_it_names, \
