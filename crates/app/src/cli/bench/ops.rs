@@ -4,6 +4,7 @@ mod cases;
 mod lane;
 
 use anabranch::{Device, Lease};
+use anabranch_sync::Mutex;
 use serde::Serialize;
 
 use crate::callers::{self, Quota, Unwatched};
@@ -103,7 +104,7 @@ fn measure(
     seconds: f64,
 ) -> Result<Result<Figure, anabranch::RuntimeError>, Failure> {
     let quota = Quota { count: usize::MAX / 2, seconds: Some(seconds) };
-    let (device, yardstick) = (device.clone(), Yardstick::default());
+    let (device, yardstick) = (device.clone(), Yardstick::new(Mutex::new(0)));
     let outcome = callers::run(threads, quota, &mut Unwatched, move |caller| {
         let mut lane = Lane::new(&device, case.batch, &yardstick)?;
         for _ in 0..3 {
