@@ -6,7 +6,8 @@ use std::hash::Hash;
 use anabranch_hal::error as hal;
 use anabranch_hal::sim::{Config, SimControl, SimDevice};
 use anabranch_hal::{cpu, null};
-use anabranch_sync::Deadline;
+use anabranch_sync::atomic::{AtomicUsize, Ordering};
+use anabranch_sync::{Arc, Deadline};
 use stateright::{Checker, Expectation, Model, Property};
 
 use crate::{Buffer, Device, Error, ErrorKind, Limits, Stream};
@@ -62,6 +63,16 @@ pub(crate) fn failure(message: &str) -> hal::Error {
 pub(crate) fn doom(stream: &Stream, message: &str) {
     let error = failure(message);
     stream.host(move || Err(error)).unwrap();
+}
+
+/// Submits a function that counts.
+pub(crate) fn counting(stream: &Stream, counter: &Arc<AtomicUsize>) {
+    let counter = Arc::clone(counter);
+    let count = move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    };
+    stream.host(count).unwrap();
 }
 
 pub(crate) fn contents(buffer: &Buffer) -> Vec<u8> {

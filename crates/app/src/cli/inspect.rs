@@ -6,7 +6,7 @@ use anabranch::{PlanInfo, Port};
 use serde::Serialize;
 
 use crate::cli::device::{DeviceArguments, Recording};
-use crate::cli::model::{self, NamedShape};
+use crate::cli::model::{self, OpenExtents};
 use crate::failure::{Failure, Verdict};
 use crate::report::{say, say_json, table};
 
@@ -15,12 +15,8 @@ use crate::report::{say, say_json, table};
 pub(crate) struct Arguments {
     /// Model, an ONNX file
     model: PathBuf,
-    /// Items in one pass, where the model leaves it open
-    #[arg(long, default_value = "1", value_name = "COUNT", value_parser = crate::cli::positive)]
-    batch: usize,
-    /// Shape of an input, where the model leaves more than the first extent open
-    #[arg(long, value_name = "NAME=1x3x224x224", value_parser = model::named_shape)]
-    shape: Vec<NamedShape>,
+    #[command(flatten)]
+    open: OpenExtents,
     #[command(flatten)]
     device: DeviceArguments,
     /// Write one object
@@ -85,7 +81,7 @@ impl Arguments {
                 steps: Vec::new(),
             },
         };
-        let shapes = model::shapes(&ports, &self.shape, self.batch)?;
+        let shapes = model::shapes(&ports, &self.open)?;
         let device = self.device.open(0, Recording::Nothing)?;
         let session = model::session(&device, model, &file)?;
         let named: Vec<(&str, &[usize])> =

@@ -56,6 +56,17 @@ pub(crate) fn named_file(text: &str) -> Result<NamedFile, String> {
     }
 }
 
+/// What a model leaves open, as arguments.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct OpenExtents {
+    /// Items in one pass, where the model leaves it open
+    #[arg(long, default_value = "1", value_name = "COUNT", value_parser = crate::cli::positive)]
+    pub(crate) batch: usize,
+    /// Shape of an input, where the model leaves more than the first extent open
+    #[arg(long, value_name = "NAME=1x3x224x224", value_parser = named_shape)]
+    pub(crate) shape: Vec<NamedShape>,
+}
+
 /// An argument of the form `NAME=1x3x224x224`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NamedShape {
@@ -79,8 +90,7 @@ pub(crate) fn named_shape(text: &str) -> Result<NamedShape, String> {
 /// When a name is unknown, or an extent is neither declared nor given.
 pub(crate) fn shapes(
     ports: &[Port],
-    given: &[NamedShape],
-    batch: usize,
+    OpenExtents { shape: given, batch }: &OpenExtents,
 ) -> Result<Vec<Vec<usize>>, Failure> {
     if let Some(unknown) = given.iter().find(|given| ports.iter().all(|p| p.name != given.name)) {
         return Err(no_input(&unknown.name, ports));
@@ -89,7 +99,7 @@ pub(crate) fn shapes(
         .iter()
         .map(|port| match given.iter().find(|given| given.name == port.name) {
             Some(given) => Ok(given.shape.clone()),
-            None => declared(port, batch),
+            None => declared(port, *batch),
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use anabranch::{Device, Session, Tensor};
 use anabranch_sync::Arc;
 
 use crate::callers::{self, Caller, Quota, Watch};
-use crate::cli::model::{self, NamedShape, random_array};
+use crate::cli::model::{self, OpenExtents, random_array};
 use crate::cli::workload;
 use crate::failure::Failure;
 use crate::random::Random;
@@ -47,15 +47,14 @@ impl Passes {
     pub(crate) fn prepare(
         device: &Device,
         name: &str,
-        given: &[NamedShape],
-        batch: usize,
+        open: &OpenExtents,
     ) -> Result<Self, Failure> {
         let model = match workload::find(name) {
             Some(workload) => workload.model(1)?,
             None => model::open(Path::new(name))?,
         };
         let ports = model.inputs().to_vec();
-        let shapes = model::shapes(&ports, given, batch)?;
+        let shapes = model::shapes(&ports, open)?;
         let session = model::session(device, model, name)?;
         let names: Vec<String> = ports.iter().map(|port| port.name.clone()).collect();
         let mut random = Random::new(1);

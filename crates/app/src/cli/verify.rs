@@ -12,7 +12,7 @@ use anabranch_sync::{Arc, Deadline};
 
 use crate::callers::{Quota, Watch};
 use crate::cli::device::{DeviceArguments, Recording};
-use crate::cli::model::{self, NamedShape};
+use crate::cli::model::OpenExtents;
 use crate::cli::passes::{Findings, Passes};
 use crate::cli::workload;
 use crate::failure::{Failure, Verdict};
@@ -37,12 +37,8 @@ pub(crate) struct Arguments {
     /// Time for each attempt
     #[arg(long, default_value = "2", value_parser = crate::cli::seconds)]
     seconds: f64,
-    /// Items in one pass, where a model leaves it open
-    #[arg(long, default_value = "1", value_name = "COUNT", value_parser = crate::cli::positive)]
-    batch: usize,
-    /// Shape of an input, where a model leaves more than the first extent open
-    #[arg(long, value_name = "NAME=1x3x224x224", value_parser = model::named_shape)]
-    shape: Vec<NamedShape>,
+    #[command(flatten)]
+    open: OpenExtents,
     #[command(flatten)]
     device: DeviceArguments,
     /// Report to write: Markdown, and JSON beside it
@@ -118,7 +114,7 @@ impl Arguments {
     }
 
     fn attempt(&self, device: &Device, name: &str, method: Method) -> Result<Attempt, Failure> {
-        let passes = Arc::new(Passes::prepare(device, name, &self.shape, self.batch)?);
+        let passes = Arc::new(Passes::prepare(device, name, &self.open)?);
         let threads = if method == Method::Alone { 1 } else { self.threads };
         let quota = Quota { count: usize::MAX / 2, seconds: Some(self.seconds) };
         let bar = Bar::new(format!("{name}: {}", method.text()), None);

@@ -6,21 +6,13 @@ use anabranch_sync::model::check_once;
 use anabranch_sync::{Arc, Deadline, model, process, thread};
 
 use crate::tests::{
-    NEVER, NOW, cpu_device, doom, host_buffer, kind, manual, manual_with, null_device, null_with,
+    NEVER, NOW, counting, cpu_device, doom, host_buffer, kind, manual, manual_with, null_device,
+    null_with,
 };
 use crate::{Buffer, Command, CommitMode, ErrorKind, LeasePolicy, Limits, Stream, TraceRecord};
 
 /// A shutdown that times out leaks on purpose, which loom takes for a mistake.
 const LEAKS_ALLOWED: bool = model::bound(0, 1, 1) == 1;
-
-fn counting(stream: &Stream, counter: &Arc<AtomicUsize>) {
-    let counter = Arc::clone(counter);
-    let count = move || {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    };
-    stream.host(count).unwrap();
-}
 
 #[test]
 fn a_device_says_what_it_is() {

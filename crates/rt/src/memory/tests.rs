@@ -236,14 +236,16 @@ fn al_7_the_host_never_gets_memory_in_flight() {
     check_once(|| {
         let (device, control) = manual();
         let stream = device.default_stream();
-        let buffers: Vec<_> = (0..20).map(|_| device.allocate(64, &stream).unwrap()).collect();
+        // Of a size for which streams and the host have one arena.
+        let bytes = 16 << 10;
+        let buffers: Vec<_> = (0..20).map(|_| device.allocate(bytes, &stream).unwrap()).collect();
         let addresses: Vec<_> = buffers.iter().map(Buffer::address).collect();
         for buffer in &buffers {
             stream.submit(Command::fill(buffer.view(), 1)).unwrap();
         }
         drop(buffers);
         for _ in 0..300 {
-            let buffer = device.allocate_host(64).unwrap();
+            let buffer = device.allocate_host(bytes).unwrap();
             assert!(!addresses.contains(&buffer.address()));
             buffer.write(0, &[1; 64]).unwrap();
         }

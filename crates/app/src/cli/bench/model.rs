@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::callers::{Quota, Unwatched};
 use crate::cli::device::{DeviceArguments, Recording};
-use crate::cli::model::{self, NamedShape};
+use crate::cli::model::OpenExtents;
 use crate::cli::passes::Passes;
 use crate::failure::{Failure, Verdict};
 use crate::report::latency::{Latencies, rate};
@@ -28,12 +28,8 @@ pub(crate) struct Arguments {
     /// Time for each number of threads
     #[arg(long, default_value = "1", value_parser = crate::cli::seconds)]
     seconds: f64,
-    /// Items in one pass, where the model leaves it open
-    #[arg(long, default_value = "1", value_name = "COUNT", value_parser = crate::cli::positive)]
-    batch: usize,
-    /// Shape of an input, where the model leaves more than the first extent open
-    #[arg(long, value_name = "NAME=1x3x224x224", value_parser = model::named_shape)]
-    shape: Vec<NamedShape>,
+    #[command(flatten)]
+    open: OpenExtents,
     #[command(flatten)]
     device: DeviceArguments,
     /// Write a list of objects
@@ -59,7 +55,7 @@ impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let most = self.threads.iter().copied().max().unwrap_or(1);
         let device = self.device.open(most, Recording::Nothing)?;
-        let passes = Passes::prepare(&device, &self.model, &self.shape, self.batch)?;
+        let passes = Passes::prepare(&device, &self.model, &self.open)?;
         let passes = Arc::new(passes);
         let bar = Bar::new("measuring", Some(self.threads.len()));
         let mut rows = Vec::new();

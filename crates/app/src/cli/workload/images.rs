@@ -3,12 +3,8 @@
 use anabranch::{ModelBuilder, Value};
 
 pub(super) fn conv_bn(model: &mut ModelBuilder, x: Value) -> Value {
-    let x = model.conv2d(x, 3, 64, 3, 1);
-    let x = model.batch_norm(x, 64);
-    let x = model.relu(x);
-    let x = model.conv2d(x, 64, 128, 3, 1);
-    let x = model.batch_norm(x, 128);
-    let x = model.relu(x);
+    let x = convolved(model, x, [3, 64], 1);
+    let x = convolved(model, x, [64, 128], 1);
     classifier(model, x, 128)
 }
 
@@ -16,16 +12,12 @@ pub(super) fn instance_norm(model: &mut ModelBuilder, x: Value) -> Value {
     let x = model.conv2d(x, 3, 32, 3, 1);
     let x = model.instance_norm(x, 32);
     let x = model.relu(x);
-    let x = model.conv2d(x, 32, 64, 3, 1);
-    let x = model.batch_norm(x, 64);
-    let x = model.relu(x);
+    let x = convolved(model, x, [32, 64], 1);
     classifier(model, x, 64)
 }
 
 pub(super) fn residual(model: &mut ModelBuilder, x: Value) -> Value {
-    let x = model.conv2d(x, 3, 32, 3, 1);
-    let x = model.batch_norm(x, 32);
-    let mut x = model.relu(x);
+    let mut x = convolved(model, x, [3, 32], 1);
     for _ in 0..2 {
         x = block(model, x, [32, 32], 1);
     }
@@ -34,21 +26,25 @@ pub(super) fn residual(model: &mut ModelBuilder, x: Value) -> Value {
 }
 
 pub(super) fn resnet(model: &mut ModelBuilder, x: Value) -> Value {
-    let x = model.conv2d(x, 3, 16, 3, 1);
-    let x = model.batch_norm(x, 16);
-    let mut x = model.relu(x);
+    let mut x = convolved(model, x, [3, 16], 1);
     for (channels, stride) in [([16, 16], 1), ([16, 32], 2), ([32, 64], 2)] {
         x = block(model, x, channels, stride);
     }
     classifier(model, x, 64)
 }
 
+/// A convolution with batch normalisation and activation.
+fn convolved(model: &mut ModelBuilder, x: Value, channels: [usize; 2], stride: usize) -> Value {
+    let [from, to] = channels;
+    let x = model.conv2d(x, from, to, 3, stride);
+    let x = model.batch_norm(x, to);
+    model.relu(x)
+}
+
 /// Two convolutions beside a shortcut, which is one where the shape changes.
 fn block(model: &mut ModelBuilder, x: Value, channels: [usize; 2], stride: usize) -> Value {
     let [from, to] = channels;
-    let y = model.conv2d(x, from, to, 3, stride);
-    let y = model.batch_norm(y, to);
-    let y = model.relu(y);
+    let y = convolved(model, x, channels, stride);
     let y = model.conv2d(y, to, to, 3, 1);
     let y = model.batch_norm(y, to);
     let shortcut = if from == to {

@@ -6,18 +6,10 @@ use anabranch_sync::model::{bound, check, check_counted, check_once};
 use anabranch_sync::{Arc, Mutex, thread};
 
 use crate::tests::{
-    NEVER, NOW, contents, doom, host_buffer, lazy_with, manual, manual_with, null_device, null_with,
+    NEVER, NOW, contents, counting, doom, host_buffer, lazy_with, manual, manual_with, null_device,
+    null_with,
 };
 use crate::{Command, CommitMode, Device, Limits, Stream, TraceRecord};
-
-fn counting(stream: &Stream, counter: &Arc<AtomicUsize>) {
-    let counter = Arc::clone(counter);
-    let count = move || {
-        counter.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    };
-    stream.host(count).unwrap();
-}
 
 #[test]
 fn cb_9_buffers_are_handed_over_in_order_from_within_one_another() {
