@@ -3,5 +3,6 @@
 
 pub mod conformance;
 pub mod programs;
+pub mod promises;
 pub mod register;
 pub mod round;
