@@ -1,6 +1,6 @@
 //! A program under way: the runtime's objects, and the log of what happened to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
 
 use anabranch_hal::device::QueueId;
@@ -47,6 +47,8 @@ pub(super) struct World {
     /// The places of the commands in the log.
     commands: Vec<usize>,
     drives: u64,
+    /// Lanes on which a failure has been seen.
+    failed: BTreeSet<Lane>,
     summary: Summary,
 }
 
@@ -75,6 +77,7 @@ impl World {
             log: Vec::new(),
             commands: Vec::new(),
             drives: 0,
+            failed: BTreeSet::new(),
             summary: Summary::default(),
         };
         for name in 0..BUFFERS {
@@ -156,6 +159,9 @@ impl World {
             seen: None,
         };
         change(&mut command);
+        if self.failed.contains(&command.lane) {
+            return Err("SO-12: a stream that failed accepts a command".to_owned());
+        }
         self.commands.push(self.log.len());
         self.log.push(Note::Command(command));
         self.summary.commands += 1;
@@ -382,6 +388,9 @@ impl World {
         for place in self.commands.iter().rev().take(count) {
             if let Note::Command(command) = &mut self.log[*place] {
                 command.look()?;
+                if let Some(Err(_)) = command.seen {
+                    self.failed.insert(command.lane);
+                }
             }
         }
         Ok(())
