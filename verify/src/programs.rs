@@ -20,6 +20,7 @@ use anabranch_hal::device::Device as Native;
 use anabranch_hal::null;
 use anabranch_hal::sim::{Config, SimControl, SimDevice};
 use anabranch_rt::{Deadline, Device, History, Limits};
+use anabranch_sync::process::fork_and_check;
 use serde::{Deserialize, Serialize};
 
 pub use operation::{BLOCKS, Operation, Place};
@@ -193,6 +194,26 @@ impl Case {
     /// # Errors
     /// The promise that was broken, and how.
     pub fn run(&self) -> Result<Summary, String> {
+        self.run_with(|_| Ok(()))
+    }
+
+    /// As [`run`](Self::run), and forks after every step: the child may use nothing, and may drop
+    /// everything, whatever the threads of its parent were doing.
+    ///
+    /// # Errors
+    /// The promise that was broken, and how.
+    pub fn run_with_children(&self) -> Result<Summary, String> {
+        self.run_with(|world| match fork_and_check(|| world.is_inert()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err("FK-1, FK-3: a child was not refused, or hung".to_owned()),
+            Err(error) => Err(format!("no child: {error}")),
+        })
+    }
+
+    fn run_with(
+        &self,
+        mut after: impl FnMut(&mut World) -> Result<(), String>,
+    ) -> Result<Summary, String> {
         let limits = Limits {
             in_flight_max: self.in_flight_max,
             commands_per_buffer_max: self.commands_per_buffer_max,
@@ -204,7 +225,8 @@ impl Case {
         let device = Device::open(native, limits).map_err(|error| error.to_string())?;
         let mut world = World::new(&device, self.on, control)?;
         for (index, step) in self.steps.iter().enumerate() {
-            world.take(step).map_err(|how| format!("step {index}, {step:?}: {how}"))?;
+            let taken = world.take(step).and_then(|()| after(&mut world));
+            taken.map_err(|how| format!("step {index}, {step:?}: {how}"))?;
         }
         let mut summary = world.finish(self.commands_per_buffer_max)?;
         summary.transitions = end(&device, summary.lost)?;

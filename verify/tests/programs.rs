@@ -220,6 +220,17 @@ fn long_programs_with_faults() {
 }
 
 #[test]
+fn fk_1_fk_3_a_child_may_do_nothing_whatever_its_parent_was_doing() {
+    for (name, case) in Case::load(&corpus()).unwrap() {
+        for on in [On::Manual, On::Lazy(case.seed), On::Null, On::Cpu(2)] {
+            let case = Case { on, ..case.clone() };
+            let ended = case.run_with_children().map(|_| ());
+            assert_eq!(ended, Ok(()), "{name} on {on:?}");
+        }
+    }
+}
+
+#[test]
 fn a_case_is_what_its_file_says() {
     let strategy = case(Just(On::Lazy(7)), 40, 1);
     let mut runner = TestRunner::deterministic();

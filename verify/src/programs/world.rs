@@ -14,6 +14,7 @@ use super::log::{Command, Lane, Note};
 use super::operation::{BYTES, Operation};
 use super::{BUFFERS, GRAPHS, On, STREAMS, Step, Summary, verdict};
 
+mod child;
 mod memory;
 
 use memory::Captured;
