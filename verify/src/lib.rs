@@ -2,5 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod conformance;
+pub mod programs;
+pub mod promises;
 pub mod register;
 pub mod round;

@@ -3,7 +3,7 @@
 use anabranch_hal::kernel::{Function, Kernel, Unary};
 use anabranch_sync::atomic::{AtomicUsize, Ordering};
 use anabranch_sync::model::check_once;
-use anabranch_sync::{Arc, Deadline};
+use anabranch_sync::{Arc, Deadline, model, thread};
 
 use crate::tests::{
     NEVER, NOW, contents, cpu_device, doom, host_buffer, kind, manual, manual_with, null_device,
@@ -419,4 +419,58 @@ fn a_capture_does_not_hold_up_synchronise_all() {
         assert_eq!(ran.load(Ordering::Relaxed), 2, "SA-1: what was submitted before the capture");
         assert_eq!(capture.end().unwrap().node_count(), 1);
     });
+}
+
+/// Free against capture: another thread gives up what a capture names while it is captured.
+#[test]
+fn model_gr_12_bu_1_what_a_capture_names_stays_while_others_free_it() {
+    let executions = model::check_counted(Some(2), || {
+        let device = null_device();
+        let lease = device.lease_now().unwrap();
+        let buffer = device.allocate_host(64).unwrap();
+        let freeing = thread::spawn({
+            let (device, buffer) = (device.clone(), buffer.clone());
+            move || {
+                drop(buffer);
+                device.trim().unwrap();
+            }
+        });
+        let capture = lease.begin_capture().unwrap();
+        lease.submit(Command::fill(buffer.view(), 1)).unwrap();
+        drop(buffer);
+        let graph = capture.end().unwrap();
+        freeing.join().unwrap();
+        assert_eq!(device.memory_stats().live_count, 1, "BU-1: the graph names it");
+        device.trim().unwrap();
+        assert!(0 < device.memory_stats().reserved_bytes, "AL-8: a live block keeps its segment");
+        drop(graph);
+        device.trim().unwrap();
+        assert_eq!(device.memory_stats().reserved_bytes, 0, "GR-6: nothing is left behind");
+    });
+    println!("{executions} executions");
+}
+
+/// The same, with a capture that is given up.
+#[test]
+fn model_gr_6_a_capture_is_given_up_while_others_free_what_it_names() {
+    let executions = model::check_counted(Some(2), || {
+        let device = null_device();
+        let lease = device.lease_now().unwrap();
+        let buffer = device.allocate_host(64).unwrap();
+        let capture = lease.begin_capture().unwrap();
+        lease.submit(Command::fill(buffer.view(), 1)).unwrap();
+        let freeing = thread::spawn({
+            let device = device.clone();
+            move || {
+                drop(buffer);
+                device.memory_stats().live_count
+            }
+        });
+        drop(capture);
+        assert!(freeing.join().unwrap() <= 1);
+        assert_eq!(device.memory_stats().live_count, 0, "GR-6: the capture lets go");
+        lease.host(|| Ok(())).unwrap();
+        lease.synchronize(&NEVER).unwrap();
+    });
+    println!("{executions} executions");
 }

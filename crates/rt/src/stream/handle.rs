@@ -378,11 +378,13 @@ impl Stream {
         let (backend, priority) = (&self.core.backend, self.core.priority);
         // ER-1 DeviceLostSticky: a device that is lost makes no queue.
         let native = Native::new(backend, backend.next_queue(), priority, &self.core.timeline)?;
-        let section = self.enter_uncaptured()?;
+        let mut section = self.enter_uncaptured()?;
         if section.state().issued() != issued {
             return Err(Error::new(ErrorKind::Busy, "the stream is in use").on(self.id()));
         }
         self.core.timeline().reset(issued, self.core.limits.resets_max)?;
+        // ER-5 Contained: who waits for what comes next does not hear of what made this one fail.
+        section.forget_completed();
         *self.core.native.lock() = Arc::new(native);
         Ok(())
     }

@@ -777,3 +777,24 @@ fn a_deadline_of_nobody_is_never_used() {
         device.default_stream().synchronize(&cancel).unwrap();
     });
 }
+
+#[test]
+fn er_5_a_stream_that_was_reset_passes_no_old_failure_on() {
+    check_once(|| {
+        let (device, control) = manual();
+        let leases: Vec<_> = (0..3).map(|_| device.lease_now().unwrap()).collect();
+        let [failed, follower, bystander] = &leases[..] else { unreachable!("there are three") };
+        doom(failed, "first");
+        follower.wait(&failed.record().unwrap()).unwrap();
+        follower.flush(CommitMode::Now).unwrap();
+        control.run_until_idle(0);
+        assert_eq!(kind(follower.query()), ErrorKind::CommandFailed);
+        follower.reset_after_error().unwrap();
+        follower.host(|| Ok(())).unwrap();
+        bystander.wait(&follower.record().unwrap()).unwrap();
+        bystander.host(|| Ok(())).unwrap();
+        bystander.flush(CommitMode::Now).unwrap();
+        control.run_until_idle(0);
+        assert_eq!(bystander.query(), Ok(true), "ER-5: what it waited for ended well");
+    });
+}
