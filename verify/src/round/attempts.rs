@@ -274,10 +274,10 @@ pub(super) fn sum(text: &str, unit: &str) -> u64 {
     text.lines().filter_map(count).sum()
 }
 
-/// The verdicts that `cargo xtask mutants` prints: "killed    loom     name".
+/// The verdicts that `cargo xtask mutants` prints: "killed    loom     name (2.1 s)".
 pub(super) fn mutants(text: &str, tree: &Tree) -> Vec<Mutant> {
     let verdict = |line: &str| {
-        let [verdict, engine, name] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+        let [verdict, engine, name, ..] = line.split_whitespace().collect::<Vec<_>>()[..] else {
             return None;
         };
         let (_, property) = tree.mutants().find(|(known, _)| *known == name)?;
