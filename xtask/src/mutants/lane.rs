@@ -1,10 +1,12 @@
 //! One engine with a scratch copy of the sources of its own, so that the engines work beside each
 //! other and each builds again only what the last mutant and this one changed.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use crate::shell::{self, Engine};
 
@@ -74,15 +76,7 @@ impl Lane {
         let folder = shell::target(root).join("mutants").join(engine.name());
         let tree = folder.join("tree");
         for name in COPIED {
-            let (from, to) = (root.join(name), tree.join(name));
-            if from.is_dir() {
-                if to.exists() {
-                    fs::remove_dir_all(&to).map_err(|e| format!("{}: {e}", to.display()))?;
-                }
-                copy_folder(&from, &to)?;
-            } else if from.exists() {
-                copy_file(&from, &to)?;
-            }
+            mirror(&root.join(name), &tree.join(name))?;
         }
         Ok(Self { engine, tree, target: folder.join("target") })
     }
@@ -122,26 +116,76 @@ fn is_failure(line: &str) -> bool {
     line.starts_with("test ") && line.ends_with("FAILED")
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<(), String> {
-    let entries = fs::read_dir(from).map_err(|e| format!("{}: {e}", from.display()))?;
-    for entry in entries {
-        let from = entry.map_err(|e| format!("{}: {e}", from.display()))?.path();
-        let name = from.file_name().unwrap_or_default();
-        if from.is_dir() && name != "target" {
-            copy_folder(&from, &to.join(name))?;
-        } else if from.is_file() {
-            copy_file(&from, &to.join(name))?;
+/// Makes `to` what `from` is. What is the same is left alone, and what is copied is new: a mutant
+/// of an earlier run may have been built from the file that it replaces.
+fn mirror(from: &Path, to: &Path) -> Result<(), String> {
+    if from.is_dir() {
+        let names = names(from)?;
+        fs::create_dir_all(to).map_err(|e| format!("{}: {e}", to.display()))?;
+        for gone in self::names(to)?.difference(&names) {
+            remove(&to.join(gone))?;
         }
+        names.iter().try_for_each(|name| mirror(&from.join(name), &to.join(name)))
+    } else if from.is_file() {
+        let copied = (|| {
+            let wanted = fs::read(from)?;
+            if fs::read(to).is_ok_and(|there| there == wanted) {
+                return Ok(());
+            }
+            fs::create_dir_all(to.parent().unwrap_or(to))?;
+            fs::write(to, wanted)
+        })();
+        copied.map_err(|error: io::Error| format!("cannot copy {}: {error}", from.display()))
+    } else {
+        Ok(())
     }
-    Ok(())
 }
 
-// Keeps the time of the last change, so that cargo builds again only what differs.
-fn copy_file(from: &Path, to: &Path) -> Result<(), String> {
-    let copied = (|| {
-        fs::create_dir_all(to.parent().unwrap_or(to))?;
-        fs::copy(from, to)?;
-        fs::File::options().write(true).open(to)?.set_modified(from.metadata()?.modified()?)
-    })();
-    copied.map_err(|error| format!("cannot copy {}: {error}", from.display()))
+/// What lies in a folder, without what cargo puts there.
+fn names(folder: &Path) -> Result<BTreeSet<OsString>, String> {
+    let failed = |error: io::Error| format!("{}: {error}", folder.display());
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let names: io::Result<BTreeSet<_>> = entries.map(|entry| Ok(entry?.file_name())).collect();
+    let mut names = names.map_err(failed)?;
+    names.remove(OsStr::new("target"));
+    Ok(names)
+}
+
+fn remove(path: &Path) -> Result<(), String> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    removed.map_err(|error| format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_is_made_anew_only_where_it_differs() {
+        let folder = std::env::temp_dir().join(format!("mirror-{}", std::process::id()));
+        let write = |path: &str, text: &str| {
+            let path = folder.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("from/same", "one");
+        write("from/changed/here", "one");
+        write("from/target/built", "one");
+        mirror(&folder.join("from"), &folder.join("to")).unwrap();
+        let old = std::time::UNIX_EPOCH + Duration::from_secs(1);
+        for path in ["to/same", "to/changed/here"] {
+            let file = fs::File::options().write(true).open(folder.join(path)).unwrap();
+            file.set_modified(old).unwrap();
+        }
+        write("from/changed/here", "two");
+        write("to/gone", "one");
+        mirror(&folder.join("from"), &folder.join("to")).unwrap();
+        let read = |path: &str| fs::read_to_string(folder.join(path)).unwrap();
+        let changed = |path: &str| fs::metadata(folder.join(path)).unwrap().modified().unwrap();
+        assert_eq!((read("to/same").as_str(), read("to/changed/here").as_str()), ("one", "two"));
+        assert_eq!(changed("to/same"), old, "what is the same stays as it is");
+        assert!(old < changed("to/changed/here"), "or cargo takes the old build for the new one");
+        assert!(!folder.join("to/gone").exists() && !folder.join("to/target").exists());
+        fs::remove_dir_all(folder).unwrap();
+    }
 }
