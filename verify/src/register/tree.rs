@@ -72,8 +72,8 @@ impl Tree {
 
     /// The faults that mutants put back: name of the mutant, and one fault.
     pub fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
-        let split = |(name, ids): (_, &'_ str)| ids.split(',').map(move |id| (name, id.trim()));
-        self.headers("# faults:").flat_map(split)
+        let named = self.headers("# faults:");
+        named.flat_map(|(name, ids)| ids.split(',').map(move |id| (name, id.trim())))
     }
 
     fn headers(&self, key: &'static str) -> impl Iterator<Item = (&str, &str)> {
