@@ -11,6 +11,9 @@
 //! `rt/tests/fork.rs` is `crates/rt/tests/fork.rs`. The tools are read off the checks, and the
 //! mutants off the headers of the patches: neither is written down twice.
 //!
+//! [`faults`] is the other way in: from the defects that systems of this kind have had to the
+//! mutants that put them back.
+//!
 //! What lacks one of the four is in [`gaps`], with the reason; what concerns nothing that exists
 //! here is in [`absent`].
 
@@ -18,6 +21,7 @@ mod audit;
 mod commands;
 mod errors;
 mod events;
+mod faults;
 mod fork;
 mod gaps;
 mod graphs;
@@ -34,6 +38,7 @@ mod tests;
 mod tree;
 
 pub use audit::findings;
+pub use faults::{FAULTS, Fault, fault_findings};
 pub use gaps::{ABSENT, GAPS};
 pub use ledger::{LEDGER, rewritten, table};
 pub use tree::Tree;

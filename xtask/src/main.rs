@@ -23,6 +23,8 @@ cargo xtask <task>
   cross                type-checks the workspace for aarch64 macOS and aarch64 Linux
   ledger               prints the register of properties into docs/VERIFICATION.md
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail
+  mutants --orderings [FILTER...]
+                       weakens each memory ordering and compares with verify/orderings.txt
   sanitizers [NAME...] address (with leaks) and thread, over tests, conformance and stress
   tla [FILTER...]      checks the protocols in verify/tla, with and without each of their rules
   verify [--quick]     a round of all checks, written to rounds/; --quick leaves the long ones out";
@@ -39,6 +41,9 @@ fn main() -> ExitCode {
         ("ci", filters) => ci::run(&root, filters),
         ("cross", []) => cross::run(&root),
         ("ledger", []) => ledger(&root),
+        ("mutants", [flag, filters @ ..]) if flag == "--orderings" => {
+            mutants::orderings::run(&root, filters)
+        }
         ("mutants", filters) => mutants::run(&root, filters),
         ("sanitizers", names) => sanitizers::run(&root, names),
         ("tla", filters) => tla::run(&root, filters),

@@ -1,5 +1,7 @@
 //! Runs other programs, and says what it runs.
 
+use std::fmt;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -16,6 +18,8 @@ pub(crate) enum Engine {
 }
 
 impl Engine {
+    pub(crate) const ALL: [Self; 3] = [Self::Native, Self::Loom, Self::Shuttle];
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
@@ -25,7 +29,7 @@ impl Engine {
     }
 
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        [Self::Native, Self::Loom, Self::Shuttle].into_iter().find(|engine| engine.name() == name)
+        Self::ALL.into_iter().find(|engine| engine.name() == name)
     }
 
     /// A cargo command for this engine, with a target folder of its own below `target`: two
@@ -49,6 +53,12 @@ impl Engine {
             Self::Native => &[],
             Self::Loom | Self::Shuttle => &["--release"],
         }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -118,7 +128,7 @@ pub(crate) fn capture_within(
     let failed = |error: std::io::Error| format!("cannot run {described}: {error}");
     command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().map_err(failed)?;
-    let group = format!("-{}", child.id());
+    let group = child.id();
     // Nothing is sent: the end of the channel is the end of the command.
     let (running, ended) = mpsc::channel::<()>();
     let waiter = thread::spawn(move || {
@@ -128,10 +138,46 @@ pub(crate) fn capture_within(
     });
     let in_time = ended.recv_timeout(limit) == Err(mpsc::RecvTimeoutError::Disconnected);
     if !in_time {
-        run(Command::new("kill").args(["-KILL", "--", &group]))?;
+        end_group(group)?;
     }
     let output = waiter.join().expect("waiting for a process does not panic").map_err(failed)?;
     Ok(in_time.then(|| Output::of(&output)))
+}
+
+/// Runs a command up to the first line of its standard output that is a `failure`, and ends it
+/// there with everything that it started: whether it succeeded, or `None` when it took longer than
+/// `limit`.
+///
+/// # Errors
+/// A sentence that names the command when it cannot start.
+pub(crate) fn capture_until(
+    command: &mut Command,
+    limit: Duration,
+    failure: fn(&str) -> bool,
+) -> Result<Option<bool>, String> {
+    let described = describe(command);
+    let failed = |error: std::io::Error| format!("cannot run {described}: {error}");
+    command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(failed)?;
+    let stdout = child.stdout.take().expect("it is piped");
+    let (sender, verdict) = mpsc::channel();
+    thread::spawn(move || {
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        // Nobody listens any more to what comes after the limit.
+        let _ = sender.send(lines.any(|line| failure(&line)));
+    });
+    let has_failed = verdict.recv_timeout(limit).ok();
+    if has_failed != Some(false) {
+        end_group(child.id())?;
+    }
+    let status = child.wait().map_err(failed)?;
+    Ok(has_failed.map(|has_failed| !has_failed && status.success()))
+}
+
+/// Ends the processes of a group, also when there is none left.
+fn end_group(id: u32) -> Result<(), String> {
+    let mut kill = Command::new("kill");
+    capture(kill.args(["-KILL", "--", &format!("-{id}")])).map(drop)
 }
 
 /// Whether a program is there and answers.
@@ -176,6 +222,18 @@ mod tests {
         let endless = capture_within(&mut bash("cat /dev/zero > /dev/null & wait"), Duration::ZERO);
         assert!(endless.unwrap().is_none());
         assert!(capture_within(&mut Command::new("no-such-program"), limit).is_err());
+    }
+
+    #[test]
+    fn a_command_is_ended_at_its_first_failure() {
+        let until = |script: &str, limit| {
+            capture_until(&mut bash(script), limit, |line| line == "bad").unwrap()
+        };
+        let limit = Duration::from_secs(300);
+        assert_eq!(until("echo good", limit), Some(true));
+        assert_eq!(until("echo good; exit 3", limit), Some(false));
+        assert_eq!(until("echo bad; cat /dev/zero > /dev/null & wait", limit), Some(false));
+        assert_eq!(until("cat /dev/zero > /dev/null & wait", Duration::ZERO), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod layers;
 mod layout;
 mod ledger;
 mod leftovers;
-mod lexer;
+pub(crate) mod lexer;
 mod tree;
 
 #[cfg(test)]

@@ -15,9 +15,9 @@
 //! Any thread may ask; the thread that closed the gate finishes it.
 //!
 //! # Orderings
-//! `close` is a `Release` that pairs with the `Acquire` of [`check`](Gate::check): who sees the gate
-//! closed sees what was done before. A call that saw it open may still be under way: each
-//! component asks again under its own lock, which the shutdown then takes after closing.
+//! `Relaxed`: [`check`](Gate::check) refuses, and hands nothing over. A call that saw the gate open
+//! may still be under way: each component asks again under its own lock, which the shutdown takes
+//! after closing. Who waits for the end takes the lock of the outcome.
 //!
 //! # Invariants
 //! SH-1 Linearizable, SH-3 Idempotent, FK-1 ChildInert.
@@ -72,7 +72,7 @@ impl Gate {
     /// Refuses the call in a forked child and after the shutdown began.
     #[inline]
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let Some(kind) = refusal(self.is_forked(), self.closed.load(Ordering::Acquire)) else {
+        let Some(kind) = refusal(self.is_forked(), self.closed.load(Ordering::Relaxed)) else {
             return Ok(());
         };
         let message = match kind {
@@ -91,7 +91,7 @@ impl Gate {
 
     /// Begins the shutdown; true for the one caller that has to carry it out.
     pub(crate) fn close(&self) -> bool {
-        !self.closed.swap(true, Ordering::AcqRel)
+        !self.closed.swap(true, Ordering::Relaxed)
     }
 
     /// Ends the shutdown with its outcome.

@@ -20,8 +20,10 @@
 //! nobody enters two sections.
 //!
 //! # Orderings
-//! `issued` and `committed` are mirrored with `Release` stores inside the section and `Acquire`
-//! loads outside of it: who reads that a value is committed finds it in the outbox.
+//! `issued` and `committed` are mirrored inside the section and loaded outside of it, `Relaxed`: they
+//! only grow, and nothing is read on the strength of them. Who has to know of a value has been in
+//! the section since, or has it from who was; what is committed is looked for under the lock of
+//! the outbox, and who comes before it lies there is told by whoever hands it over.
 //!
 //! # Invariants
 //! SO-2 SubmitAtomic, CB-1 OneOpen, CB-2 CommitOnce, CB-5 SectionOnly, CB-8 InFlightBounded,
@@ -224,7 +226,7 @@ impl StreamCore {
     }
 
     pub(crate) fn issued(&self) -> u64 {
-        self.issued.load(Ordering::Acquire)
+        self.issued.load(Ordering::Relaxed)
     }
 
     /// Whether everything that was ever numbered has ended.
@@ -249,7 +251,7 @@ impl StreamCore {
 
     /// Whether `value` is on its way to the device.
     fn is_committed(&self, value: u64) -> bool {
-        value <= self.committed.load(Ordering::Acquire)
+        value <= self.committed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_on_device_of(&self, other: &StreamCore) -> bool {

@@ -20,7 +20,8 @@
 //! # Orderings
 //! `reached` is stored with `Release` in `finish` and read with `Acquire` in
 //! [`reached`](Timeline::reached): who sees the value sees every effect of the commands up to it.
-//! `failed_from` is stored before it, so the pair is never read as a success.
+//! `failed_from` is stored before `reached` and loaded after it, `Relaxed`: that pair orders both,
+//! so a failure is never read as a success.
 //!
 //! # Invariants
 //! SO-3 CompletedMonotone, SO-4 CompletionTruth, EV-6 NeverUnsignal, ER-2 FirstKept, ER-3 AllTold,
@@ -123,7 +124,7 @@ impl Timeline {
 
     /// Whether nothing ever failed here.
     pub(crate) fn is_well(&self) -> bool {
-        self.failed_from.load(Ordering::Acquire) == u64::MAX
+        self.failed_from.load(Ordering::Relaxed) == u64::MAX
     }
 
     /// The error that the stream carries until it is reset.
@@ -135,7 +136,7 @@ impl Timeline {
     }
 
     fn outcome(&self, value: u64) -> Result<(), Error> {
-        if value < self.failed_from.load(Ordering::Acquire) {
+        if value < self.failed_from.load(Ordering::Relaxed) {
             return Ok(());
         }
         self.shared.lock().state.outcome(value)
@@ -158,7 +159,7 @@ impl Timeline {
         let mut shared = self.shared.lock();
         shared.pen.note(Event::FailedFrom(value));
         shared.state.fail_from(value, error);
-        self.failed_from.store(shared.state.first_failed(), Ordering::Release);
+        self.failed_from.store(shared.state.first_failed(), Ordering::Relaxed);
     }
 
     /// Ends the failure at `issued`, the last value that was numbered under it.
@@ -196,7 +197,7 @@ impl Timeline {
             invariant!("CB-12 FailureSignals", shared.state.reached() == value);
             invariant!("EV-12 FailPropagates", !failed || shared.state.first_failed() <= value);
             invariant!("ER-3 AllTold", !failed || shared.state.open_failure().is_some());
-            self.failed_from.store(shared.state.first_failed(), Ordering::Release);
+            self.failed_from.store(shared.state.first_failed(), Ordering::Relaxed);
             self.reached.store(value, Ordering::Release);
             let due = shared.take_due(value);
             shared.state.begin_calls(due.len());

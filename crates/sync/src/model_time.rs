@@ -35,7 +35,8 @@ impl Deadline {
         Self(Bound::Fired(Arc::new(AtomicBool::new(false))))
     }
 
-    /// Lets a [`manual`](Self::manual) deadline pass; no effect on any other.
+    /// Lets a [`manual`](Self::manual) deadline pass; no effect on any other. Who sees it passed
+    /// sees what this thread did before.
     pub fn fire(&self) {
         if let Bound::Fired(fired) = &self.0 {
             fired.store(true, Ordering::Release);

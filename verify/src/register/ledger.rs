@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::audit::{COMPILE_FAIL, contains_word, test_text, tests_of};
-use super::{ABSENT, Assertion, GAPS, Gap, Property, Tree};
+use super::faults::fault_table;
+use super::{ABSENT, Assertion, FAULTS, GAPS, Gap, Property, Tree};
 
 /// The document that the table is in.
 pub const LEDGER: &str = "docs/VERIFICATION.md";
@@ -18,7 +19,7 @@ pub fn rewritten(document: &str, printed: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}\n\n{printed}\n{END}{after}"))
 }
 
-/// The table, and below it what is not in it.
+/// The table, below it what is not in it, and the table of the faults.
 pub fn table(properties: &[Property], tree: &Tree) -> String {
     let mut lines = vec![
         "| property | statement | tool | bound and assumption | file | mutants | unproven |".into(),
@@ -35,7 +36,13 @@ pub fn table(properties: &[Property], tree: &Tree) -> String {
     lines.push(String::new());
     let say = |Gap { name, reason }: &Gap| format!("- {name}: {reason}");
     lines.extend(GAPS.iter().chain(ABSENT).map(say));
-    lines.push(String::new());
+    let answered = FAULTS.iter().filter(|fault| fault.ruled_out.is_none()).count();
+    lines.push(format!(
+        "\nOf {} defects that shipped systems had, mutants put {answered} back, and {} cannot be:\n",
+        FAULTS.len(),
+        FAULTS.len() - answered
+    ));
+    lines.push(fault_table(FAULTS, tree));
     lines.join("\n")
 }
 

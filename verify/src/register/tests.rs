@@ -1,6 +1,7 @@
 //! The audit is fed what it has to reject.
 
-use super::{Gap, Property, Tree, findings, gap, property};
+use super::faults::{fault, fault_table};
+use super::{Fault, Gap, Property, Tree, fault_findings, findings, gap, property};
 
 const NAME: &str = "SO-1 StreamFIFO";
 
@@ -137,4 +138,28 @@ fn a_gap_is_known_but_not_both() {
     let twice = findings(&[ENTRY], &[gap(NAME, "for the test")], &tree(SHIPPED, MUTANT));
     assert!(twice.iter().all(|found| found.contains("registered twice")), "{twice:?}");
     assert!(!twice.is_empty());
+}
+
+fn tree_of_faults(header: &str) -> Tree {
+    Tree::of(&[("verify/mutants/one.patch", header)])
+}
+
+#[test]
+fn a_fault_is_put_back_or_ruled_out_and_not_both() {
+    const ALL: &[Fault] = &[fault("E1", "this"), fault("32.39", "that").ruled_out("why")];
+    let found = |header: &str| fault_findings(ALL, &tree_of_faults(header));
+    assert_eq!(found("# property: A\n# faults: E1\n"), [""; 0]);
+    assert_one(&found("# property: A\n"), "E1: no mutant");
+    assert_one(&found("# faults: E1, 32.39\n"), "32.39: there is a mutant");
+    assert_one(&found("# faults: E1, E2\n"), "\"E2\", which is not listed");
+    assert_one(&found("--- a/x\n# faults: E1\n"), "E1: no mutant");
+    let twice = [fault("E1", "this"), fault("E1", "that")];
+    assert_one(&fault_findings(&twice, &tree_of_faults("# faults: E1\n")), "E1: listed twice");
+}
+
+#[test]
+fn the_table_of_faults_names_mutants_and_reasons() {
+    let all = [fault("E1", "this"), fault("E2", "that").ruled_out("why")];
+    let table = fault_table(&all, &tree_of_faults("# faults: E1\n"));
+    assert!(table.contains("| E1 | this | `one` |\n| E2 | that | why |\n"), "{table}");
 }

@@ -67,11 +67,20 @@ impl Tree {
 
     /// The mutants: name, and the property in the header.
     pub fn mutants(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().filter_map(|(path, text)| {
+        self.headers("# property:")
+    }
+
+    /// The faults that mutants put back: name of the mutant, and one fault.
+    pub fn faults(&self) -> impl Iterator<Item = (&str, &str)> {
+        let named = self.headers("# faults:");
+        named.flat_map(|(name, ids)| ids.split(',').map(move |id| (name, id.trim())))
+    }
+
+    fn headers(&self, key: &'static str) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().filter_map(move |(path, text)| {
             let name = path.strip_prefix("verify/mutants/")?.strip_suffix(".patch")?;
             let mut header = text.lines().take_while(|line| line.starts_with('#'));
-            let property = header.find_map(|line| line.strip_prefix("# property:"))?;
-            Some((name, property.trim()))
+            Some((name, header.find_map(|line| line.strip_prefix(key))?.trim()))
         })
     }
 }

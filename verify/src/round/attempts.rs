@@ -59,9 +59,12 @@ pub(super) fn run_all(
     if scope == Scope::Full {
         note(counted(root, "protocols, every state", &["xtask", "tla"], Some("states"))?);
         note(counted(root, "types on both Arm targets", &["xtask", "cross"], None)?);
+        let orderings = ["xtask", "mutants", "--orderings"];
+        note(counted(root, "memory orderings, each weakened", &orderings, None)?);
     } else {
         round.skipped.push("protocols in TLA+: quick round".into());
         round.skipped.push("types on both Arm targets: quick round".into());
+        round.skipped.push("memory orderings: quick round".into());
     }
     let (attempt, mutants, left_out) = run_mutants(root, scope, tree)?;
     println!("{}  {} ({:.0} s)", attempt.result, attempt.name, attempt.seconds);
@@ -274,10 +277,10 @@ pub(super) fn sum(text: &str, unit: &str) -> u64 {
     text.lines().filter_map(count).sum()
 }
 
-/// The verdicts that `cargo xtask mutants` prints: "killed    loom     name".
+/// The verdicts that `cargo xtask mutants` prints: "killed    loom     name (2.1 s)".
 pub(super) fn mutants(text: &str, tree: &Tree) -> Vec<Mutant> {
     let verdict = |line: &str| {
-        let [verdict, engine, name] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+        let [verdict, engine, name, ..] = line.split_whitespace().collect::<Vec<_>>()[..] else {
             return None;
         };
         let (_, property) = tree.mutants().find(|(known, _)| *known == name)?;

@@ -62,7 +62,7 @@ fn verdicts_on_mutants_are_read() {
     let patch = "# property: SO-1 StreamFIFO\n# run: x\n";
     let tree =
         Tree::of(&[("verify/mutants/rt-a.patch", patch), ("verify/mutants/rt-b.patch", patch)]);
-    let printed = "killed    loom     rt-a\nSURVIVED  native   rt-b\n| rt-a | SO-1 | loom |\nkilled native unknown\n";
+    let printed = "killed    loom     rt-a (1.2 s)\nSURVIVED  native   rt-b (0.3 s)\n| rt-a | SO-1 | loom |\nkilled native unknown (1.0 s)\n";
     let mut expected = mutant("rt-b", "SURVIVED");
     expected.engine = "native".into();
     assert_eq!(mutants(printed, &tree), [mutant("rt-a", "killed"), expected]);

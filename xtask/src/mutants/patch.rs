@@ -18,6 +18,8 @@ pub(super) struct Patch {
     pub(super) survives: String,
     /// The arguments of `cargo test`.
     pub(super) run: Vec<String>,
+    /// The defects of other systems that the patch puts back, as the register calls them.
+    pub(super) faults: Vec<String>,
 }
 
 impl Patch {
@@ -43,6 +45,15 @@ impl Patch {
         let run = required("run").split_whitespace().map(str::to_owned).collect();
         let engines = required("killed-by");
         let survives = required("survives").to_owned();
+        let ids = value("faults").into_iter().flat_map(|ids| ids.split(',')).map(str::trim);
+        let ids: Vec<String> = ids.map(str::to_owned).collect();
+        for (index, id) in ids.iter().enumerate() {
+            if !is_fault(id) {
+                faults.push(format!("\"{id}\" is not the name of a fault, as \"E1\" or \"32.39\""));
+            } else if ids[..index].contains(id) {
+                faults.push(format!("the fault {id} twice"));
+            }
+        }
         let mut killed_by = Vec::new();
         for name in engines.split(',').map(str::trim).filter(|_| !engines.is_empty()) {
             match Engine::parse(name) {
@@ -51,7 +62,7 @@ impl Patch {
             }
         }
         match faults.as_slice() {
-            [] => Ok(Self { name, path, property, killed_by, survives, run }),
+            [] => Ok(Self { name, path, property, killed_by, survives, run, faults: ids }),
             faults => Err(faults.join("; ")),
         }
     }
@@ -71,6 +82,15 @@ impl Patch {
     }
 }
 
+/// A letter and a number, or two numbers with a point. Which there are, the register knows.
+fn is_fault(id: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    match id.split_once('.') {
+        Some((major, minor)) => is_number(major) && is_number(minor),
+        None => id.strip_prefix(|c: char| c.is_ascii_uppercase()).is_some_and(is_number),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +107,17 @@ mod tests {
         assert_eq!((patch.property.as_str(), patch.survives.as_str()), ("A", "shuttle (why)"));
         assert_eq!(patch.killed_by, [Engine::Loom, Engine::Native]);
         assert_eq!(patch.run, ["-p", "b", "--lib", "c::"]);
+    }
+
+    #[test]
+    fn the_faults_of_a_header_are_read() {
+        let header = "# property: A\n# run: b\n# killed-by: loom\n# survives: none\n# faults: ";
+        let faults = |ids: &str| parse(&format!("{header}{ids}\n")).map(|patch| patch.faults);
+        assert_eq!(faults("E1, 32.39").unwrap(), ["E1", "32.39"]);
+        for ids in ["", "E1,", "E", "32.", "e1", "E1 E2"] {
+            assert!(faults(ids).unwrap_err().contains("not the name of a fault"), "{ids}");
+        }
+        assert_eq!(faults("E1, E2, E1").unwrap_err(), "the fault E1 twice");
     }
 
     #[test]

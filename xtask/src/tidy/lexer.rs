@@ -1,10 +1,12 @@
 //! Takes Rust source apart just far enough: code, comments, and neither inside strings.
 
-/// Two copies of a source text, each with everything else blanked out and every line in place.
+use std::iter;
+
+/// Two copies of a source text, each with everything else blanked out and every byte in place.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Views {
-    pub(super) code: String,
-    pub(super) comments: String,
+pub(crate) struct Views {
+    pub(crate) code: String,
+    pub(crate) comments: String,
 }
 
 /// What the text at some place belongs to, and its length in bytes.
@@ -15,7 +17,7 @@ enum Piece {
 }
 
 /// Splits a source text. Text that is not Rust is split somehow, without a panic.
-pub(super) fn views(text: &str) -> Views {
+pub(crate) fn views(text: &str) -> Views {
     let mut views = Views::default();
     let mut at = 0;
     let mut after_word = false;
@@ -37,17 +39,19 @@ pub(super) fn views(text: &str) -> Views {
 
 fn push(kept: &mut String, blanked: &mut String, text: &str) {
     kept.push_str(text);
-    blanked.extend(text.chars().map(blank));
+    blanked.extend(text.chars().flat_map(blank));
 }
 
 // Keeps the quotes, so that `= "..."` stays recognisable.
 fn push_string(views: &mut Views, text: &str) {
-    views.code.extend(text.chars().map(|c| if c == '"' || c == '#' { c } else { blank(c) }));
-    views.comments.extend(text.chars().map(blank));
+    for c in text.chars() {
+        if c == '"' || c == '#' { views.code.push(c) } else { views.code.extend(blank(c)) }
+    }
+    views.comments.extend(text.chars().flat_map(blank));
 }
 
-fn blank(c: char) -> char {
-    if c == '\n' { c } else { ' ' }
+fn blank(c: char) -> impl Iterator<Item = char> {
+    iter::repeat_n(if c == '\n' { c } else { ' ' }, c.len_utf8())
 }
 
 fn next(rest: &str, after_word: bool) -> Piece {

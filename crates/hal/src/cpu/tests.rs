@@ -90,6 +90,26 @@ fn model_help_and_worker_share_one_queue() {
 }
 
 #[test]
+fn model_a_host_function_holds_its_queue_up() {
+    model::check(|| {
+        let device = device(1);
+        let (queue, ledger) = queue(&*device, 0);
+        let memory = device.allocate(4).unwrap();
+        let has_run = Arc::new(Mutex::new(false));
+        let note = Arc::clone(&has_run);
+        let host = Command::Host(Box::new(move || {
+            *note.lock() = true;
+            Ok(())
+        }));
+        queue.submit(submission(1, &[], vec![host, fill(&memory, 7)]));
+        assert!(ledger.wait(1)[0].result.is_ok());
+        assert!(*has_run.lock(), "D3: a function ends before what comes after it begins");
+        drop((memory, queue));
+        device.shutdown();
+    });
+}
+
+#[test]
 fn model_wait_is_kept_across_queues() {
     model::check(|| {
         let device = device(model::bound(1, 2, 2));

@@ -286,12 +286,32 @@ fn lk_2_who_reads_a_trace_may_read_it_again() {
 }
 
 #[test]
+fn sh_2_what_is_open_at_the_end_is_committed_without_room() {
+    if !LEAKS_ALLOWED {
+        return;
+    }
+    check_once(|| {
+        let limits = Limits { commands_per_buffer_max: 2, in_flight_max: 1, ..Limits::default() };
+        let (device, control) = manual_with(limits);
+        let (stream, counter) = (device.default_stream(), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..3 {
+            counting(&stream, &counter);
+        }
+        assert_eq!(kind(device.shutdown(&NOW)), ErrorKind::Timeout);
+        control.run_until_idle(0);
+        assert_eq!(counter.load(Ordering::Relaxed), 3, "SH-2: it runs, although nobody waits");
+    });
+}
+
+#[test]
 fn traces_tell_what_ran_and_what_waited() {
     check_once(|| {
         let (device, control) = manual_with(Limits { trace_records_max: 16, ..Limits::default() });
         let (a, b) = (device.lease_now().unwrap(), device.lease_now().unwrap());
         let (x, y) = (host_buffer(&device, &[1; 8]), host_buffer(&device, &[2; 8]));
         a.submit(Command::fill(x.view(), 3)).unwrap();
+        a.flush(CommitMode::Now).unwrap();
+        a.host(|| Ok(())).unwrap();
         b.submit(Command::copy(x.view(), y.view())).unwrap();
         control.run_until_idle(0);
         let mut records = Vec::new();
@@ -306,6 +326,8 @@ fn traces_tell_what_ran_and_what_waited() {
                 TraceRecord::Waited { .. } => None,
             })
             .collect();
+        assert_eq!(ran.len(), 3);
+        let ran: Vec<_> = ran.into_iter().filter(|(label, _)| *label != "host").collect();
         assert_eq!(ran, [("fill", a.id()), ("copy", b.id())]);
         let waited = TraceRecord::Waited { stream: b.id(), value: 1, producer: a.id(), awaited: 1 };
         assert!(records.contains(&waited), "{records:?}");

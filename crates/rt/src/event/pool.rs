@@ -15,8 +15,8 @@
 //! the pool's handle, the device and the shutdown are gone.
 //!
 //! # Orderings
-//! The time is stored with `Release` before the snapshot's value is reached, and loaded with
-//! `Acquire`.
+//! `Relaxed`: the time is stored before the snapshot's value is reached, and loaded only after that
+//! has been seen. The timeline's pair orders both.
 //!
 //! # Invariants
 //! EP-1 Partition, EP-2 NoReusePending, EP-3 FreshGeneration, EP-4 PoolOutlivesSlots, EP-7
@@ -139,12 +139,12 @@ impl EventPool {
 impl TimingSlot {
     /// The device's time, once it has arrived.
     pub(crate) fn end_ns(&self) -> Option<u64> {
-        self.end_ns.load(Ordering::Acquire).checked_sub(1)
+        self.end_ns.load(Ordering::Relaxed).checked_sub(1)
     }
 
     pub(crate) fn stamp(&self, end_ns: u64) {
         // The device writes each life once, while it holds the slot: nobody else has it yet.
-        let before = self.end_ns.swap(end_ns.saturating_add(1), Ordering::Release);
+        let before = self.end_ns.swap(end_ns.saturating_add(1), Ordering::Relaxed);
         invariant!("EV-9 DropPendingSafe", before == 0);
     }
 }

@@ -8,7 +8,9 @@ use anabranch_sync::stripes::Stripes;
 use anabranch_sync::{Arc, model, process, thread};
 use proptest::prelude::*;
 
+use super::SharedUse;
 use super::class::Class;
+use crate::frontier::Clock;
 use crate::tests::{
     NEVER, NOW, contents, doom, host_buffer, kind, manual, manual_with, null_device, null_with,
 };
@@ -228,6 +230,47 @@ fn al_5_uses_are_recorded_before_the_submit_returns() {
         control.run_until_idle(0);
         device.trim().unwrap();
         assert_eq!(device.memory_stats().reserved_bytes, 0, "AL-10");
+    });
+}
+
+#[test]
+fn al_5_every_user_is_remembered() {
+    check_once(|| {
+        let (device, control) = manual();
+        let streams = [device.lease_now().unwrap(), device.lease_now().unwrap()];
+        let source = host_buffer(&device, &[1; 64]);
+        let targets = streams.each_ref().map(|stream| device.allocate(64, stream).unwrap());
+        for (stream, target) in streams.iter().zip(&targets) {
+            stream.submit(Command::copy(source.view(), target.view())).unwrap();
+            stream.flush(CommitMode::Now).unwrap();
+        }
+        drop(source);
+        let pending = device.memory_stats().pending_bytes;
+        for (stream, left) in streams.iter().rev().zip([pending, 0]) {
+            assert!(control.step(stream.id()));
+            device.trim().unwrap();
+            let stats = device.memory_stats();
+            assert_eq!(stats.pending_bytes, left, "AL-5: both readers have to end");
+        }
+        assert!(0 < pending);
+    });
+}
+
+#[test]
+fn model_bu_who_sees_a_frozen_buffer_sees_its_contents() {
+    model::check(|| {
+        let (usage, payload) = (SharedUse::new(1, Clock::EMPTY), Arc::new(model::Payload::new(0)));
+        let writer = thread::spawn({
+            let (usage, payload) = (usage.clone(), Arc::clone(&payload));
+            move || {
+                payload.write(1);
+                usage.freeze().unwrap();
+            }
+        });
+        if usage.is_frozen() {
+            assert_eq!(payload.read(), 1);
+        }
+        writer.join().unwrap();
     });
 }
 

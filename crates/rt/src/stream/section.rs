@@ -16,7 +16,7 @@
 //! two.
 //!
 //! # Orderings
-//! `issued` and `committed` are mirrored with `Release` stores inside the section.
+//! `issued` and `committed` are mirrored inside the section, `Relaxed`; [`stream`](super) says why.
 //!
 //! # Invariants
 //! CB-1 OneOpen, CB-2 CommitOnce, CB-5 SectionOnly, LK-8 OneSection.
@@ -137,7 +137,7 @@ impl Section<'_> {
     pub(super) fn issue(&mut self) -> Result<u64, Error> {
         match self.apply(Action::Issue)? {
             Outcome::Issued(value) => {
-                self.stream.issued.store(value, Ordering::Release);
+                self.stream.issued.store(value, Ordering::Relaxed);
                 Ok(value)
             }
             outcome => unreachable!("issuing a command gave {outcome:?}"),
@@ -183,7 +183,7 @@ impl Section<'_> {
         // One beyond the limit is for the end of a stream.
         invariant!("CB-8 InFlightBounded", in_flight <= stream.limits.in_flight_max + 1);
         stream.outbox.lock().push(Parcel { value, waits, commands });
-        stream.committed.store(value, Ordering::Release);
+        stream.committed.store(value, Ordering::Relaxed);
     }
 
     /// Lets go of the streams that the clock names and that have completed what it names them

@@ -128,6 +128,24 @@ fn deadlines_pass_when_they_say() {
     });
 }
 
+#[test]
+fn model_who_sees_a_deadline_fired_sees_what_came_before() {
+    model::check(|| {
+        let (deadline, payload) = (Deadline::manual(), Arc::new(model::Payload::new(0)));
+        let caller = thread::spawn({
+            let (deadline, payload) = (deadline.clone(), Arc::clone(&payload));
+            move || {
+                payload.write(1);
+                deadline.fire();
+            }
+        });
+        if deadline.has_passed() {
+            assert_eq!(payload.read(), 1, "LOCK-DEADLINE");
+        }
+        caller.join().unwrap();
+    });
+}
+
 // The condition and the deadline race; whoever wins, the answer fits the state.
 #[test]
 fn model_a_deadline_races_with_the_condition() {

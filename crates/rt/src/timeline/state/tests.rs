@@ -143,6 +143,16 @@ fn ev_6_what_has_ended_well_does_not_fail_afterwards() {
 }
 
 #[test]
+fn sh_4_every_callback_counts() {
+    let mut state = State::default();
+    state.begin_calls(2);
+    state.finish_calls(1);
+    assert!(state.is_calling(), "SH-4: one of them has not returned");
+    state.finish_calls(1);
+    assert!(!state.is_calling());
+}
+
+#[test]
 fn ev_6_what_has_ended_well_does_not_fail_later() {
     let mut state = State::default();
     let error = |message| Error::new(ErrorKind::CommandFailed, message);
