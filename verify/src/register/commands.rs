@@ -42,7 +42,7 @@ pub(super) const COMMANDS: &[Property] = &[
     )
     .asserted_in("rt/timeline.rs")
     .checked_by(&[
-        "rt/memory/tests.rs: bu_1_a_command_in_flight_keeps_what_it_names",
+        "rt/memory/tests/buffers.rs: bu_1_a_command_in_flight_keeps_what_it_names",
         "rt/timeline/tests.rs: cb_7_a_buffer_is_settled_before_its_value_is_reached",
     ]),
     property(
@@ -54,7 +54,7 @@ pub(super) const COMMANDS: &[Property] = &[
         "rt/device/tests.rs: limits_are_brought_into_range",
         "rt/stream/outbox/tests.rs: cb_8_a_full_buffer_holds_its_submitter_up, \
          model_cb_8_room_is_found_while_the_device_reports",
-        "rt/stream/tests.rs: cb_8_a_callback_is_refused_where_others_wait_for_room, \
+        "rt/stream/tests/commits.rs: cb_8_a_callback_is_refused_where_others_wait_for_room, \
          cb_8_the_in_flight_limit_holds_and_is_made_up_for",
         "rt/timeline/tests.rs: model_cb_8_room_is_told",
     ]),
@@ -74,8 +74,8 @@ pub(super) const COMMANDS: &[Property] = &[
     .asserted_in("rt/stream.rs")
     .checked_by(&[
         "rt/event/tests.rs: ev_1_a_snapshot_has_everything_before_and_nothing_after",
-        "rt/stream/tests.rs: cb_11_the_producer_is_committed_before_its_consumer, \
-         so_6_synchronize_ends_with_its_deadline",
+        "rt/stream/tests/commits.rs: cb_11_the_producer_is_committed_before_its_consumer",
+        "rt/stream/tests.rs: so_6_synchronize_ends_with_its_deadline",
     ]),
     property(
         "CB-11 NoUncommittedDependency",
@@ -85,8 +85,8 @@ pub(super) const COMMANDS: &[Property] = &[
     .checked_by(&[
         "rt/stream/outbox/tests.rs: \
          model_cb_11_streams_that_wait_for_each_other_leave_nothing_behind",
-        "rt/stream/tests.rs: cb_11_the_producer_is_committed_before_its_consumer, \
-         ev_10_a_wait_reaches_over_devices",
+        "rt/stream/tests/commits.rs: cb_11_the_producer_is_committed_before_its_consumer",
+        "rt/stream/tests/orders.rs: ev_10_a_wait_reaches_over_devices",
     ]),
     property(
         "CB-12 FailureSignals",

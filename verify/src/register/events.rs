@@ -74,9 +74,9 @@ pub(super) const EVENTS: &[Property] = &[
     )
     .asserted_in("rt/stream/outbox.rs")
     .checked_by(&[
-        "rt/stream/tests.rs: ev_10_a_failure_reaches_over_devices",
-        "rt/stream/tests.rs: ev_10_a_wait_reaches_over_devices",
-        "rt/stream/tests.rs: ev_10_streams_of_two_devices_with_one_number_are_two",
+        "rt/stream/tests/orders.rs: ev_10_a_failure_reaches_over_devices",
+        "rt/stream/tests/orders.rs: ev_10_a_wait_reaches_over_devices",
+        "rt/stream/tests/orders.rs: ev_10_streams_of_two_devices_with_one_number_are_two",
     ])
     .within("two devices of the kind sim"),
     property(
@@ -98,8 +98,9 @@ pub(super) const EVENTS: &[Property] = &[
     .checked_by(&[
         "rt/event/tests.rs: ev_12_every_query_of_a_failed_snapshot_tells_the_same",
         "rt/stream/outbox/tests.rs: model_ev_12_a_failure_is_told_whenever_it_comes",
-        "rt/stream/tests.rs: ev_12_a_failure_travels_along_buffers, \
-         ev_12_a_failure_travels_along_waits, ev_12_waiting_for_what_has_failed_fails_at_once, \
+        "rt/stream/tests/failures.rs: ev_12_a_failure_travels_along_buffers, \
+         ev_12_a_failure_travels_along_waits, \
+         ev_12_waiting_for_what_has_failed_fails_at_once, \
          so_12_a_failed_stream_refuses_until_it_is_reset",
         "rt/stream/tests/patience.rs: ev_12_without_room_a_failure_is_not_half_told",
         "rt/stream/tests/section.rs: ev_12_an_earlier_command_that_fails_later_is_told_too",
@@ -148,7 +149,7 @@ pub(super) const EVENTS: &[Property] = &[
     )
     .asserted_in("rt/timeline.rs")
     .checked_by(&[
-        "rt/stream/tests.rs: ep_5_completion_callbacks_are_told_once",
+        "rt/stream/tests/callbacks.rs: ep_5_completion_callbacks_are_told_once",
         "rt/timeline/tests.rs: ep_5_callbacks_run_once_and_in_order, \
          model_ep_5_a_callback_runs_once_against_the_finish",
     ])

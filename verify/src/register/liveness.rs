@@ -10,7 +10,7 @@ pub(super) const LIVENESS: &[Property] = &[
              model_cb_11_streams_that_wait_for_each_other_leave_nothing_behind, \
              model_cb_2_two_threads_commit_one_stream, \
              model_lv_1_what_the_limit_held_back_is_committed_by_the_report",
-            "rt/stream/tests.rs: cb_8_the_in_flight_limit_holds_and_is_made_up_for",
+            "rt/stream/tests/commits.rs: cb_8_the_in_flight_limit_holds_and_is_made_up_for",
             "rt/tests/programs.rs: a_device_that_dawdles_computes_the_same, \
              a_device_that_runs_in_any_order_computes_the_same, the_processor_computes_the_same",
         ]),
@@ -23,7 +23,7 @@ pub(super) const LIVENESS: &[Property] = &[
         "rt/stream/outbox/tests.rs: \
          model_cb_11_streams_that_wait_for_each_other_leave_nothing_behind, \
          model_lv_2_opposite_operands_do_not_deadlock",
-        "rt/stream/tests.rs: lv_2_streams_that_cross_do_not_block_each_other",
+        "rt/stream/tests/orders.rs: lv_2_streams_that_cross_do_not_block_each_other",
     ])
     .without("circles that pass through the caller's own locks"),
     property("LV-3 SyncReturns", "Every synchronise returns.")
@@ -42,7 +42,7 @@ pub(super) const LIVENESS: &[Property] = &[
          other thread may need for progress.",
     )
     .guarded_in("rt/memory.rs")
-    .checked_by(&["rt/memory/tests.rs: al_11_a_deadline_bounds_the_wait_for_memory"]),
+    .checked_by(&["rt/memory/tests/pressure.rs: al_11_a_deadline_bounds_the_wait_for_memory"]),
     property(
         "LV-5 CallbackProgress",
         "Every registered callback eventually runs even if one of them is slow; a blocked one \

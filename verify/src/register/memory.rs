@@ -8,7 +8,7 @@ pub(super) const MEMORY: &[Property] = &[
         .checked_by(&[
             "rt/memory/state/tests.rs: al_2_no_early_reuse_al_13_accounting_exact",
             "rt/memory/tests.rs: al_1_buffers_do_not_overlap_and_are_aligned, \
-             model_al_1_a_block_has_one_owner",
+         model_al_1_a_block_has_one_owner",
         ]),
     property(
         "AL-2 NoEarlyReuse",
@@ -20,7 +20,7 @@ pub(super) const MEMORY: &[Property] = &[
     .checked_by(&[
         "rt/memory/state/tests.rs: al_2_no_early_reuse_al_13_accounting_exact",
         "rt/memory/tests.rs: al_2_a_block_used_elsewhere_waits_for_its_users",
-        "rt/stream/tests.rs: al_2_a_writer_that_never_ran_orders_nothing_by_having_ended",
+        "rt/stream/tests/orders.rs: al_2_a_writer_that_never_ran_orders_nothing_by_having_ended",
     ]),
     property(
         "AL-3 HomeImmediate",
@@ -43,8 +43,9 @@ pub(super) const MEMORY: &[Property] = &[
         "rt/memory/state/tests.rs: al_2_no_early_reuse_al_13_accounting_exact",
         "rt/memory/tests.rs: al_2_a_block_used_elsewhere_waits_for_its_users, \
          al_4_a_reused_block_carries_its_users_to_the_next_owner",
-        "rt/stream/tests.rs: al_4_a_reset_stream_forgets_what_it_was_to_wait_for, \
-         ev_10_streams_of_two_devices_with_one_number_are_two, hazards_reach_over_readers",
+        "rt/stream/tests/orders.rs: al_4_a_reset_stream_forgets_what_it_was_to_wait_for, \
+         ev_10_streams_of_two_devices_with_one_number_are_two, \
+         hazards_reach_over_readers",
     ]),
     property(
         "AL-5 UsesComplete",
@@ -82,8 +83,8 @@ pub(super) const MEMORY: &[Property] = &[
     .asserted_in("rt/memory/state.rs")
     .checked_by(&[
         "rt/memory/state/tests.rs: al_2_no_early_reuse_al_13_accounting_exact",
-        "rt/memory/tests.rs: al_13_statistics_return_to_the_baseline, \
-         bu_1_a_command_in_flight_keeps_what_it_names",
+        "rt/memory/tests.rs: al_13_statistics_return_to_the_baseline",
+        "rt/memory/tests/buffers.rs: bu_1_a_command_in_flight_keeps_what_it_names",
     ]),
     property(
         "AL-9 NoHeadOfLine",
@@ -104,8 +105,8 @@ pub(super) const MEMORY: &[Property] = &[
     .checked_by(&[
         "rt/memory/state/tests.rs: al_2_no_early_reuse_al_13_accounting_exact",
         "rt/memory/tests.rs: al_2_a_block_used_elsewhere_waits_for_its_users, \
-         al_5_uses_are_recorded_before_the_submit_returns, \
-         bu_frozen_buffers_are_read_freely_and_never_written",
+         al_5_uses_are_recorded_before_the_submit_returns",
+        "rt/memory/tests/buffers.rs: bu_frozen_buffers_are_read_freely_and_never_written",
     ]),
     property(
         "AL-11 OomExhaustive",
@@ -114,10 +115,10 @@ pub(super) const MEMORY: &[Property] = &[
     )
     .guarded_in("rt/memory.rs")
     .checked_by(&[
-        "rt/memory/tests.rs: al_11_a_deadline_bounds_the_wait_for_memory",
-        "rt/memory/tests.rs: al_11_memory_pressure_is_relieved_before_it_is_reported, \
+        "rt/memory/tests/pressure.rs: al_11_a_deadline_bounds_the_wait_for_memory",
+        "rt/memory/tests/pressure.rs: al_11_memory_pressure_is_relieved_before_it_is_reported, \
          al_11_small_blocks_of_another_arena_are_taken_where_there_is_no_room_for_more",
-        "rt/memory/tests.rs: model_al_14_the_limit_is_hard_and_room_is_found",
+        "rt/memory/tests/pressure.rs: model_al_14_the_limit_is_hard_and_room_is_found",
     ]),
     property(
         "AL-12 OomClean",
@@ -126,8 +127,8 @@ pub(super) const MEMORY: &[Property] = &[
     )
     .asserted_in("rt/memory.rs")
     .checked_by(&[
-        "rt/memory/tests.rs: al_12_a_native_refusal_is_survived",
-        "rt/memory/tests.rs: al_12_an_error_changes_nothing",
+        "rt/memory/tests/pressure.rs: al_12_a_native_refusal_is_survived",
+        "rt/memory/tests/pressure.rs: al_12_an_error_changes_nothing",
     ]),
     property(
         "AL-13 AccountingExact",
@@ -144,7 +145,7 @@ pub(super) const MEMORY: &[Property] = &[
     ]),
     property("AL-14 LimitHard", "reserved ≤ limit at every step, also with concurrent growth.")
         .asserted_in("rt/memory.rs")
-        .checked_by(&["rt/memory/tests.rs: model_al_14_the_limit_is_hard_and_room_is_found"])
+        .checked_by(&["rt/memory/tests/pressure.rs: model_al_14_the_limit_is_hard_and_room_is_found"])
         .without("memory that a device takes beyond what it was asked for"),
     property(
         "AL-15 NoWaitUnderLock",
@@ -152,7 +153,7 @@ pub(super) const MEMORY: &[Property] = &[
     )
     .asserted_in("rt/memory.rs")
     .checked_by(&[
-        "rt/memory/tests.rs: al_15_memory_is_looked_at_from_wherever_it_is_made_or_given_up",
+        "rt/memory/tests/pressure.rs: al_15_memory_is_looked_at_from_wherever_it_is_made_or_given_up",
     ])
     .within("debug builds on real threads; the locks of the kernel, not those of devices"),
     property(
@@ -183,7 +184,7 @@ pub(super) const MEMORY: &[Property] = &[
         "If clocks are truncated, the block is treated as used everywhere.",
     )
     .asserted_in("rt/memory/arena.rs")
-    .checked_by(&["rt/memory/tests.rs: bu_frozen_buffers_are_read_freely_and_never_written"]),
+    .checked_by(&["rt/memory/tests/buffers.rs: bu_frozen_buffers_are_read_freely_and_never_written"]),
     property(
         "BU-1 ViewPins",
         "A range is not freed while any view, map, export, graph or command refers to it.",
@@ -191,14 +192,14 @@ pub(super) const MEMORY: &[Property] = &[
     .asserted_in("rt/memory/arena.rs")
     .checked_by(&[
         "rt/graph/tests.rs: gr_10_gr_12_memory_of_a_graph_is_its_own_for_as_long_as_it_is_used",
-        "rt/memory/tests.rs: bu_1_a_command_in_flight_keeps_what_it_names, \
+        "rt/memory/tests/buffers.rs: bu_1_a_command_in_flight_keeps_what_it_names, \
          bu_1_views_keep_their_buffer",
     ]),
     property("BU-3 MapExclusive", "No device command writes a mapped range.")
         .asserted_in("rt/memory/usage.rs")
         .checked_by(&[
-            "rt/memory/tests.rs: bu_3_commands_and_the_host_stay_out_of_each_others_way",
-            "rt/stream/tests.rs: al_2_a_writer_that_never_ran_orders_nothing_by_having_ended",
+            "rt/memory/tests/buffers.rs: bu_3_commands_and_the_host_stay_out_of_each_others_way",
+            "rt/stream/tests/orders.rs: al_2_a_writer_that_never_ran_orders_nothing_by_having_ended",
         ]),
     property(
         "BU-4 PoisonVisible",
@@ -206,10 +207,11 @@ pub(super) const MEMORY: &[Property] = &[
     )
     .guarded_in("rt/memory/usage.rs")
     .checked_by(&[
-        "rt/memory/tests.rs: bu_4_a_launch_makes_valid_only_what_it_covers, \
-         bu_4_the_caller_may_take_the_risk, bu_4_what_a_failed_command_was_to_write_is_not_read, \
+        "rt/memory/tests/buffers.rs: bu_4_a_launch_makes_valid_only_what_it_covers, \
+         bu_4_the_caller_may_take_the_risk, \
+         bu_4_what_a_failed_command_was_to_write_is_not_read, \
          bu_4_writing_in_place_reads",
         "rt/stream/outbox/tests.rs: model_bu_4_poison_is_seen_whenever_it_comes",
-        "rt/stream/tests.rs: ev_12_a_failure_travels_along_buffers",
+        "rt/stream/tests/failures.rs: ev_12_a_failure_travels_along_buffers",
     ]),
 ];

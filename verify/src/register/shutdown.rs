@@ -65,7 +65,7 @@ pub(super) const SHUTDOWN: &[Property] = &[
     .guarded_in("rt/device.rs")
     .checked_by(&[
         "rt/device/tests.rs: sh_7_waiting_in_a_callback_is_refused",
-        "rt/stream/tests.rs: callbacks_may_submit_but_must_not_wait",
+        "rt/stream/tests/callbacks.rs: callbacks_may_submit_but_must_not_wait",
     ]),
     property(
         "SH-L1 Terminates",

@@ -55,7 +55,7 @@ pub(super) const STREAMS: &[Property] = &[
     )
     .asserted_in("rt/stream/handle.rs")
     .checked_by(&[
-        "rt/stream/tests.rs: so_12_a_failed_stream_refuses_until_it_is_reset",
+        "rt/stream/tests/failures.rs: so_12_a_failed_stream_refuses_until_it_is_reset",
         "rt/stream/tests.rs: so_5_a_running_command_is_not_idle",
     ])
     .without("the moment itself: a query of a stream that others use has no witness"),
@@ -121,5 +121,5 @@ pub(super) const STREAMS: &[Property] = &[
          outputs are poisoned.",
     )
     .guarded_in("rt/stream/submit.rs")
-    .checked_by(&["rt/stream/tests.rs: so_12_a_failed_stream_refuses_until_it_is_reset"]),
+    .checked_by(&["rt/stream/tests/failures.rs: so_12_a_failed_stream_refuses_until_it_is_reset"]),
 ];

@@ -40,7 +40,7 @@ pub(super) const SYNC_ALL: &[Property] = &[
     .asserted_in("rt/stream/section.rs")
     .checked_by(&[
         "rt/device/tests.rs: sa_4_only_what_was_there_is_waited_for",
-        "rt/stream/tests.rs: cb_flush_modes",
+        "rt/stream/tests/commits.rs: cb_flush_modes",
     ])
     .within("counted in submissions; what a device is asked besides is not counted"),
 ];

@@ -95,7 +95,8 @@ fn an_assertion_may_be_a_line_that_refuses_or_a_type() {
 fn a_missing_check_is_found() {
     assert_one(&found_in(ENTRY.checked_by(&[])), "no check");
     assert_one(&found_in(ENTRY.checked_by(&["rt/no/tests.rs: so_1_in_order"])), "no file");
-    let absent = ENTRY.checked_by(&["rt/stream/tests.rs: so_1_in_order, so_1_elsewhere"]);
+    let absent = ENTRY.checked_by(&["rt/stream/tests.rs: so_1_in_order, \
+         so_1_elsewhere"]);
     assert_one(&found_in(absent), "no test so_1_elsewhere");
     let helper = ENTRY.checked_by(&["rt/stream/tests.rs: so_1_of_nobody"]);
     assert_one(&found_in(helper), "no test so_1_of_nobody");

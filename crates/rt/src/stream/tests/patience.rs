@@ -3,6 +3,7 @@
 use anabranch_sync::model::check;
 use anabranch_sync::thread;
 
+use super::commits::saturated;
 use super::*;
 
 /// As [`saturated`], and the open command buffer is full as well.
