@@ -34,9 +34,11 @@ use anabranch_sync::ring::{Consumer, Producer, ring};
 use anabranch_sync::{Arc, Mutex};
 
 use crate::frontier::Mark;
+use crate::memory::state::{BlockId, Home};
 use crate::stream::StreamCore;
 use crate::{pool, stream};
 
+mod blocks;
 mod replay;
 #[cfg(test)]
 mod tests;
@@ -64,6 +66,23 @@ pub(crate) enum Event {
     Pool(pool::state::Action, pool::state::Outcome),
     /// A waiter of the pool took what it had been granted.
     Took { ticket: u64 },
+    /// Something was done to the blocks of one size class.
+    Memory(Blocks),
+}
+
+/// What may happen to the blocks of a size class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocks {
+    /// There is another segment of so many blocks.
+    Grown { segment: u32, blocks: u32 },
+    /// A block has an owner, who is behind its last users if it was taken in their order.
+    Taken { block: BlockId, home: Home, in_order: bool },
+    /// The block that is given back next was used by this command.
+    Used { stream: QueueId, value: u64 },
+    /// A block has no owner any longer.
+    Given { block: BlockId },
+    /// A segment went back to the device.
+    Trimmed { segment: u32 },
 }
 
 /// A transition with its place in the order.
@@ -83,6 +102,12 @@ struct Ink {
     ring: Producer<Record>,
 }
 
+impl Default for Pen {
+    fn default() -> Self {
+        Self::OFF
+    }
+}
+
 impl Pen {
     /// Notes nothing.
     pub(crate) const OFF: Pen = Pen(None);
@@ -92,6 +117,17 @@ impl Pen {
     pub(crate) fn note(&mut self, event: Event) {
         if let Some(ink) = &mut self.0 {
             ink.note(event);
+        }
+    }
+
+    /// A block is given back behind these uses.
+    pub(crate) fn note_given(&mut self, block: BlockId, uses: &[Mark]) {
+        if self.0.is_some() {
+            for mark in uses {
+                let (stream, value) = (mark.stream.id(), mark.value);
+                self.note(Event::Memory(Blocks::Used { stream, value }));
+            }
+            self.note(Event::Memory(Blocks::Given { block }));
         }
     }
 
@@ -118,6 +154,8 @@ pub(crate) struct Shelf {
     records_max: usize,
     order: Arc<AtomicU64>,
     rings: Mutex<Vec<Ring>>,
+    /// Size classes that have a pen.
+    classes: AtomicU64,
 }
 
 struct Ring {
@@ -129,7 +167,17 @@ struct Ring {
 impl Shelf {
     /// A shelf whose rings keep `records_max` records each; 0 keeps none at all.
     pub(crate) fn new(records_max: usize) -> Self {
-        Self { records_max, order: Arc::new(AtomicU64::new(0)), rings: Mutex::new(Vec::new()) }
+        Self {
+            records_max,
+            order: Arc::new(AtomicU64::new(0)),
+            rings: Mutex::new(Vec::new()),
+            classes: AtomicU64::new(0),
+        }
+    }
+
+    /// A pen for a size class of some arena, which has a number among its like.
+    pub(crate) fn class_pen(&self) -> Pen {
+        self.pen(QueueId(self.classes.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// A pen for a state of `stream`.

@@ -66,7 +66,11 @@ fn sharing(subject: &'static dyn Subject) -> Outcome {
     ensure(first.id() == second.id(), || "one affinity, two streams".to_owned())?;
     ensure(first.is_shared() && second.is_shared(), || "it does not say so".to_owned())?;
     let third = device.share(8)?;
-    ensure(third.id() != lease.id(), || "a leased stream is shared".to_owned())
+    ensure(third.id() != lease.id(), || "a leased stream is shared".to_owned())?;
+    drop((first, second, third));
+    let other = device.lease_now()?;
+    refused(device.share(7), ErrorKind::Exhausted)?;
+    ensure(!other.is_shared(), || "a lease says that it is shared".to_owned())
 }
 
 fn hand_over(subject: &'static dyn Subject) -> Outcome {

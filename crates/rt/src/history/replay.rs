@@ -3,7 +3,8 @@
 //! # What
 //! For every stream the shipped numbered side and the shipped timeline, and the shipped pool; each
 //! note is applied to them and has to have the outcome that was noted. What no single state knows,
-//! the order between streams, is kept here: what each command buffer waits for.
+//! the order between streams, is kept here: what each command buffer waits for, and which command
+//! used a block of memory last.
 //!
 //! # State
 //! [`Replay`]: the states, and the command buffers between commit and report.
@@ -18,8 +19,8 @@
 //! None.
 //!
 //! # Invariants
-//! SO-2, SO-3, SO-4, CB-2, CB-8, CB-9, CB-11, HB5, EV-12, SP-1, SP-2 and SP-3, as far as the notes
-//! show them.
+//! SO-2, SO-3, SO-4, CB-2, CB-8, CB-9, CB-11, HB5, EV-12, SP-1, SP-2, SP-3, AL-1, AL-2, AL-7, AL-8
+//! and AL-17, as far as the notes show them.
 //!
 //! # Checked by
 //! `history::tests`, which damage good histories and expect to be told.
@@ -29,6 +30,7 @@ use std::fmt;
 
 use anabranch_hal::device::QueueId;
 
+use super::blocks::Class;
 use super::{Event, History, Record};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
@@ -50,6 +52,8 @@ pub struct Tally {
     pub waits: usize,
     /// Leases of a stream that nobody else had.
     pub leases: usize,
+    /// Transitions of blocks of memory.
+    pub memory: usize,
 }
 
 /// The first transition that no rule allows.
@@ -57,7 +61,7 @@ pub struct Tally {
 pub struct Violation {
     /// Its place in the order.
     pub order: u64,
-    /// The stream, 0 for the pool.
+    /// The stream; 0 for the pool, and the number of the size class for memory.
     pub stream: QueueId,
     /// The rule, by its name in `docs/SEMANTICS.md`.
     pub rule: &'static str,
@@ -97,11 +101,12 @@ struct Lane {
 struct Replay<'a> {
     limits: &'a Limits,
     lanes: BTreeMap<QueueId, Lane>,
+    classes: BTreeMap<QueueId, Class>,
     pool: pool::state::State,
     tally: Tally,
 }
 
-type Verdict = Result<(), (&'static str, String)>;
+pub(super) type Verdict = Result<(), (&'static str, String)>;
 
 impl History {
     /// Replays a history that is complete, because its device has been synchronised and nobody
@@ -115,6 +120,7 @@ impl History {
         let mut replay = Replay {
             limits,
             lanes: BTreeMap::new(),
+            classes: BTreeMap::new(),
             pool: pool::state::State::new(limits.streams_max, limits.streams_grown_max),
             tally: Tally { transitions: records.len(), ..Tally::default() },
         };
@@ -133,7 +139,7 @@ impl History {
 }
 
 /// Refuses the transition under `rule` unless `holds`.
-fn demand(holds: bool, rule: &'static str, message: impl FnOnce() -> String) -> Verdict {
+pub(super) fn demand(holds: bool, rule: &'static str, message: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err((rule, message())) }
 }
 
@@ -176,6 +182,14 @@ impl Replay<'_> {
                 demand(legal == outcome, "SP-1 LeaseExclusive", || {
                     format!("{action:?} gave {outcome:?}, not {legal:?}")
                 })
+            }
+            Event::Memory(step) => {
+                self.tally.memory += 1;
+                let lanes = &self.lanes;
+                let is_reached = |(user, value): &(QueueId, u64)| {
+                    lanes.get(user).is_some_and(|lane| *value <= lane.timeline.reached())
+                };
+                self.classes.entry(stream).or_default().step(step, is_reached)
             }
             Event::Took { ticket } => {
                 demand(self.pool.take_grant(ticket).is_some(), "SP-L1 LeaseProgress", || {

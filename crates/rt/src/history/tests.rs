@@ -4,7 +4,7 @@ use anabranch_sync::model::{check, check_once};
 use anabranch_sync::thread;
 
 use super::*;
-use crate::tests::{NEVER, contents, doom, host_buffer, lazy_with, null_with};
+use crate::tests::{NEVER, contents, doom, host_buffer, lazy_with, manual_with, null_with};
 use crate::{Command, CommitMode, Device, Limits};
 
 fn limits() -> Limits {
@@ -28,6 +28,11 @@ fn eventful(seed: u64) -> History {
         for byte in 0..3 {
             first.submit(Command::fill(buffer.view(), byte)).unwrap();
             first.flush(CommitMode::Now).unwrap();
+        }
+        // Given back while the device uses it, and taken again, in its order and beside it.
+        for stream in [&first, &first, &second] {
+            let passing = device.allocate(8, stream).unwrap();
+            stream.submit(Command::fill(passing.view(), 1)).unwrap();
         }
         second.wait(&first.record().unwrap()).unwrap();
         second.submit(Command::fill(buffer.view(), round)).unwrap();
@@ -102,6 +107,50 @@ fn so_2_a_number_that_was_given_twice_is_told() {
             _ => None,
         });
         assert_eq!(rule(&history), "SO-2 SubmitAtomic");
+    });
+}
+
+#[test]
+fn al_memory_that_is_taken_too_early_is_told() {
+    check_once(|| {
+        let taken_early = |event| match event {
+            Event::Memory(Blocks::Taken { block, home, in_order: true }) => {
+                Some(Event::Memory(Blocks::Taken { block, home, in_order: false }))
+            }
+            _ => None,
+        };
+        let (device, control) = manual_with(limits());
+        let stream = device.default_stream();
+        for _ in 0..2 {
+            let passing = device.allocate(8, &stream).unwrap();
+            stream.submit(Command::fill(passing.view(), 1)).unwrap();
+        }
+        stream.flush(CommitMode::Now).unwrap();
+        control.run_until_idle(0);
+        device.trim().unwrap();
+        assert_eq!(rule(&damaged(history(&device), taken_early)), "AL-2 NoEarlyReuse");
+
+        let change = |to: fn(Blocks) -> Option<Blocks>| {
+            damaged(eventful(0), move |event| match event {
+                Event::Memory(step) => to(step).map(Event::Memory),
+                _ => None,
+            })
+        };
+        let twice = change(|step| match step {
+            Blocks::Given { block } => Some(Blocks::Taken { block, home: None, in_order: false }),
+            _ => None,
+        });
+        assert_eq!(rule(&twice), "AL-1 NoOverlap");
+        let unowned = change(|step| match step {
+            Blocks::Taken { block, .. } => Some(Blocks::Given { block }),
+            _ => None,
+        });
+        assert_eq!(rule(&unowned), "AL-17 OneOwner");
+        let trimmed = change(|step| match step {
+            Blocks::Given { block } => Some(Blocks::Trimmed { segment: block.segment }),
+            _ => None,
+        });
+        assert_eq!(rule(&trimmed), "AL-8 MergeQuiescent");
     });
 }
 

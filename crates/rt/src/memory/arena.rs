@@ -35,6 +35,7 @@ use super::state::{BlockId, Home, Order, State};
 use super::usage::SharedUse;
 use crate::device::{Backend, Registry};
 use crate::frontier::Clock;
+use crate::history::{Blocks, Event, Pen};
 use crate::invariant::invariant;
 use crate::rank;
 use crate::stream::StreamRef;
@@ -58,6 +59,8 @@ pub(crate) struct ArenaCore {
 pub(super) struct Shard {
     pub(super) state: State<Clock>,
     memory: Vec<Option<Memory>>,
+    /// From the first segment on.
+    pen: Pen,
 }
 
 /// A block on loan to a buffer.
@@ -150,6 +153,9 @@ impl Arena {
         segment: Memory,
     ) -> Option<Arc<BufferCore>> {
         let mut shard = self.shard(request.class).lock();
+        if shard.memory.is_empty() {
+            shard.pen = self.backend.shelf().class_pen();
+        }
         shard.grow(blocks, segment);
         let taken = shard.take(&request.requester)?;
         drop(shard);
@@ -181,6 +187,7 @@ impl Arena {
             }
         };
         let mut shard = self.shard(block.class).lock();
+        shard.pen.note_given(block.id, clock.marks());
         shard.state.give(block.id, block.home, clock, &HOST);
     }
 
@@ -206,7 +213,9 @@ struct Taken {
 
 impl Shard {
     fn grow(&mut self, blocks: u32, segment: Memory) {
-        let index = self.state.grow(blocks) as usize;
+        let segment_index = self.state.grow(blocks);
+        self.pen.note(Event::Memory(Blocks::Grown { segment: segment_index, blocks }));
+        let index = segment_index as usize;
         if self.memory.len() <= index {
             self.memory.resize(index + 1, None);
         }
@@ -217,6 +226,8 @@ impl Shard {
         let (id, clock) = self.state.take(requester.home(), requester)?;
         let is_ordered = clock.as_ref().is_none_or(|clock| requester.is_dominated(clock));
         invariant!("AL-4 FullDominance", is_ordered);
+        let (home, in_order) = (requester.home(), clock.is_some());
+        self.pen.note(Event::Memory(Blocks::Taken { block: id, home, in_order }));
         Some(Taken { id, clock, memory: self.memory(id) })
     }
 
@@ -228,6 +239,9 @@ impl Shard {
     pub(super) fn trim(&mut self) -> Vec<Memory> {
         self.state.sweep(&HOST);
         let idle = self.state.trim();
+        for &segment in &idle {
+            self.pen.note(Event::Memory(Blocks::Trimmed { segment }));
+        }
         idle.iter().filter_map(|&index| self.memory[index as usize].take()).collect()
     }
 }
