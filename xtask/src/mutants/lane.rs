@@ -90,7 +90,13 @@ impl Lane {
         let begin = Instant::now();
         // Examples are built as they are run; what they are examples of is the library.
         let parts = run.iter().map(|part| if part == "--doc" { "--lib" } else { part });
-        let built = shell::capture(self.test().arg("--no-run").args(parts))?;
+        let build = || shell::capture(self.test().arg("--no-run").args(parts.clone()));
+        let mut built = build()?;
+        if !built.success {
+            // What an interrupted build left behind may not fit what is there now.
+            self.forget_increments()?;
+            built = build()?;
+        }
         let verdict = if built.success {
             let mut checks = self.test();
             match shell::capture_until(checks.args(run), LIMIT, is_failure)? {
@@ -102,6 +108,13 @@ impl Lane {
             Verdict::Unbuilt
         };
         Ok((verdict, begin.elapsed(), built.stderr))
+    }
+
+    fn forget_increments(&self) -> Result<(), String> {
+        let name = self.engine.name();
+        let profiles = [self.target.join("debug"), self.target.join(name).join("release")];
+        let increments = profiles.map(|profile| profile.join("incremental"));
+        increments.iter().filter(|folder| folder.exists()).try_for_each(|folder| remove(folder))
     }
 
     fn test(&self) -> Command {

@@ -44,7 +44,10 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
         let whole = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let write = |text: &str| fs::write(&path, text).map_err(|e| format!("{path:?}: {e}"));
         write(&site.weaken(&whole))?;
-        let examined = lane.examine(&checks(&site.path));
+        let mut examined = lane.examine(&checks(&site.path, true));
+        if matches!(examined, Ok((Verdict::Survived, ..))) {
+            examined = lane.examine(&checks(&site.path, false));
+        }
         write(&whole)?;
         let (verdict, took, said) = examined?;
         println!("{:9} {site} ({:.1} s)", verdict.word(), took.as_secs_f64());
@@ -60,10 +63,13 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
-/// Every test of the crate that is run on loom; the searches of its specifications are not.
-fn checks(path: &str) -> Vec<String> {
-    let package = path.split('/').nth(1).unwrap_or_default();
-    let checks = format!("-p anabranch-{package} --lib -- --skip ::spec");
+/// The tests of the module on loom, which are the likeliest to notice, or those of its crate. The
+/// searches of specifications are none of loom's.
+fn checks(path: &str, own: bool) -> Vec<String> {
+    let mut parts = path.split('/').skip(1);
+    let (package, module) = (parts.next().unwrap_or_default(), parts.nth(1).unwrap_or_default());
+    let module = if own { module.trim_end_matches(".rs") } else { "" };
+    let checks = format!("-p anabranch-{package} --lib -- {module}:: --skip ::spec");
     checks.split(' ').map(str::to_owned).collect()
 }
 
@@ -134,6 +140,13 @@ mod tests {
         let root = crate::root();
         let found = differences(&sites(&root).unwrap(), &read(&root).unwrap());
         assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+
+    #[test]
+    fn the_own_tests_come_first() {
+        let checks = |own| checks("crates/rt/src/memory/usage.rs", own).join(" ");
+        assert_eq!(checks(true), "-p anabranch-rt --lib -- memory:: --skip ::spec");
+        assert_eq!(checks(false), "-p anabranch-rt --lib -- :: --skip ::spec");
     }
 
     #[test]
