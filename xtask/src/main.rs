@@ -6,11 +6,14 @@
 mod ci;
 mod cross;
 mod debian;
+mod dependencies;
+mod executions;
 mod mutants;
 mod sanitizers;
 mod shell;
 mod tidy;
 mod tla;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,6 +24,7 @@ cargo xtask <task>
   tidy                 the rules of the house that no lint checks (also a test of this package)
   ci [FILTER...]       what continuous integration runs, in its order: all, or the named steps
   cross                type-checks the workspace for aarch64 macOS and aarch64 Linux
+  executions           writes what loom explores of every scenario into verify/executions.txt
   ledger               prints the register of properties into docs/VERIFICATION.md
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail
   sanitizers [NAME...] address (with leaks) and thread, over tests, conformance and stress
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
         ("tidy", []) => tidy::run(&root),
         ("ci", filters) => ci::run(&root, filters),
         ("cross", []) => cross::run(&root),
+        ("executions", []) => ci::executions(&root),
         ("ledger", []) => ledger(&root),
         ("mutants", filters) => mutants::run(&root, filters),
         ("sanitizers", names) => sanitizers::run(&root, names),

@@ -90,8 +90,18 @@ pub mod model {
             scenario();
         });
         let executions = executions.load(Ordering::Relaxed);
-        println!("explored {executions} executions");
+        println!("{} explored {executions} executions", scenario_name());
         executions
+    }
+
+    /// The test under way, as in "anabranch_rt pool::tests::model_one_holder": the test runner
+    /// names the thread after the test, and cargo the program after the package.
+    fn scenario_name() -> String {
+        let program = std::env::current_exe().unwrap_or_default();
+        let program = program.file_stem().unwrap_or_default().to_string_lossy();
+        let package = program.rsplit_once('-').map_or(&*program, |(package, _)| package);
+        let thread = std::thread::current();
+        format!("{package} {}", thread.name().unwrap_or("?"))
     }
 
     /// Picks a size for the engine in use: `(loom, shuttle, native)`.
