@@ -32,6 +32,9 @@ pub mod process;
 pub mod ring;
 pub mod slots;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::{Arc, Deadline, atomic, cell, hint, model, thread};
 pub use held::{Rank, ranked_locks_held};
 pub use lock::{Condvar, Mutex, MutexGuard, TimedOut};
