@@ -17,9 +17,9 @@ fn round() -> Round {
             name: "one".into(),
             method: "look".into(),
             result: "passed".into(),
-            seconds: 1.0,
-            explored: vec![("states".into(), 42)],
-            findings: Vec::new(),
+            seconds: 61.0,
+            explored: vec![("lost_states".into(), 1_234_042)],
+            findings: vec!["a < b".into()],
         }],
         properties: 1,
         gaps: Vec::new(),
@@ -138,8 +138,18 @@ fn a_round_is_written_and_found_again() {
     let found = history(folder.path()).unwrap();
     assert_eq!((found.len(), found[0].mutants_killed), (1, 1));
     let read = |name: &str| fs::read_to_string(folder.path().join("rounds").join(name)).unwrap();
-    assert!(read("round-0001.md").contains("| one | `look` | 42 states | 1 | passed |"));
-    assert!(read("index.html").contains("SO-1 StreamFIFO"));
+    let report = read("round-0001.md");
+    assert!(report.contains("| one | `look` | 1,234,042 lost states | 61 | passed |"), "{report}");
+    let page = read("index.html");
+    for part in [
+        "SO-1 StreamFIFO",
+        "1,234,042 lost states",
+        "1 min 1 s",
+        "a &lt; b",
+        "2026-01-01 <span class=\"wide\">00:00</span>",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
 }
 
 #[test]
