@@ -11,6 +11,7 @@ mod executions;
 mod mutants;
 mod sanitizers;
 mod shell;
+mod survivors;
 mod tidy;
 mod tla;
 mod tools;
@@ -28,6 +29,7 @@ cargo xtask <task>
   ledger               prints the register of properties into docs/VERIFICATION.md
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail
   sanitizers [NAME...] address (with leaks) and thread, over tests, conformance and stress
+  survivors [FILTER..] changes the files that decide with cargo-mutants; compares what survives
   tla [FILTER...]      checks the protocols in verify/tla, with and without each of their rules
   verify [--quick]     a round of all checks, written to rounds/; --quick leaves the long ones out";
 
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         ("ledger", []) => ledger(&root),
         ("mutants", filters) => mutants::run(&root, filters),
         ("sanitizers", names) => sanitizers::run(&root, names),
+        ("survivors", filters) => survivors::run(&root, filters),
         ("tla", filters) => tla::run(&root, filters),
         ("verify", flags) => verify(&root, flags),
         ("help" | "--help" | "-h", _) => {

@@ -122,7 +122,10 @@ fn examine(tree: &Path, scratch: &Path, patch: &Patch, engine: Engine) -> Result
 }
 
 /// Makes a fresh copy of the sources; what was built from the last copy is kept.
-fn copy(root: &Path, scratch: &Path) -> Result<PathBuf, String> {
+///
+/// # Errors
+/// The file that cannot be copied.
+pub(crate) fn copy(root: &Path, scratch: &Path) -> Result<PathBuf, String> {
     let tree = scratch.join("tree");
     for name in COPIED {
         let (from, to) = (root.join(name), tree.join(name));

@@ -13,7 +13,7 @@ body{font:16px/1.5 system-ui,sans-serif;margin:0 auto;max-width:64rem;padding:1r
 h1{font-size:1.5rem}h2{font-size:1.2rem;margin-top:2rem}\
 table{border-collapse:collapse;width:100%}\
 td,th{border-bottom:1px solid #8886;padding:.4rem .6rem .4rem 0;text-align:left;vertical-align:top}\
-.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}\
+.number,.day{white-space:nowrap;font-variant-numeric:tabular-nums}.number{text-align:right}\
 code,pre{font-size:.85em;overflow-wrap:anywhere}\
 pre{white-space:pre-wrap;margin:.4rem 0;border-left:3px solid var(--bad);padding-left:.6rem}\
 .pass,.killed{color:var(--good)}.fail,.SURVIVED{color:var(--bad)}\
@@ -84,7 +84,7 @@ fn history(page: &mut String, rounds: &[Round]) {
         let (time, revision) = (time.get(1..6).unwrap_or(time), start(revision));
         let _ = writeln!(
             page,
-            "<tr><td><a href=\"round-{number:04}.md\">{number}</a><td>{day} <span class=\"wide\">{time}</span>\
+            "<tr><td><a href=\"round-{number:04}.md\">{number}</a><td class=\"day\">{day} <span class=\"wide\">{time}</span>\
              <td class=\"wide\"><code>{revision}</code>\
              <td class=\"number\">{mutants_killed} of {mutants_total}<td class=\"{result}\">{result}"
         );
@@ -107,8 +107,8 @@ fn matrix(page: &mut String, last: Option<&Round>, properties: &[Property], tree
         let survived = run.iter().any(|(_, all)| all.iter().any(|v| v.verdict == "SURVIVED"));
         let (class, said) = match (survived, run.len(), mutants.len()) {
             (true, ..) => ("SURVIVED", "a mutant was not noticed".to_owned()),
-            (_, run, all) if run == all => ("killed", format!("{all} of {all} mutants noticed")),
-            (_, run, all) => ("hung", format!("{run} of {all} mutants run, and noticed")),
+            (_, run, all) if run == all => ("killed", format!("{all} of {all} noticed")),
+            (_, run, all) => ("hung", format!("{run} of {all} run, and noticed")),
         };
         let _ = writeln!(
             page,
