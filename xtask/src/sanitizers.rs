@@ -159,6 +159,9 @@ fn address(root: &Path) -> Command {
     command.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
     let known = root.join("verify/leaks.txt");
     command.env("LSAN_OPTIONS", format!("suppressions={}", known.display()));
+    // The standard library keeps no frame pointers: a quick walk of the stack ends there, before
+    // the function that is to blame, or known.
+    command.env("ASAN_OPTIONS", "fast_unwind_on_malloc=0");
     command
 }
 

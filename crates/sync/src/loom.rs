@@ -61,14 +61,12 @@ pub mod model {
         check_counted(Some(preemptions_max), scenario);
     }
 
-    /// Runs `scenario` a single time, on one schedule of the engine: for checks whose outcome no
+    /// Explores every execution of `scenario` without a preemption: for checks whose outcome no
     /// schedule can change, and which are long instead.
     pub fn check_once(scenario: impl Fn() + Send + Sync + 'static) {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(0);
-        builder.max_permutations = Some(1);
         builder.max_branches = 1_000_000;
-        builder.check(scenario);
+        explore(builder, Some(0), scenario);
     }
 
     /// Explores every execution of `scenario` with at most `preemptions_max` preemptions, or
@@ -78,7 +76,14 @@ pub mod model {
         preemptions_max: Option<usize>,
         scenario: impl Fn() + Send + Sync + 'static,
     ) -> u64 {
-        let mut builder = loom::model::Builder::new();
+        explore(loom::model::Builder::new(), preemptions_max, scenario)
+    }
+
+    fn explore(
+        mut builder: loom::model::Builder,
+        preemptions_max: Option<usize>,
+        scenario: impl Fn() + Send + Sync + 'static,
+    ) -> u64 {
         builder.preemption_bound = preemptions_max;
         // A search that stops early would count as a pass.
         builder.max_duration = None;
