@@ -45,7 +45,10 @@ impl Tool {
     }
 
     fn is_pinned(&self, program: &Path) -> bool {
-        shell::capture(Command::new(program).arg("--version")).is_ok_and(|output| {
+        let mut command = Command::new(program);
+        // A task of cargo is told its own name first.
+        command.args(self.program.strip_prefix("cargo-")).arg("--version");
+        shell::capture(&mut command).is_ok_and(|output| {
             output.success && output.stdout.split_whitespace().any(|word| word == self.version)
         })
     }
