@@ -104,10 +104,11 @@ pub struct Round {
 /// Runs a round, and writes it to `rounds/`. Blocks for as long as that takes.
 ///
 /// # Errors
-/// Why there is no round: a tree that differs from its revision, before or after; a folder that
-/// cannot be written; a program that is missing.
+/// Why there is no round: a tree that differs from its revision, before or after; a program that
+/// was built from other sources, or is missing; a folder that cannot be written.
 pub fn run(root: &Path, scope: Scope) -> Result<Round, String> {
     let revision = clean_revision(root)?;
+    attempts::refuse_stale(root)?;
     let tree = Tree::load(root).map_err(|error| format!("the tree cannot be read: {error}"))?;
     let mut round = Round {
         number: next_number(root)?,

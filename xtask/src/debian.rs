@@ -17,16 +17,25 @@ pub(crate) fn install(more: &[&str]) -> Result<(), String> {
     if is_installed(more) {
         return Ok(());
     }
-    let packages = [TOOLCHAIN, more].concat();
-    println!("installing {} through apt", packages.join(", "));
+    let packages = [TOOLCHAIN, more].concat().join(" ");
+    println!("installing {packages} through apt");
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).args(arguments);
-        shell::run(&mut command).map_err(|error| format!("no Debian toolchain: {error}"))
+        shell::run(&mut command).map_err(|error| refusal(&error, &packages))
     };
     apt(&["update", "-qq"])?;
-    apt(&[&["install", "-y", "-qq", "--no-install-recommends"], &packages[..]].concat())?;
-    if is_installed(more) { Ok(()) } else { Err("apt has installed no library sources".into()) }
+    let install = ["install", "-y", "-qq", "--no-install-recommends"];
+    apt(&install.into_iter().chain(packages.split(' ')).collect::<Vec<_>>())?;
+    let missing = || refusal("apt has installed no library sources", &packages);
+    is_installed(more).then_some(()).ok_or_else(missing)
+}
+
+fn refusal(error: &str, packages: &str) -> String {
+    format!(
+        "no Debian toolchain: {error}\nrun this as root, on Debian with its security archive: \
+         apt-get install --no-install-recommends {packages}"
+    )
 }
 
 fn is_installed(more: &[&str]) -> bool {
@@ -45,4 +54,17 @@ pub(crate) fn cargo(root: &Path) -> Command {
         command.env_remove(name);
     }
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_toolchain_that_cannot_be_had_says_what_to_do() {
+        assert!(!is_installed(&["no-such-package"]));
+        let said = refusal("apt-get: exit status: 100", "rustc-web lld-22");
+        assert!(said.starts_with("no Debian toolchain: apt-get"), "{said}");
+        assert!(said.ends_with("--no-install-recommends rustc-web lld-22"), "{said}");
+    }
 }

@@ -6,11 +6,15 @@
 mod ci;
 mod cross;
 mod debian;
+mod dependencies;
+mod executions;
 mod mutants;
 mod sanitizers;
 mod shell;
+mod survivors;
 mod tidy;
 mod tla;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,11 +25,13 @@ cargo xtask <task>
   tidy                 the rules of the house that no lint checks (also a test of this package)
   ci [FILTER...]       what continuous integration runs, in its order: all, or the named steps
   cross                type-checks the workspace for aarch64 macOS and aarch64 Linux
+  executions           writes what loom explores of every scenario into verify/executions.txt
   ledger               prints the register of properties into docs/VERIFICATION.md
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail
   mutants --orderings [FILTER...]
                        weakens each memory ordering and compares with verify/orderings.txt
   sanitizers [NAME...] address (with leaks) and thread, over tests, conformance and stress
+  survivors [FILTER..] changes the files that decide with cargo-mutants; compares what survives
   tla [FILTER...]      checks the protocols in verify/tla, with and without each of their rules
   verify [--quick]     a round of all checks, written to rounds/; --quick leaves the long ones out";
 
@@ -40,12 +46,14 @@ fn main() -> ExitCode {
         ("tidy", []) => tidy::run(&root),
         ("ci", filters) => ci::run(&root, filters),
         ("cross", []) => cross::run(&root),
+        ("executions", []) => ci::executions(&root),
         ("ledger", []) => ledger(&root),
         ("mutants", [flag, filters @ ..]) if flag == "--orderings" => {
             mutants::orderings::run(&root, filters)
         }
         ("mutants", filters) => mutants::run(&root, filters),
         ("sanitizers", names) => sanitizers::run(&root, names),
+        ("survivors", filters) => survivors::run(&root, filters),
         ("tla", filters) => tla::run(&root, filters),
         ("verify", flags) => verify(&root, flags),
         ("help" | "--help" | "-h", _) => {

@@ -26,6 +26,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::shell::Engine;
+pub(crate) use lane::copy;
 use lane::{Lane, Verdict};
 use patch::Patch;
 

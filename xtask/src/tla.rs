@@ -6,16 +6,17 @@
 
 mod specs;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::shell::{self, Output};
+use crate::tools::Tool;
 use specs::{SPECS, Spec};
 
 const FOLDER: &str = "verify/tla";
-/// The checker is young: another version may count or parse in another way.
-const VERSION: &str = "0.24.11";
+/// The checker is young.
+const CHECKER: Tool = Tool { package: "tla-checker", program: "tla", version: "0.24.11" };
 /// Beyond every search here. A search that reaches them has not seen everything, and fails.
 const STATES_MAX: &str = "10000000";
 const DEPTH_MAX: &str = "100000";
@@ -42,7 +43,7 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
     if specs.is_empty() {
         return Err("no specification has such a name".into());
     }
-    let checker = checker(root)?;
+    let checker = CHECKER.find(root)?;
     let mut wrong = Vec::new();
     let mut searched = 0;
     println!("{:<18} {:<44} {:>8} {:>7}  verdict", "spec", "rule that is off", "states", "seconds");
@@ -65,13 +66,21 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
             };
             let rule = rule.unwrap_or("-");
             println!("{:<18} {rule:<44} {states:>8} {seconds:>7}  {said}", spec.config);
-            if found != expected {
-                wrong.push(format!("{}, {rule}: {found:?}, not {expected:?}", spec.config));
-            }
+            wrong.extend(drift(spec.config, rule, &found, &expected));
         }
     }
     println!("searched {searched} states");
-    if wrong.is_empty() { Ok(()) } else { Err(format!("drift:\n{}", wrong.join("\n"))) }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
+/// How a run ended in another way than it should, and what to do.
+fn drift(config: &str, rule: &str, found: &Verdict, expected: &Verdict) -> Option<String> {
+    (found != expected).then(|| {
+        format!(
+            "drift: {config}, {rule}: {found:?}, not {expected:?}; see what changed in {FOLDER}, \
+             and where it is meant, bring xtask/src/tla/specs.rs up to date"
+        )
+    })
 }
 
 fn check(root: &Path, checker: &Path, spec: &Spec, rule: Option<&str>) -> Result<Verdict, String> {
@@ -117,28 +126,6 @@ fn verdict(output: &Output) -> Result<Verdict, String> {
     }
 }
 
-/// The checker of the pinned version: on the path, or under the target folder, where it is
-/// installed when it is missing.
-fn checker(root: &Path) -> Result<PathBuf, String> {
-    let tools = shell::target(root).join("tools");
-    let own = tools.join("bin/tla");
-    if let Some(found) = [Path::new("tla"), &own].into_iter().find(|program| is_pinned(program)) {
-        return Ok(found.to_owned());
-    }
-    println!("installing tla-checker {VERSION}, which takes some minutes");
-    let mut install = shell::cargo(root);
-    install.args(["install", "--locked", "--root"]).arg(&tools);
-    install.args(["tla-checker", "--version", &format!("={VERSION}")]);
-    shell::run(&mut install)?;
-    if is_pinned(&own) { Ok(own) } else { Err(format!("no tla-checker {VERSION} was installed")) }
-}
-
-fn is_pinned(program: &Path) -> bool {
-    shell::capture(Command::new(program).arg("--version")).is_ok_and(|output| {
-        output.success && output.stdout.split_whitespace().any(|word| word == VERSION)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -171,6 +158,18 @@ mod tests {
         assert!(said(true, "State limit reached (10 states)\n", "").is_err());
         assert!(said(false, "Depth limit exceeded (10 levels)\n", "").is_err());
         assert!(said(false, "", "error: undefined variable `holders`").is_err());
+    }
+
+    #[test]
+    fn another_number_of_states_or_another_violation_is_a_drift() {
+        let states = Verdict::Holds(35);
+        assert_eq!(drift("Lease", "-", &states, &states), None);
+        let violated = Verdict::Violated("Deadlock detected!".into());
+        for found in [Verdict::Holds(34), violated] {
+            let said = drift("Lease", "-", &found, &states).unwrap();
+            assert!(said.starts_with("drift: Lease, -: ") && said.contains("not Holds(35)"));
+            assert!(said.contains("bring xtask/src/tla/specs.rs up to date"), "{said}");
+        }
     }
 
     /// Every configuration is run, and every rule that a specification can turn off is.

@@ -105,7 +105,11 @@ where
     let search = model.checker().spawn_bfs().join();
     search.assert_properties();
     assert!(search.is_done(), "the search ended early");
-    assert_eq!(search.unique_state_count(), states, "another number of states is another model");
+    assert_eq!(
+        search.unique_state_count(),
+        states,
+        "drift: another number of states is another model; where that is meant, write it here"
+    );
     println!("searched {states} states");
 }
 
@@ -114,4 +118,47 @@ pub(crate) fn is_at_rest<M: Model>(model: &M, state: &M::State) -> bool {
     let mut actions = Vec::new();
     model.actions(state, &mut actions);
     actions.is_empty()
+}
+
+/// Counts to three, in four states.
+#[derive(Clone)]
+struct Three(Expectation);
+
+impl Model for Three {
+    type State = u8;
+    type Action = ();
+
+    fn init_states(&self) -> Vec<u8> {
+        vec![0]
+    }
+
+    fn actions(&self, state: &u8, actions: &mut Vec<()>) {
+        actions.extend((*state < 3).then_some(()));
+    }
+
+    fn next_state(&self, state: &u8, (): ()) -> Option<u8> {
+        Some(state + 1)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let expectation = self.0.clone();
+        vec![Property { expectation, name: "three at most", condition: |_, state| *state <= 3 }]
+    }
+}
+
+#[test]
+fn a_search_has_seen_every_state() {
+    explore(Three(Expectation::Always), 4);
+}
+
+#[test]
+#[should_panic(expected = "another number of states is another model")]
+fn a_number_of_states_that_drifted_is_refused() {
+    explore(Three(Expectation::Always), 5);
+}
+
+#[test]
+#[should_panic(expected = "nothing keeps the search going")]
+fn a_search_that_may_end_early_is_refused() {
+    explore(Three(Expectation::Sometimes), 4);
 }

@@ -33,6 +33,9 @@ pub mod ring;
 pub mod slots;
 pub mod stripes;
 
+#[cfg(test)]
+mod tests;
+
 pub use engine::{Arc, Deadline, atomic, cell, hint, model, thread};
 pub use held::{Rank, ranked_locks_held};
 pub use lock::{Condvar, Mutex, MutexGuard, TimedOut};

@@ -67,14 +67,12 @@ pub mod model {
         check_counted(Some(preemptions_max), scenario);
     }
 
-    /// Runs `scenario` a single time, on one schedule of the engine: for checks whose outcome no
+    /// Explores every execution of `scenario` without a preemption: for checks whose outcome no
     /// schedule can change, and which are long instead.
     pub fn check_once(scenario: impl Fn() + Send + Sync + 'static) {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(0);
-        builder.max_permutations = Some(1);
         builder.max_branches = 1_000_000;
-        builder.check(counted_anew(scenario));
+        explore(builder, Some(0), scenario);
     }
 
     /// Explores every execution of `scenario` with at most `preemptions_max` preemptions, or
@@ -85,12 +83,20 @@ pub mod model {
         scenario: impl Fn() + Send + Sync + 'static,
     ) -> u64 {
         let mut builder = loom::model::Builder::new();
+        // Whoever visits every size class takes a few hundred locks.
+        builder.max_branches = 10_000;
+        explore(builder, preemptions_max, scenario)
+    }
+
+    fn explore(
+        mut builder: loom::model::Builder,
+        preemptions_max: Option<usize>,
+        scenario: impl Fn() + Send + Sync + 'static,
+    ) -> u64 {
         builder.preemption_bound = preemptions_max;
         // A search that stops early would count as a pass.
         builder.max_duration = None;
         builder.max_permutations = None;
-        // Whoever visits every size class takes a few hundred locks.
-        builder.max_branches = 10_000;
         let executions = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&executions);
         builder.check(counted_anew(move || {
@@ -98,8 +104,18 @@ pub mod model {
             scenario();
         }));
         let executions = executions.load(Ordering::Relaxed);
-        println!("explored {executions} executions");
+        println!("{} explored {executions} executions", scenario_name());
         executions
+    }
+
+    /// The test under way, as in "anabranch_rt pool::tests::model_one_holder": the test runner
+    /// names the thread after the test, and cargo the program after the package.
+    fn scenario_name() -> String {
+        let program = std::env::current_exe().unwrap_or_default();
+        let program = program.file_stem().unwrap_or_default().to_string_lossy();
+        let package = program.rsplit_once('-').map_or(&*program, |(package, _)| package);
+        let thread = std::thread::current();
+        format!("{package} {}", thread.name().unwrap_or("?"))
     }
 
     /// Picks a size for the engine in use: `(loom, shuttle, native)`.

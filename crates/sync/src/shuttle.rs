@@ -120,6 +120,7 @@ pub mod model {
             scenario();
             idle.join().expect("a thread that does nothing does not panic");
         });
+        assert_eq!((random, pct), (1_000, 1_000), "schedules were left out");
         let schedules = (random + pct) as u64;
         println!("explored {schedules} schedules");
         schedules

@@ -1,6 +1,6 @@
 //! The checks of a round, and how to read what they print.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -16,8 +16,22 @@ const THREADS: [&str; 3] = ["1", "8", "64"];
 /// Lines of a failure that are kept.
 const COMPLAINTS_MAX: usize = 24;
 
+/// Tasks that a quick round leaves out: what they are, their names, what they count, and why.
+const LONG: &[(&str, &[&str], Option<&str>, &str)] = &[
+    ("protocols, every state", &["tla"], Some("states"), "as the search takes minutes"),
+    ("types on both Arm targets", &["cross"], None, "as it builds another standard library"),
+    (
+        "memory orderings, each weakened",
+        &["mutants", "--orderings"],
+        None,
+        "as each is a build and a search",
+    ),
+    ("sanitizers", &["sanitizers"], Some("passes"), "as they build everything anew, and are slow"),
+];
+
 /// What a command printed, and whether it succeeded.
-struct Said {
+#[derive(Debug)]
+pub(super) struct Said {
     success: bool,
     text: String,
     seconds: f64,
@@ -51,20 +65,25 @@ pub(super) fn run_all(
     for (engine, unit) in [("loom", "executions"), ("shuttle", "schedules")] {
         note(lane(root, engine, unit)?);
     }
-    note(build(root)?);
-    for threads in THREADS {
-        note(stress(root, threads, scope)?);
-    }
-    note(replay(root, scope)?);
-    if scope == Scope::Full {
-        note(counted(root, "protocols, every state", &["xtask", "tla"], Some("states"))?);
-        note(counted(root, "types on both Arm targets", &["xtask", "cross"], None)?);
-        let orderings = ["xtask", "mutants", "--orderings"];
-        note(counted(root, "memory orderings, each weakened", &orderings, None)?);
+    let (build, program) = build(root)?;
+    note(build);
+    if let Some(program) = program {
+        for threads in THREADS {
+            note(stress(root, &program, threads, scope)?);
+        }
+        note(replay(root, &program, scope)?);
     } else {
-        round.skipped.push("protocols in TLA+: quick round".into());
-        round.skipped.push("types on both Arm targets: quick round".into());
-        round.skipped.push("memory orderings: quick round".into());
+        round.skipped.push("stress and replay: the program does not build".into());
+    }
+    for (name, task, unit, reason) in LONG {
+        match scope {
+            Scope::Full => {
+                let (attempt, left_out) = long(root, name, task, *unit)?;
+                note(attempt);
+                round.skipped.extend(left_out);
+            }
+            Scope::Quick => round.skipped.push(format!("{name}: quick round, {reason}")),
+        }
     }
     let (attempt, mutants, left_out) = run_mutants(root, scope, tree)?;
     println!("{}  {} ({:.0} s)", attempt.result, attempt.name, attempt.seconds);
@@ -73,7 +92,6 @@ pub(super) fn run_all(
     if 0 < left_out {
         round.skipped.push(format!("{left_out} mutants: quick round"));
     }
-    round.skipped.push("sanitizers: there is no lane for them yet".into());
     Ok(())
 }
 
@@ -100,34 +118,90 @@ fn counted(
     unit: Option<&str>,
 ) -> Result<Attempt, String> {
     let said = say(cargo(root).args(arguments))?;
-    let mut explored = vec![("tests".to_owned(), tests(&said.text))];
-    explored.extend(unit.map(|unit| (unit.to_owned(), sum(&said.text, unit))));
-    explored.retain(|(_, count)| 0 < *count);
-    Ok(attempt(name, &format!("cargo {}", arguments.join(" ")), &said, explored))
+    Ok(attempt(name, &format!("cargo {}", arguments.join(" ")), &said, counts(&said.text, unit)))
+}
+
+fn counts(text: &str, unit: Option<&str>) -> Vec<(String, u64)> {
+    let mut counts = vec![("tests".to_owned(), tests(text))];
+    counts.extend(unit.map(|unit| (unit.to_owned(), sum(text, unit))));
+    counts.retain(|(_, count)| 0 < *count);
+    counts
+}
+
+/// A task that takes long; also what it could not do on this machine, and says so.
+fn long(
+    root: &Path,
+    name: &str,
+    task: &[&str],
+    unit: Option<&str>,
+) -> Result<(Attempt, Vec<String>), String> {
+    let said = say(cargo(root).arg("xtask").args(task))?;
+    let method = format!("cargo xtask {}", task.join(" "));
+    let attempt = attempt(name, &method, &said, counts(&said.text, unit));
+    Ok((attempt, left_out(&said.text)))
+}
+
+/// The lines that begin with SKIPPED.
+pub(super) fn left_out(text: &str) -> Vec<String> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("SKIPPED "));
+    lines.map(|line| line.trim().to_owned()).collect()
 }
 
 /// The model tests of one engine, through the steps of continuous integration.
 fn lane(root: &Path, engine: &str, unit: &str) -> Result<Attempt, String> {
     let step = format!("model tests on {engine}");
     let mut command = cargo(root);
-    command.args(["xtask", "ci", &step]).env("NEXTEST_SUCCESS_OUTPUT", "immediate");
+    command.args(["xtask", "ci", &step]);
     let said = say(&mut command)?;
-    let explored =
-        vec![("tests".to_owned(), tests(&said.text)), (unit.to_owned(), sum(&said.text, unit))];
+    let explored = counts(&said.text, Some(unit));
     Ok(attempt(&step, &format!("cargo xtask ci {engine}"), &said, explored))
 }
 
-/// What the attempts after this one run is built from this revision.
-fn build(root: &Path) -> Result<Attempt, String> {
-    let said = say(cargo(root).args(["build", "--release", "--package", "anabranch"]))?;
-    Ok(attempt("build of the program", "cargo build --release", &said, Vec::new()))
+/// The program that the attempts after this one run, as cargo names it: built from this revision,
+/// or none.
+fn build(root: &Path) -> Result<(Attempt, Option<PathBuf>), String> {
+    let arguments = ["build", "--release", "--package", "anabranch", "--bin", "anabranch"];
+    let said = say(cargo(root).args(arguments).arg("--message-format=json-render-diagnostics"))?;
+    let built = executable(&said.text, "anabranch").filter(|_| said.success);
+    let method = format!("cargo {}", arguments.join(" "));
+    let mut attempt = attempt("build of the program", &method, &said, Vec::new());
+    attempt.result = verdict(built.is_some());
+    Ok((attempt, built.map(|(path, _)| path)))
+}
+
+/// Refuses the running program if its sources have changed since it was built: its register would
+/// be that of another revision.
+pub(super) fn refuse_stale(root: &Path) -> Result<(), String> {
+    let mut build = cargo(root);
+    build.args(["build", "--package", "verify", "--bin", "round", "--message-format=json"]);
+    let said = say(&mut build)?;
+    let own = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
+    is_current(&said.text, &own)
+}
+
+pub(super) fn is_current(text: &str, own: &Path) -> Result<(), String> {
+    match executable(text, "round") {
+        Some((built, true)) if built == own => Ok(()),
+        _ => Err("this program was built from other sources; run `cargo xtask verify`".into()),
+    }
+}
+
+/// The program that cargo says it has built, and whether it was there already.
+fn executable(text: &str, name: &str) -> Option<(PathBuf, bool)> {
+    let messages = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let mut built = messages.filter_map(|message: serde_json::Value| {
+        let is_it = message["target"]["name"] == name;
+        let path = message["executable"].as_str().filter(|_| is_it)?;
+        Some((PathBuf::from(path), message["fresh"] == true))
+    });
+    built.next_back()
 }
 
 /// Every network from many threads, every value compared with a serial run.
-fn stress(root: &Path, threads: &str, scope: Scope) -> Result<Attempt, String> {
+fn stress(root: &Path, program: &Path, threads: &str, scope: Scope) -> Result<Attempt, String> {
     let ops = if scope == Scope::Quick { "200" } else { "2000" };
     let arguments = ["stress", "--workload", "all", "--threads", threads, "--ops", ops, "--json"];
-    let said = say(program(root).args(arguments))?;
+    let said = say(Command::new(program).current_dir(root).args(arguments))?;
     let rows: Vec<serde_json::Value> = json(&said.text).unwrap_or_default();
     let total = |key: &str| rows.iter().filter_map(|row| row[key].as_u64()).sum::<u64>();
     let explored =
@@ -147,12 +221,12 @@ fn stress(root: &Path, threads: &str, scope: Scope) -> Result<Attempt, String> {
 }
 
 /// Every transition of a run, replayed through the shipped states.
-fn replay(root: &Path, scope: Scope) -> Result<Attempt, String> {
+fn replay(root: &Path, program: &Path, scope: Scope) -> Result<Attempt, String> {
     let seconds = if scope == Scope::Quick { "2" } else { "20" };
     let models = "conv-bn,instance-norm,mlp";
     let arguments =
         ["verify", "--model", models, "--threads", "16", "--seconds", seconds, "--json"];
-    let said = say(program(root).args(arguments))?;
+    let said = say(Command::new(program).current_dir(root).args(arguments))?;
     let report: serde_json::Value = json(&said.text).unwrap_or_default();
     let attempts = report["attempts"].as_array().cloned().unwrap_or_default();
     let total = |key: &str| attempts.iter().filter_map(|row| row[key].as_u64()).sum::<u64>();
@@ -208,7 +282,17 @@ fn attempt(name: &str, method: &str, said: &Said, explored: Vec<(String, u64)>) 
 
 /// What a command that failed said of it: the lines about a failure, or else the last ones.
 pub(super) fn complaints(text: &str) -> Vec<String> {
-    let signs = ["panicked at", "FAILED", "FAIL [", "error", "assertion", "left:", "right:"];
+    let signs = [
+        "panicked at",
+        "FAILED",
+        "FAIL [",
+        "error",
+        "assertion",
+        "left:",
+        "right:",
+        "drift",
+        "xtask",
+    ];
     let tells = |line: &&str| signs.iter().any(|sign| line.contains(sign));
     let mut lines: Vec<&str> = text.lines().filter(tells).take(COMPLAINTS_MAX).collect();
     if lines.is_empty() {
@@ -228,18 +312,13 @@ fn cargo(root: &Path) -> Command {
     command
 }
 
-fn program(root: &Path) -> Command {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), |at| root.join(at));
-    let mut command = Command::new(target.join("release/anabranch"));
-    command.current_dir(root);
-    command
-}
-
-fn say(command: &mut Command) -> Result<Said, String> {
+pub(super) fn say(command: &mut Command) -> Result<Said, String> {
     let begin = Instant::now();
     let output = command.stdin(Stdio::null()).output();
-    let output = output.map_err(|error| format!("{command:?} cannot be run: {error}"))?;
+    let output = output.map_err(|error| {
+        let program = command.get_program().to_string_lossy().into_owned();
+        format!("{program} cannot be run: {error}; install it, or put it on the path")
+    })?;
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     Ok(Said { success: output.status.success(), text, seconds: begin.elapsed().as_secs_f64() })

@@ -1,7 +1,8 @@
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use super::attempts::{complaints, mutants, sum, tests};
+use super::attempts::{complaints, is_current, left_out, mutants, say, sum, tests};
 use super::{Attempt, FAIL, INCOMPLETE, Mutant, PASS, Round, clean_revision, history, write};
 use crate::register::Tree;
 
@@ -16,9 +17,9 @@ fn round() -> Round {
             name: "one".into(),
             method: "look".into(),
             result: "passed".into(),
-            seconds: 1.0,
-            explored: vec![("states".into(), 42)],
-            findings: Vec::new(),
+            seconds: 61.0,
+            explored: vec![("lost_states".into(), 1_234_042)],
+            findings: vec!["a < b".into()],
         }],
         properties: 1,
         gaps: Vec::new(),
@@ -44,7 +45,8 @@ fn what_checks_print_is_counted() {
                    passed, 129 skipped\n";
     assert_eq!(tests(nextest), 222);
     assert_eq!(tests("test result: FAILED. 12 passed; 1 failed\n"), 0);
-    let explored = "    explored 40 executions\nexplored 2 executions\nnot 5 executions\n";
+    let explored = "    test a::b ... a b explored 40 executions\nexplored 2 executions\nnot 5 \
+                    executions\n";
     assert_eq!(sum(explored, "executions"), 42);
     assert_eq!(sum(explored, "schedules"), 0);
 }
@@ -55,6 +57,41 @@ fn a_failure_is_told_in_its_own_words() {
         "test a ... ok\ntest b ... FAILED\nthread 'b' panicked at src/lib.rs:1:1:\nCompiling x\n";
     assert_eq!(complaints(text), ["test b ... FAILED", "thread 'b' panicked at src/lib.rs:1:1:"]);
     assert_eq!(complaints("gone\n"), ["gone"]);
+    let drift = "xtask: 1 counts have drifted:\ndrift: a b: recorded 2, explored 3\n";
+    assert_eq!(complaints(drift), drift.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_task_could_not_do_is_left_out() {
+    let summary = "passed   x86\nSKIPPED  aarch64: no toolchain\nnot SKIPPED\n";
+    assert_eq!(left_out(summary), ["aarch64: no toolchain"]);
+}
+
+#[test]
+fn a_missing_tool_says_what_to_do() {
+    let refusal = say(&mut Command::new("no-such-program")).unwrap_err();
+    assert!(refusal.starts_with("no-such-program cannot be run: "), "{refusal}");
+    assert!(refusal.ends_with("install it, or put it on the path"), "{refusal}");
+}
+
+#[test]
+fn a_program_of_other_sources_is_refused() {
+    let own = Path::new("/target/debug/round");
+    let built = |name: &str, fresh: &str, path: &str| {
+        format!("{{\"target\":{{\"name\":\"{name}\"}},\"fresh\":{fresh},\"executable\":{path}}}\n")
+    };
+    let library = built("verify", "true", "null");
+    let current = library.clone() + &built("round", "true", "\"/target/debug/round\"");
+    assert_eq!(is_current(&current, own), Ok(()));
+    for stale in [
+        library + &built("round", "false", "\"/target/debug/round\""),
+        built("round", "true", "\"/other/debug/round\""),
+        built("ledger", "true", "\"/target/debug/round\""),
+        "error: could not compile `verify`\n".to_owned(),
+    ] {
+        let refusal = is_current(&stale, own).unwrap_err();
+        assert!(refusal.contains("run `cargo xtask verify`"), "{stale}");
+    }
 }
 
 #[test]
@@ -101,8 +138,18 @@ fn a_round_is_written_and_found_again() {
     let found = history(folder.path()).unwrap();
     assert_eq!((found.len(), found[0].mutants_killed), (1, 1));
     let read = |name: &str| fs::read_to_string(folder.path().join("rounds").join(name)).unwrap();
-    assert!(read("round-0001.md").contains("| one | `look` | 42 states | 1 | passed |"));
-    assert!(read("index.html").contains("SO-1 StreamFIFO"));
+    let report = read("round-0001.md");
+    assert!(report.contains("| one | `look` | 1,234,042 lost states | 61 | passed |"), "{report}");
+    let page = read("index.html");
+    for part in [
+        "SO-1 StreamFIFO",
+        "1,234,042 lost states",
+        "1 min 1 s",
+        "a &lt; b",
+        "2026-01-01 <span class=\"wide\">00:00</span>",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
 }
 
 #[test]

@@ -55,8 +55,31 @@ pub(super) fn markdown(round: &Round) -> String {
     text
 }
 
-/// What an attempt looked at, as in "12 tests, 345 states".
+/// What an attempt looked at, as in "12 tests, 3,456 states".
 pub(super) fn explored(attempt: &Attempt) -> String {
-    let parts = attempt.explored.iter().map(|(unit, count)| format!("{count} {unit}"));
-    parts.collect::<Vec<_>>().join(", ")
+    let part =
+        |(unit, count): &(String, u64)| format!("{} {}", grouped(*count), unit.replace('_', " "));
+    attempt.explored.iter().map(part).collect::<Vec<_>>().join(", ")
+}
+
+/// "12 s", or "3 min 4 s".
+pub(super) fn duration(seconds: f64) -> String {
+    let whole = std::time::Duration::from_secs_f64(seconds.round()).as_secs();
+    match (whole / 60, whole % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
+}
+
+/// "1,234,567".
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if 0 < index && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
 }

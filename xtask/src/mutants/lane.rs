@@ -75,9 +75,7 @@ impl Lane {
     pub(super) fn open(root: &Path, engine: Engine) -> Result<Self, String> {
         let folder = shell::target(root).join("mutants").join(engine.name());
         let tree = folder.join("tree");
-        for name in COPIED {
-            mirror(&root.join(name), &tree.join(name))?;
-        }
+        copy(root, &tree)?;
         Ok(Self { engine, tree, target: folder.join("target") })
     }
 
@@ -127,6 +125,14 @@ impl Lane {
 /// What the test harness prints of a test that failed.
 fn is_failure(line: &str) -> bool {
     line.starts_with("test ") && line.ends_with("FAILED")
+}
+
+/// Makes `tree` a copy of the sources.
+///
+/// # Errors
+/// The file that cannot be copied.
+pub(crate) fn copy(root: &Path, tree: &Path) -> Result<(), String> {
+    COPIED.iter().try_for_each(|name| mirror(&root.join(name), &tree.join(name)))
 }
 
 /// Makes `to` what `from` is. What is the same is left alone, and what is copied is new: a mutant

@@ -10,6 +10,9 @@ use crate::command::{Command, Executable, HostFn, Operand, Operation};
 use crate::cpu::kernels::{self, RawOperand, Scratch};
 use crate::error::{Error, ErrorKind};
 
+#[cfg(test)]
+mod tests;
+
 /// Fills and copies are divided into tiles of this size: large enough that handing one to another
 /// core pays, small enough that one core does not hold the others up. The models spread a few
 /// bytes.
@@ -184,8 +187,7 @@ fn range(whole: RawOperand, offset: usize, bytes: usize) -> Result<RawOperand, E
 pub(crate) fn guard<T>(who: &str, body: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         let error = failed(format!("{who} panicked: {}", message(&*payload)));
-        // A payload whose own drop panics would unwind into the device.
-        std::mem::forget(payload);
+        discard(payload);
         Err(error)
     })
 }
@@ -193,7 +195,15 @@ pub(crate) fn guard<T>(who: &str, body: impl FnOnce() -> Result<T, Error>) -> Re
 /// Calls foreign code whose panic concerns nobody else.
 pub(crate) fn swallow(body: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(body)) {
-        std::mem::forget(payload);
+        discard(payload);
+    }
+}
+
+/// Drops the payload of a panic. What its own drop panics with would unwind into the device, and
+/// so on, so that is forgotten.
+fn discard(payload: Box<dyn Any + Send>) {
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(another);
     }
 }
 

@@ -287,7 +287,11 @@ where
     let search = model.checker().spawn_bfs().join();
     search.assert_properties();
     assert!(search.is_done(), "the search ended early");
-    assert_eq!(search.unique_state_count(), states, "another number of states is another model");
+    assert_eq!(
+        search.unique_state_count(),
+        states,
+        "drift: another number of states is another model; where that is meant, write it here"
+    );
     println!("searched {states} states");
 }
 
