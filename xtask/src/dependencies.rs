@@ -1,52 +1,83 @@
 //! Licences, bans and sources of everything that the workspace depends on, on every platform.
 //!
-//! What is locked is in `Cargo.lock`, and the licences are what cargo reads off the manifests, so
-//! nothing has to be installed for this.
+//! The rules are those of `deny.toml`, which `cargo deny` reads as well. What is locked is in
+//! `Cargo.lock`, and the licences are what cargo reads off the manifests, so nothing has to be
+//! installed for this. A table or key of the rules that is not known here is an error.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use spdx::{Expression, LicenseReq, ParseMode};
+
 use crate::shell;
 
-/// A dependency is under one of these, or under a choice that one of these is part of.
-const LICENCES: &[&str] = &[
-    "Apache-2.0",
-    "Apache-2.0 WITH LLVM-exception",
-    "BSD-2-Clause",
-    "BSD-3-Clause",
-    "ISC",
-    "MIT",
-    "Unicode-3.0",
-    "Unlicense",
-    "Zlib",
-];
-
-const SOURCE: &str = "registry+https://github.com/rust-lang/crates.io-index";
-
-/// A package that is not wanted, those that may depend on it all the same, and why.
-struct Ban {
-    package: &'static str,
-    wrappers: &'static [&'static str],
-    reason: &'static str,
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rules {
+    licenses: Licenses,
+    bans: Bans,
+    sources: Sources,
 }
 
-const RUST_ONLY: &str = "the build needs a Rust toolchain and nothing else";
+/// A dependency is under one of these, or under a choice that one of these is part of.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Licenses {
+    allow: Vec<String>,
+}
 
-const BANS: &[Ban] = &[
-    Ban { package: "openssl-sys", wrappers: &[], reason: RUST_ONLY },
-    Ban { package: "cmake", wrappers: &[], reason: RUST_ONLY },
-    Ban {
-        package: "prost-build",
-        wrappers: &[],
-        reason: "the generated file is checked in; no protoc in the build",
-    },
-    Ban {
-        package: "parking_lot",
-        wrappers: &["loom", "shuttle", "stateright"],
-        reason: "locks come through anabranch-sync, so that loom and shuttle see them",
-    },
-];
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bans {
+    wildcards: Deny,
+    #[serde(rename = "allow-wildcard-paths")]
+    _wildcard_paths: bool,
+    deny: Vec<Ban>,
+}
+
+/// A package that is not wanted, those that may depend on it all the same, and why.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ban {
+    #[serde(rename = "crate")]
+    package: String,
+    #[serde(default)]
+    wrappers: Vec<String>,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Sources {
+    unknown_registry: Deny,
+    unknown_git: Deny,
+    allow_registry: Vec<String>,
+}
+
+/// The only level there is: what is told is fatal.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Deny {
+    Deny,
+}
+
+#[derive(Deserialize)]
+struct Lock {
+    package: Vec<Locked>,
+}
+
+/// One package of `Cargo.lock`.
+#[derive(Deserialize)]
+struct Locked {
+    name: String,
+    /// None for a member of the workspace.
+    source: Option<String>,
+    #[serde(default)]
+    dependencies: Vec<String>,
+}
 
 /// Checks what the workspace depends on.
 ///
@@ -61,13 +92,13 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
         return Err(format!("{}:\n{}", shell::describe(&tree), output.stderr));
     }
     let licensed: BTreeSet<_> = output.stdout.lines().filter_map(licensed).collect();
-    let read =
-        |path: &Path| fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
-    let lock = read(&root.join("Cargo.lock"))?;
-    let locked: Vec<_> = lock.split("[[package]]\n").skip(1).map(Locked::parse).collect();
-    let mut faults: Vec<_> = licensed.iter().filter_map(licence).collect();
-    faults.extend(locked.iter().filter_map(source));
-    faults.extend(locked.iter().flat_map(|package| bans(package, &locked)));
+    let rules: Rules = read(&root.join("deny.toml"))?;
+    let Lock { package: locked } = read(&root.join("Cargo.lock"))?;
+    let mut faults: Vec<_> =
+        licensed.iter().filter_map(|package| licence(package, &rules.licenses.allow)).collect();
+    faults.extend(locked.iter().filter_map(|package| source(package, &rules.sources)));
+    faults.extend(rules.bans.deny.iter().flat_map(|ban| users(ban, &locked)));
+    let Deny::Deny = rules.bans.wildcards;
     let crates = fs::read_dir(root.join("crates")).map_err(|e| format!("crates: {e}"))?;
     let mut members: Vec<_> = crates.flatten().map(|entry| entry.path()).collect();
     members.extend(["", "verify", "xtask"].map(|folder| root.join(folder)));
@@ -81,6 +112,11 @@ pub(crate) fn run(root: &Path) -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
 
+fn read<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
+    let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
 /// Package and licence of a line like "libc v0.2.186|MIT OR Apache-2.0 (*)"; the mark is on what
 /// was printed before.
 fn licensed(line: &str) -> Option<(&str, &str)> {
@@ -88,86 +124,43 @@ fn licensed(line: &str) -> Option<(&str, &str)> {
     Some((package, licence))
 }
 
-fn licence((package, licence): &(&str, &str)) -> Option<String> {
-    let words = licence.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
-    let mut words: Vec<&str> = words.split_whitespace().rev().collect();
-    let accepted = any(&mut words).filter(|_| words.is_empty());
-    (accepted != Some(true)).then(|| {
-        format!("{package}: the licence \"{licence}\" is not among {}", LICENCES.join(", "))
+fn licence((package, licence): &(&str, &str), allowed: &[String]) -> Option<String> {
+    let is_allowed = |asked: &LicenseReq| allowed.contains(&asked.to_string());
+    let expression = Expression::parse_mode(licence, ParseMode::LAX);
+    let accepted = expression
+        .is_ok_and(|expression| expression.evaluate(|asked: &LicenseReq| is_allowed(asked)));
+    (!accepted).then(|| {
+        format!("{package}: the licence \"{licence}\" is not among {}", allowed.join(", "))
     })
 }
 
-/// An expression of SPDX, whose words stand in reverse. No answer if it is none.
-fn any(words: &mut Vec<&str>) -> Option<bool> {
-    let mut accepted = all(words)?;
-    while words.last() == Some(&"OR") {
-        words.pop();
-        accepted |= all(words)?;
-    }
-    Some(accepted)
+fn source(package: &Locked, rules: &Sources) -> Option<String> {
+    let Sources { unknown_registry: Deny::Deny, unknown_git: Deny::Deny, allow_registry } = rules;
+    let source = package.source.as_deref()?;
+    let registry = source.strip_prefix("registry+");
+    let known = registry.is_some_and(|registry| allow_registry.iter().any(|url| url == registry));
+    (!known).then(|| format!("{}: comes from {source}, which is not allowed", package.name))
 }
 
-fn all(words: &mut Vec<&str>) -> Option<bool> {
-    let mut accepted = one(words)?;
-    while words.last() == Some(&"AND") {
-        words.pop();
-        accepted &= one(words)?;
-    }
-    Some(accepted)
-}
-
-fn one(words: &mut Vec<&str>) -> Option<bool> {
-    let word = words.pop()?;
-    if word == "(" {
-        let accepted = any(words)?;
-        return (words.pop() == Some(")")).then_some(accepted);
-    }
-    if words.last() == Some(&"WITH") {
-        words.pop();
-        let name = format!("{word} WITH {}", words.pop()?);
-        return Some(LICENCES.contains(&name.as_str()));
-    }
-    Some(LICENCES.contains(&word))
-}
-
-/// One package of `Cargo.lock`.
-struct Locked<'a> {
-    name: &'a str,
-    /// None for a member of the workspace.
-    source: Option<&'a str>,
-    dependencies: Vec<&'a str>,
-}
-
-impl<'a> Locked<'a> {
-    fn parse(text: &'a str) -> Self {
-        let value = |key: &str| {
-            let mut lines = text.lines().filter_map(|line| line.strip_prefix(key));
-            lines.find_map(|value| value.strip_prefix(" = \"")?.strip_suffix('"'))
-        };
-        // A version behind the name tells two of one name apart.
-        let dependency = |line: &'a str| line.strip_prefix(" \"")?.split([' ', '"']).next();
-        let dependencies = text.lines().filter_map(dependency).collect();
-        Self { name: value("name").unwrap_or_default(), source: value("source"), dependencies }
-    }
-}
-
-fn source(package: &Locked<'_>) -> Option<String> {
-    let source = package.source.filter(|source| *source != SOURCE)?;
-    Some(format!("{}: comes from {source}, not from crates.io", package.name))
-}
-
-fn bans(package: &Locked<'_>, locked: &[Locked<'_>]) -> Vec<String> {
-    let Some(ban) = BANS.iter().find(|ban| ban.package == package.name) else {
-        return Vec::new();
-    };
-    let users = locked.iter().filter(|user| user.dependencies.contains(&ban.package));
+/// Those who depend on what is banned.
+fn users(ban: &Ban, locked: &[Locked]) -> Vec<String> {
+    // A version behind the name tells two of one name apart.
+    let names = |dependency: &String| dependency.split(' ').next() == Some(&ban.package);
+    let users = locked.iter().filter(|user| user.dependencies.iter().any(names));
     let users = users.filter(|user| !ban.wrappers.contains(&user.name));
     users.map(|user| format!("{} depends on {}: {}", user.name, ban.package, ban.reason)).collect()
 }
 
-fn wildcards(manifest: &Path, text: &str) -> Vec<String> {
-    let lines = text.lines().filter(|line| line.contains("= \"*\""));
-    lines.map(|line| format!("{}: any version will do: {line}", manifest.display())).collect()
+/// Every requirement that any version meets, wherever it stands in a manifest.
+fn wildcards(manifest: &Path, table: &toml::Table) -> Vec<String> {
+    let found = table.iter().flat_map(|(name, value)| match value {
+        toml::Value::String(version) if version == "*" => {
+            vec![format!("{}: any version of {name} will do", manifest.display())]
+        }
+        toml::Value::Table(inner) => wildcards(manifest, inner),
+        _ => Vec::new(),
+    });
+    found.collect()
 }
 
 #[cfg(test)]
@@ -181,7 +174,9 @@ mod tests {
 
     #[test]
     fn licences_are_expressions() {
-        let refused = |text: &str| licence(&("a v1", text)).is_some();
+        let allowed = ["MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "ISC", "Unicode-3.0"];
+        let allowed = allowed.map(str::to_owned);
+        let refused = |text: &str| licence(&("a v1", text), &allowed).is_some();
         for text in [
             "MIT",
             "MIT/Apache-2.0",
@@ -211,19 +206,38 @@ mod tests {
 
     #[test]
     fn what_is_locked_is_judged() {
-        let lock = [
-            "name = \"parking_lot\"\nversion = \"1\"\nsource = \"git+https://x\"\n",
-            "name = \"loom\"\ndependencies = [\n \"parking_lot\",\n]\n",
-            "name = \"other\"\ndependencies = [\n \"parking_lot 0.12.1\",\n]\n",
-            "name = \"cmake\"\nsource = \"registry+https://github.com/rust-lang/crates.io-index\"\n",
-        ];
-        let locked: Vec<_> = lock.iter().map(|text| Locked::parse(text)).collect();
-        let sources: Vec<_> = locked.iter().filter_map(source).collect();
-        assert_eq!(sources, ["parking_lot: comes from git+https://x, not from crates.io"]);
-        let banned: Vec<_> = locked.iter().flat_map(|package| bans(package, &locked)).collect();
+        let lock = r#"
+            [[package]]
+            name = "parking_lot"
+            source = "git+https://x"
+            [[package]]
+            name = "loom"
+            dependencies = ["parking_lot"]
+            [[package]]
+            name = "other"
+            source = "registry+https://github.com/rust-lang/crates.io-index"
+            dependencies = ["parking_lot 0.12.1"]
+        "#;
+        let Lock { package: locked } = toml::from_str(lock).unwrap();
+        let rules: Rules = read(&crate::root().join("deny.toml")).unwrap();
+        let sources: Vec<_> =
+            locked.iter().filter_map(|package| source(package, &rules.sources)).collect();
+        assert_eq!(sources, ["parking_lot: comes from git+https://x, which is not allowed"]);
+        let banned: Vec<_> = rules.bans.deny.iter().flat_map(|ban| users(ban, &locked)).collect();
         assert_eq!(banned.len(), 1, "{banned:?}");
         assert!(banned[0].starts_with("other depends on parking_lot: locks come through"));
-        let manifest = "b = \"1\"\nc = \"*\"\nd = { version = \"*\" }\n";
-        assert_eq!(wildcards(Path::new("Cargo.toml"), manifest).len(), 2);
+        let manifest = "[dependencies]\nb = \"1\"\nc = \"*\"\nd = { version = \"*\" }\n";
+        let manifest = toml::from_str(manifest).unwrap();
+        assert_eq!(wildcards(Path::new("Cargo.toml"), &manifest).len(), 2);
+    }
+
+    #[test]
+    fn a_rule_that_nobody_keeps_is_refused() {
+        let rules = fs::read_to_string(crate::root().join("deny.toml")).unwrap();
+        assert!(toml::from_str::<Rules>(&rules).is_ok());
+        let other = rules.replace("[sources]", "[sources]\nrequired-git-spec = \"rev\"");
+        assert!(toml::from_str::<Rules>(&other).is_err());
+        let lenient = rules.replace("unknown-git = \"deny\"", "unknown-git = \"warn\"");
+        assert!(toml::from_str::<Rules>(&lenient).is_err());
     }
 }
