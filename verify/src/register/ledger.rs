@@ -43,6 +43,13 @@ pub fn table(properties: &[Property], tree: &Tree) -> String {
         FAULTS.len() - answered
     ));
     lines.push(fault_table(FAULTS, tree));
+    lines.push(format!(
+        "\n{} mutants, by the engines that each has to be killed on:\n",
+        tree.mutants().count()
+    ));
+    lines.push("| engines | mutants |\n|---|---|".into());
+    let killers = tree.killers();
+    lines.extend(killers.iter().map(|(engines, mutants)| format!("| {engines} | {mutants} |")));
     lines.join("\n")
 }
 

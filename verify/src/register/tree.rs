@@ -76,6 +76,14 @@ impl Tree {
         named.flat_map(|(name, ids)| ids.split(',').map(move |id| (name, id.trim())))
     }
 
+    /// How many mutants each set of engines has to kill, as the headers name it.
+    pub(super) fn killers(&self) -> BTreeMap<&str, usize> {
+        let mut count = BTreeMap::new();
+        self.headers("# killed-by:")
+            .for_each(|(_, engines)| *count.entry(engines).or_default() += 1);
+        count
+    }
+
     fn headers(&self, key: &'static str) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().filter_map(move |(path, text)| {
             let name = path.strip_prefix("verify/mutants/")?.strip_suffix(".patch")?;
