@@ -5,6 +5,8 @@ use crate::invariant::invariant;
 
 #[cfg(test)]
 mod spec;
+#[cfg(test)]
+mod tests;
 
 /// See the [module](self).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
