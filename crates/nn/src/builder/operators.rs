@@ -133,7 +133,7 @@ impl ModelBuilder {
     /// each axis.
     pub fn pad(&mut self, x: Value, amounts: &[i64], value: f32) -> Value {
         let (amounts, value) = (self.integers(amounts), self.number(value));
-        self.push("Pad", Op::Pad, &[x, amounts, value])
+        self.push("Pad", Op::Pad { mode: crate::host::PadMode::Constant }, &[x, amounts, value])
     }
 
     /// A constant vector of integers.

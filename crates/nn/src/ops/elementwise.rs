@@ -4,7 +4,6 @@ use super::{Fact, Facts, Op};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::shape::{broadcast, resolve_axis};
-use crate::tensor::is_float;
 
 /// Arithmetic on the device is in `f32`; other types are moved, converted, or folded.
 pub(crate) fn float_result(fact: &Fact) -> Result<(), Error> {
@@ -24,7 +23,6 @@ pub(super) fn infer_unary(op: &Op, inputs: &Facts<'_>) -> Result<Fact, Error> {
                 return Err(Error::invalid_model(format!("has no axis {axis} in {x}")));
             }
         }
-        Op::Unary(_) if !is_float(x.dtype) && x.constant.is_none() => float_result(x)?,
         _ => {}
     }
     Ok(Fact::new(x.dtype, x.shape.clone()))

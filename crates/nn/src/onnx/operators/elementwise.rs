@@ -4,6 +4,7 @@ use anabranch_hal::kernel::{BinaryFunction, Function};
 
 use super::{Context, Translated};
 use crate::error::Error;
+use crate::host;
 use crate::onnx::tensor::dtype;
 use crate::ops::{Comparison, Op};
 
@@ -112,8 +113,13 @@ pub(super) fn clip(context: &mut Context<'_>) -> Result<Translated, Error> {
 }
 
 pub(super) fn cast(context: &mut Context<'_>) -> Result<Translated, Error> {
-    context.attributes.ignore(&["saturate", "round_mode"]);
+    context.attributes.ignore(&["round_mode"]);
+    let saturates = context.attributes.flag("saturate", true)?;
     let to = context.attributes.integer("to", 0)?;
     let to = i32::try_from(to).map_err(|_| Error::invalid_model(format!("casts to type {to}")))?;
-    Ok(Op::Cast { to: dtype(to)? }.into())
+    let to = dtype(to)?;
+    if to.is_narrow() {
+        return Ok(host::choose_type(Some(to), false, saturates).into());
+    }
+    Ok(Op::Cast { to }.into())
 }
