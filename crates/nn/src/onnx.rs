@@ -1,4 +1,4 @@
-//! Import of ONNX files: operator sets 9 to 22 of the default domain.
+//! Import of ONNX files: operator sets 7 to 27 of the default domain.
 //!
 //! A file is decoded, checked and translated as a whole; whatever cannot be run is an error that
 //! names the node, when the model is loaded and never later.

@@ -172,7 +172,7 @@ impl Op {
             Self::Unary(_) | Self::Softmax { .. } | Self::Clip => {
                 elementwise::infer_unary(self, inputs)?
             }
-            Self::Binary(_) => elementwise::infer_binary(inputs)?,
+            Self::Binary(function) => elementwise::infer_binary(*function, inputs)?,
             Self::Compare(_) | Self::Not => elementwise::infer_logical(inputs)?,
             Self::Where => elementwise::infer_where(inputs)?,
             Self::Cast { to } => Fact::new(*to, inputs.get(0)?.shape.clone()),

@@ -72,11 +72,11 @@ pub(crate) fn to_f64(dtype: DType, byte: u8) -> f64 {
     if negative { -value } else { value }
 }
 
-/// The nearest narrow float, ties to even. What is too large becomes the largest number if it
+/// The nearest narrow float, ties to even; the next power of two upwards. What is too large becomes the largest number if it
 /// `saturates`, and infinity or NaN otherwise.
 pub(crate) fn from_f64(dtype: DType, value: f64, saturates: bool) -> u8 {
     if dtype == DType::F8E8M0 {
-        return nearest(dtype, value.abs(), 0..=0xfe).unwrap_or(0xff);
+        return power_above(value.abs());
     }
     let format = format(dtype);
     let width = format.exponent_bits + format.mantissa_bits;
@@ -90,7 +90,7 @@ pub(crate) fn from_f64(dtype: DType, value: f64, saturates: bool) -> u8 {
     let not_a_number = match format.special {
         Special::Ieee | Special::OneNan => sign | low_bits(width),
         Special::NegativeZero => 1 << width,
-        Special::Nothing => largest,
+        Special::Nothing => 1 << width,
     };
     if value.is_nan() {
         return not_a_number;
@@ -101,23 +101,25 @@ pub(crate) fn from_f64(dtype: DType, value: f64, saturates: bool) -> u8 {
     if beyond && !saturates && format.special != Special::Nothing {
         return if format.special == Special::Ieee { sign | infinity } else { not_a_number };
     }
-    let magnitude = nearest(dtype, value.abs(), 0..=largest).unwrap_or(largest);
+    let magnitude = nearest(dtype, value.abs().min(format.largest), largest);
     if magnitude == 0 && format.special == Special::NegativeZero { 0 } else { sign | magnitude }
 }
 
-/// The code of the nearest number among those that grow with their codes; ties to even codes.
-fn nearest(dtype: DType, value: f64, codes: std::ops::RangeInclusive<u8>) -> Option<u8> {
-    let distance = |code: u8| (to_f64(dtype, code) - value).abs();
+/// The code of the least power of two that is not below a value.
+fn power_above(value: f64) -> u8 {
     if value.is_nan() {
-        return None;
+        return 0xff;
     }
-    let limit = *codes.end();
-    codes
-        .min_by(|&a, &b| {
-            let order = distance(a).total_cmp(&distance(b));
-            order.then((a & 1).cmp(&(b & 1)))
-        })
-        .or(Some(limit))
+    (0..=0xfe).find(|&code| value <= to_f64(DType::F8E8M0, code)).unwrap_or(0xfe)
+}
+
+/// The code of the nearest number up to that of `largest`, among numbers that grow with their
+/// codes; ties to even codes.
+fn nearest(dtype: DType, value: f64, largest: u8) -> u8 {
+    let above = (0..=largest).find(|&code| value <= to_f64(dtype, code)).unwrap_or(largest);
+    let below = above.saturating_sub(1);
+    let (up, down) = (to_f64(dtype, above) - value, value - to_f64(dtype, below));
+    if down < up || (down == up && below.is_multiple_of(2)) { below } else { above }
 }
 
 fn low_bits(count: u32) -> u8 {

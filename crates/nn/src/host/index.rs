@@ -3,11 +3,10 @@
 use super::array::indices;
 use super::movement::picked;
 use super::{around, axis_of, known_operator, like_first, operator, place};
-use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
 use crate::shape::row_major_strides;
-use crate::tensor::{Numbers, Tensor, is_float};
+use crate::tensor::{Numbers, Tensor};
 
 /// What happens to an element that is written again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -364,9 +363,4 @@ pub(crate) fn unique(axis: Option<i64>, sorted: bool) -> Op {
             integers(counts)?,
         ])
     })
-}
-
-/// Whether indices of the type are understood.
-pub(super) fn is_index(dtype: DType) -> bool {
-    !is_float(dtype) && dtype != DType::Bool
 }

@@ -1,5 +1,7 @@
 //! Shapes of element-wise operators.
 
+use anabranch_hal::kernel::BinaryFunction;
+
 use super::{Fact, Facts, Op};
 use crate::dtype::DType;
 use crate::error::Error;
@@ -44,11 +46,12 @@ fn same_type(inputs: &Facts<'_>, first: usize) -> Result<DType, Error> {
     Ok(a.dtype)
 }
 
-pub(super) fn infer_binary(inputs: &Facts<'_>) -> Result<Fact, Error> {
+pub(super) fn infer_binary(function: BinaryFunction, inputs: &Facts<'_>) -> Result<Fact, Error> {
     // The exponent of a power may be of another type than its base.
     let dtype = inputs.get(0)?.dtype;
     let other = inputs.get(1)?;
-    if dtype != other.dtype && other.constant.is_none() {
+    let free = function == BinaryFunction::Pow || other.constant.is_some();
+    if dtype != other.dtype && !free {
         same_type(inputs, 0)?;
     }
     Ok(Fact::new(dtype, joined(inputs, 0..2)?))

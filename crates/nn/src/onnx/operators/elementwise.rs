@@ -112,8 +112,16 @@ pub(super) fn clip(context: &mut Context<'_>) -> Result<Translated, Error> {
     Ok(Op::Clip.into())
 }
 
+/// Powers of two are rounded upwards, which is the usual way.
+pub(super) fn upwards(context: &mut Context<'_>) -> Result<(), Error> {
+    match &*context.attributes.string("round_mode", "up")? {
+        "up" => Ok(()),
+        mode => Err(Error::unsupported(format!("rounds by '{}'", mode.escape_debug()))),
+    }
+}
+
 pub(super) fn cast(context: &mut Context<'_>) -> Result<Translated, Error> {
-    context.attributes.ignore(&["round_mode"]);
+    upwards(context)?;
     let saturates = context.attributes.flag("saturate", true)?;
     let to = context.attributes.integer("to", 0)?;
     let to = i32::try_from(to).map_err(|_| Error::invalid_model(format!("casts to type {to}")))?;

@@ -5,6 +5,7 @@ use anabranch_hal::kernel::Function;
 use super::{Context, Translated, element_type, meaningless};
 use crate::error::Error;
 use crate::host::{choose_type, function, integer_function, test};
+use crate::onnx::operators::elementwise::upwards;
 use crate::ops::Op;
 
 pub(super) fn unary(context: &mut Context<'_>) -> Result<Translated, Error> {
@@ -125,7 +126,7 @@ pub(super) fn is_nan(_: &mut Context<'_>) -> Result<Translated, Error> {
 }
 
 pub(super) fn cast_like(context: &mut Context<'_>) -> Result<Translated, Error> {
-    context.attributes.ignore(&["round_mode"]);
+    upwards(context)?;
     let saturates = context.attributes.flag("saturate", true)?;
     Ok(choose_type(None, false, saturates).into())
 }
