@@ -131,7 +131,8 @@ fn difference(found: &Tensor, wanted: &Tensor) -> Option<String> {
         let (found, wanted) = (found.to_f64(), wanted.to_f64());
         let apart = |(found, wanted): (&f64, &f64)| {
             let same = found == wanted || (found.is_nan() && wanted.is_nan());
-            !same && !((found - wanted).abs() <= ABSOLUTE + RELATIVE * wanted.abs())
+            let near = (found - wanted).abs() <= ABSOLUTE + RELATIVE * wanted.abs();
+            !same && !near
         };
         let index = found.iter().zip(&wanted).position(apart)?;
         return Some(format!("element {index} is {}, not {}", found[index], wanted[index]));

@@ -34,7 +34,7 @@ pub(crate) use index::{
     Combine, compress, gather_elements, gather_nd, non_zero, one_hot, reverse_sequence,
     scatter_elements, scatter_nd, tensor_scatter, unique,
 };
-pub(crate) use loss::{Mean, negative_log_likelihood};
+pub(crate) use loss::{Combined, negative_log_likelihood};
 pub(crate) use movement::{
     PadMode, center_crop_pad, column_to_image, depth_to_space, eye_like, pad, space_to_depth, tile,
     trilu,

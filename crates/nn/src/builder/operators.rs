@@ -129,6 +129,16 @@ impl ModelBuilder {
         [vec![first], more].concat()
     }
 
+    /// One more result of the operator that was pushed last.
+    #[cfg(test)]
+    pub(crate) fn second_output(&mut self, name: &str) -> Value {
+        let value = Value(self.graph.add_value(name));
+        if let Some(node) = self.graph.nodes.last_mut() {
+            node.outputs.push(Some(value.0));
+        }
+        value
+    }
+
     /// Elements of `value` around `x`: as many as `amounts` says before each axis, and then behind
     /// each axis.
     pub fn pad(&mut self, x: Value, amounts: &[i64], value: f32) -> Value {

@@ -95,11 +95,7 @@ pub(crate) fn gather_nd(batch_axes: usize) -> Op {
         let width = index.shape.last().copied().unwrap_or(0);
         let run: usize = x.shape()[batch_axes + width..].iter().product();
         let batches: usize = x.shape()[..batch_axes].iter().product();
-        let tuples = if width == 0 {
-            index.shape.iter().rev().skip(1).product()
-        } else {
-            index.data.len() / width
-        };
+        let tuples: usize = index.shape.iter().rev().skip(1).product();
         let per_batch = tuples / batches.max(1);
         let extents = &x.shape()[batch_axes..batch_axes + width];
         let mut positions = Vec::new();

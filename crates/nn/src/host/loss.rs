@@ -7,7 +7,7 @@ use crate::ops::{Fact, Facts, Op};
 
 /// What becomes of the losses of single elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mean {
+pub(crate) enum Combined {
     None,
     Sum,
     Mean,
@@ -15,7 +15,11 @@ pub(crate) enum Mean {
 
 /// The negative logarithms of probabilities of the right classes. Inputs: logarithms, or numbers
 /// before a softmax if `softmax`; classes; a weight of each class.
-pub(crate) fn negative_log_likelihood(ignored: Option<i64>, mean: Mean, softmax: bool) -> Op {
+pub(crate) fn negative_log_likelihood(
+    ignored: Option<i64>,
+    combined: Combined,
+    softmax: bool,
+) -> Op {
     let infer = move |inputs: &Facts<'_>, outputs: usize| {
         let (x, classes) = (inputs.get(0)?, inputs.get(1)?);
         let fits = match &x.shape[..] {
@@ -25,7 +29,7 @@ pub(crate) fn negative_log_likelihood(ignored: Option<i64>, mean: Mean, softmax:
         if !fits {
             return Err(Error::invalid_model(format!("cannot compare {x} with classes {classes}")));
         }
-        let shape = if mean == Mean::None { classes.shape.clone() } else { Vec::new() };
+        let shape = if combined == Combined::None { classes.shape.clone() } else { Vec::new() };
         let mut facts = vec![Fact::new(x.dtype, shape), Fact::new(x.dtype, x.shape.clone())];
         facts.truncate(outputs.max(1));
         Ok(facts)
@@ -61,10 +65,10 @@ pub(crate) fn negative_log_likelihood(ignored: Option<i64>, mean: Mean, softmax:
         let sum: f64 = losses.iter().sum();
         let mut results = vec![rounded(
             &facts[0],
-            match mean {
-                Mean::None => losses,
-                Mean::Sum => vec![sum],
-                Mean::Mean => vec![sum / total],
+            match combined {
+                Combined::None => losses,
+                Combined::Sum => vec![sum],
+                Combined::Mean => vec![sum / total],
             },
         )?];
         if let Some(fact) = facts.get(1) {

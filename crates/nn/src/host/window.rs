@@ -7,23 +7,22 @@ use crate::error::Error;
 use crate::ops::{Fact, Facts, Op, Padding, Placed, PoolKind, Window, product_shape};
 use crate::tensor::Tensor;
 
-/// The taps of a window at `place` that lie inside the image: number of the tap, and where.
-fn taps<'a>(
-    placed: &'a Placed,
-    image: &'a [usize],
-    place: &'a [usize],
-) -> impl Iterator<Item = (usize, Vec<usize>)> + 'a {
-    indices(&placed.kernel).enumerate().filter_map(move |(number, tap)| {
-        let inside = (0..image.len()).map(|axis| {
-            let at = place[axis] * placed.strides[axis] + tap[axis] * placed.dilations[axis];
-            at.checked_sub(placed.begins[axis]).filter(|&at| at < image[axis])
-        });
-        Some((number, inside.collect::<Option<Vec<usize>>>()?))
-    })
-}
-
-fn flat(index: &[usize], shape: &[usize]) -> usize {
-    shape.iter().zip(index).fold(0, |flat, (extent, at)| flat * extent + at)
+/// The taps of a window at `place` that lie inside the image: the number of each in the window,
+/// and of the element that it sees in the image. Takes time for those only.
+fn taps(placed: &Placed, image: &[usize], place: &[usize]) -> Vec<(usize, usize)> {
+    let mut found = vec![(0, 0)];
+    for (axis, &extent) in image.iter().enumerate() {
+        let (begin, gap) = (placed.begins[axis], placed.dilations[axis]);
+        let (kernel, start) = (placed.kernel[axis], place[axis] * placed.strides[axis]);
+        let first = begin.saturating_sub(start).div_ceil(gap);
+        let end = (extent + begin).saturating_sub(start).div_ceil(gap).min(kernel);
+        let along = |(tap, at): (usize, usize)| {
+            (first..end)
+                .map(move |next| (tap * kernel + next, at * extent + start + next * gap - begin))
+        };
+        found = found.into_iter().flat_map(along).collect();
+    }
+    found
 }
 
 /// Sums of products of windows with a weight; the bias is added where there is one.
@@ -42,8 +41,7 @@ fn convolved(
     let outside: usize = shape[2..].iter().product();
     let mut result = vec![0.0; shape.iter().product()];
     for (number, place) in indices(&shape[2..]).enumerate() {
-        let found: Vec<(usize, usize)> =
-            taps(&placed, image, &place).map(|(tap, at)| (tap, flat(&at, image))).collect();
+        let found = taps(&placed, image, &place);
         for batch in 0..shape[0] {
             for channel in 0..shape[1] {
                 let first = batch * x.shape[1] + channel / per_group * depth;
@@ -242,7 +240,7 @@ fn each_window(
     let [plane, outside]: [usize; 2] = [image, &placed.output[..]].map(|e| e.iter().product());
     for (number, place) in indices(&placed.output).enumerate() {
         let found: Vec<usize> =
-            taps(&placed, image, &place).map(|(_, at)| flat(&at, image)).collect();
+            taps(&placed, image, &place).into_iter().map(|(_, at)| at).collect();
         // What sticks out beyond the padding is not there at all.
         let counted = (0..image.len()).map(|axis| {
             let end = image[axis] + placed.begins[axis] + placed.ends[axis];

@@ -196,5 +196,11 @@ pub(super) fn find(name: &str) -> Result<&'static Operator, Error> {
     })
 }
 
+/// The names of all operators.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    OPERATORS.iter().chain(catalogue::OPERATORS).map(|operator| operator.name)
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,3 +1,5 @@
+mod catalogue;
+
 use prost::Message;
 
 use super::proto::*;

@@ -17,15 +17,12 @@ pub(crate) fn float_result(fact: &Fact) -> Result<(), Error> {
 
 pub(super) fn infer_unary(op: &Op, inputs: &Facts<'_>) -> Result<Fact, Error> {
     let x = inputs.get(0)?;
-    match op {
-        Op::Softmax { axis, flatten, .. } => {
-            let axis_fits = resolve_axis(*axis, x.shape.len()).is_some();
-            let at_end = *flatten && usize::try_from(*axis) == Ok(x.shape.len());
-            if !axis_fits && !at_end {
-                return Err(Error::invalid_model(format!("has no axis {axis} in {x}")));
-            }
+    if let Op::Softmax { axis, flatten, .. } = op {
+        let axis_fits = resolve_axis(*axis, x.shape.len()).is_some();
+        let at_end = *flatten && usize::try_from(*axis) == Ok(x.shape.len());
+        if !axis_fits && !at_end {
+            return Err(Error::invalid_model(format!("has no axis {axis} in {x}")));
         }
-        _ => {}
     }
     Ok(Fact::new(x.dtype, x.shape.clone()))
 }

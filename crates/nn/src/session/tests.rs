@@ -1,3 +1,4 @@
+mod host;
 mod operators;
 
 use anabranch_hal::any;

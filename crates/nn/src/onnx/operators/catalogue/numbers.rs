@@ -3,7 +3,7 @@
 use super::{Context, Translated, element_type, meaningless, size};
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::host::{self, Attention, Mean, Quantize};
+use crate::host::{self, Attention, Combined, Quantize};
 
 /// Operators without attributes.
 pub(super) fn plain(context: &mut Context<'_>) -> Result<Translated, Error> {
@@ -94,14 +94,14 @@ pub(super) fn mean_variance(context: &mut Context<'_>) -> Result<Translated, Err
 pub(super) fn loss(context: &mut Context<'_>) -> Result<Translated, Error> {
     let ignored = context.attributes.integer("ignore_index", i64::MIN)?;
     let ignored = (ignored != i64::MIN).then_some(ignored);
-    let mean = match &*context.attributes.string("reduction", "mean")? {
-        "none" => Mean::None,
-        "sum" => Mean::Sum,
-        "mean" => Mean::Mean,
+    let combined = match &*context.attributes.string("reduction", "mean")? {
+        "none" => Combined::None,
+        "sum" => Combined::Sum,
+        "mean" => Combined::Mean,
         other => return Err(meaningless("reduction", other)),
     };
     let softmax = context.operator == "SoftmaxCrossEntropyLoss";
-    Ok(host::negative_log_likelihood(ignored, mean, softmax).into())
+    Ok(host::negative_log_likelihood(ignored, combined, softmax).into())
 }
 
 pub(super) fn quantize(context: &mut Context<'_>) -> Result<Translated, Error> {
