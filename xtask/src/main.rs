@@ -9,6 +9,7 @@ mod debian;
 mod dependencies;
 mod executions;
 mod mutants;
+mod onnx;
 mod sanitizers;
 mod shell;
 mod survivors;
@@ -30,6 +31,8 @@ cargo xtask <task>
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail
   mutants --orderings [FILTER...]
                        weakens each memory ordering and compares with verify/orderings.txt
+  onnx [--json|--record]
+                       runs the node tests of ONNX and compares the counts with verify/onnx.txt
   sanitizers [NAME...] address (with leaks) and thread, over tests, conformance and stress
   survivors [FILTER..] changes the files that decide with cargo-mutants; compares what survives
   tla [FILTER...]      checks the protocols in verify/tla, with and without each of their rules
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
             mutants::orderings::run(&root, filters)
         }
         ("mutants", filters) => mutants::run(&root, filters),
+        ("onnx", flags) => onnx::run(&root, flags),
         ("sanitizers", names) => sanitizers::run(&root, names),
         ("survivors", filters) => survivors::run(&root, filters),
         ("tla", filters) => tla::run(&root, filters),

@@ -7,8 +7,10 @@
 mod check;
 mod extent;
 mod facts;
+mod routine;
 
 pub use check::{Access, Mismatch, OperandSpec};
+pub use routine::{Body, Routine};
 
 use crate::dtype::DType;
 
@@ -41,6 +43,8 @@ pub enum Kernel {
     Select(Select),
     /// Conversion of the element type.
     Cast(Cast),
+    /// A function that the layer above brings along.
+    Routine(Routine),
     /// Brings the constant operand of a convolution or a matrix multiplication into the device's
     /// own layout. Operands: plain constant, packed constant.
     Pack(Box<Kernel>),
@@ -382,7 +386,8 @@ pub struct Select {
 }
 
 /// Conversion of `count` elements, rounding to nearest even towards floats, truncating and
-/// saturating towards integers; anything but zero is true. Operands: `x`, `y`.
+/// saturating towards integers; anything but zero is true. Narrow types, which share a byte, are not
+/// converted. Operands: `x`, `y`.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are explained above")]
 pub struct Cast {

@@ -1,5 +1,7 @@
 //! Element types, and conversions of single elements.
 
+pub(crate) mod narrow;
+
 pub use anabranch_hal::dtype::DType;
 
 /// Rounds to the nearest `f32`, ties to even; beyond its range is infinity.

@@ -1,8 +1,8 @@
 //! Evaluation of operators on constants, on the host: the subgraphs that compute shapes, and
 //! whatever an exporter left for others to fold.
 //!
-//! Integers are computed in `i64`, floats in `f64` and rounded once for each operator. Operators
-//! that only a device computes (convolutions, products, normalisations) are not folded.
+//! Integers are computed in `i64` and wrap, floats in `f64` and are rounded once for each operator.
+//! What no kernel of the device does is computed here as well, when the model runs.
 
 mod function;
 
@@ -10,7 +10,8 @@ use anabranch_hal::kernel::BinaryFunction;
 
 use crate::dtype::{DType, truncate_i64};
 use crate::error::Error;
-use crate::ops::{Comparison, Fact, Facts, Movement, Op, pad_amounts, reduced_axes};
+use crate::host;
+use crate::ops::{Comparison, Fact, Facts, Movement, Op, Window, reduced_axes};
 use crate::shape::{View, resolve_axis};
 use crate::tensor::{Numbers, Tensor, is_float};
 
@@ -34,17 +35,31 @@ pub(crate) fn evaluate(
         let moved = movements.iter().map(|movement| move_elements(source, movement));
         return moved.collect::<Result<_, _>>().map(Some);
     }
+    if let Op::Host(host) = op {
+        return host.compute(inputs, facts).map(Some);
+    }
     let [fact] = facts else { return Ok(None) };
     let tensor = match op {
         Op::Concat { axis } => concat(inputs, *axis, fact)?,
         Op::Gather { axis } => gather(inputs, *axis, fact)?,
-        Op::Pad => pad(inputs, fact)?,
+        Op::Pad { mode } => host::pad(inputs, fact, *mode)?,
         Op::Where => choose(inputs, fact)?,
         Op::ConstantOfShape { value } => {
             let value = Tensor::reshaped(value, &[])?;
             copied(&value, &View::contiguous(&[]).expand(&fact.shape))?
         }
         Op::Cast { to } => Tensor::from_numbers(*to, &fact.shape, &inputs.constant(0)?.numbers())?,
+        Op::Conv { window, groups } => host::conv(inputs, fact, window, *groups)?,
+        Op::Pool { kind, window } => host::pool(inputs, fact, *kind, window)?,
+        Op::GlobalPool { kind } => {
+            let spatial = inputs.get(0)?.shape.get(2..).unwrap_or_default();
+            host::pool(inputs, fact, *kind, &Window::whole(spatial))?
+        }
+        Op::Normalize { norm, epsilon } => host::normalize(inputs, fact, *norm, (*epsilon).into())?,
+        Op::MatMul { transpose_a, transpose_b, alpha } => {
+            host::matmul(inputs, fact, [*transpose_a, *transpose_b], (*alpha).into())?
+        }
+        Op::Softmax { axis, log, flatten } => host::softmax(inputs, fact, (*axis, *log, *flatten))?,
         _ => return computed(op, inputs, fact),
     };
     Ok(Some(vec![tensor]))
@@ -54,12 +69,7 @@ pub(crate) fn evaluate(
 fn computed(op: &Op, inputs: &Facts<'_>, fact: &Fact) -> Result<Option<Vec<Tensor>>, Error> {
     let numbers = match op {
         Op::Unary(function) => unary_numbers(inputs.constant(0)?, |x| unary(*function, x)),
-        Op::Clip => {
-            let low = inputs.number(1)?.unwrap_or(f64::NEG_INFINITY);
-            let high = inputs.number(2)?.unwrap_or(f64::INFINITY);
-            let clip = |x: f64| if x < low { low } else { x };
-            unary_numbers(inputs.constant(0)?, |x| if high < clip(x) { high } else { clip(x) })
-        }
+        Op::Clip => clip(inputs)?,
         Op::Binary(function) => binary_numbers(*function, inputs, fact)?,
         Op::Compare(comparison) => compare(*comparison, inputs, fact)?,
         Op::Not => unary_numbers(inputs.constant(0)?, |x| f64::from(u8::from(x == 0.0))),
@@ -119,28 +129,6 @@ fn concat(inputs: &Facts<'_>, axis: i64, fact: &Fact) -> Result<Tensor, Error> {
     })
 }
 
-fn pad(inputs: &Facts<'_>, fact: &Fact) -> Result<Tensor, Error> {
-    let x = inputs.constant(0)?;
-    let filling = match inputs.optional(2) {
-        Some(_) => inputs.constant(2)?.reshaped(&[])?,
-        None => Tensor::zeros(fact.dtype, &[])?,
-    };
-    let amounts = pad_amounts(inputs)?;
-    let inner = amounts
-        .iter()
-        .enumerate()
-        .fold(View::contiguous(&fact.shape), |view, (axis, &(before, _))| {
-            view.slice(axis, before, 1, x.shape()[axis])
-        });
-    Tensor::build(fact.dtype, &fact.shape, |target| {
-        for element in target.chunks_exact_mut(fact.dtype.bytes()) {
-            element.copy_from_slice(filling.as_bytes());
-        }
-        place(target, x, &inner);
-        Ok(())
-    })
-}
-
 fn gather(inputs: &Facts<'_>, axis: i64, fact: &Fact) -> Result<Tensor, Error> {
     let (x, indices) = (inputs.constant(0)?, inputs.constant(1)?);
     let axis = resolve_axis(axis, x.shape().len()).unwrap_or(0);
@@ -185,6 +173,13 @@ fn choose(inputs: &Facts<'_>, fact: &Fact) -> Result<Tensor, Error> {
     })
 }
 
+fn clip(inputs: &Facts<'_>) -> Result<Numbers, Error> {
+    let low = inputs.number(1)?.unwrap_or(f64::NEG_INFINITY);
+    let high = inputs.number(2)?.unwrap_or(f64::INFINITY);
+    let clip = |x: f64| if x < low { low } else { x };
+    Ok(unary_numbers(inputs.constant(0)?, |x| if high < clip(x) { high } else { clip(x) }))
+}
+
 fn unary_numbers(x: &Tensor, function: impl Fn(f64) -> f64) -> Numbers {
     match x.numbers() {
         Numbers::Floats(values) => Numbers::Floats(values.into_iter().map(function).collect()),
@@ -202,7 +197,8 @@ fn binary_numbers(
 ) -> Result<Numbers, Error> {
     let a = stretched(inputs.constant(0)?, &fact.shape)?.numbers();
     let b = stretched(inputs.constant(1)?, &fact.shape)?.numbers();
-    if is_float(fact.dtype) {
+    let floats = [&a, &b].iter().any(|side| matches!(side, Numbers::Floats(_)));
+    if is_float(fact.dtype) || floats {
         let pairs = a.into_floats().into_iter().zip(b.into_floats());
         return Ok(Numbers::Floats(pairs.map(|(a, b)| binary(function, a, b)).collect()));
     }
@@ -211,9 +207,7 @@ fn binary_numbers(
     };
     let pairs = a.into_iter().zip(b).map(|(a, b)| function::binary_integer(function, a, b));
     let values = pairs.collect::<Option<_>>();
-    values
-        .map(Numbers::Integers)
-        .ok_or_else(|| Error::invalid_model("divides by zero or overflows"))
+    values.map(Numbers::Integers).ok_or_else(|| Error::invalid_model("divides by zero"))
 }
 
 fn compare(comparison: Comparison, inputs: &Facts<'_>, fact: &Fact) -> Result<Numbers, Error> {

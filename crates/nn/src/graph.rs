@@ -144,6 +144,24 @@ impl Graph {
         counts
     }
 
+    /// Which inputs have to be known when a plan is made: those whose elements decide about shapes.
+    /// The nodes are in order.
+    pub(crate) fn inputs_by_value(&self) -> Vec<bool> {
+        let mut known = vec![false; self.values.len()];
+        for node in self.nodes.iter().rev() {
+            let computed =
+                node.outputs.iter().flatten().any(|id| known[id.0]) && !node.op.is_about_shapes();
+            for (place, id) in node.inputs.iter().enumerate() {
+                if let Some(id) = id
+                    && (computed || node.op.values().contains(&place))
+                {
+                    known[id.0] = true;
+                }
+            }
+        }
+        self.inputs.iter().map(|(id, _)| known[id.0]).collect()
+    }
+
     /// Brings the nodes into an order in which each comes after what it needs. The order of
     /// nodes that are already so is kept.
     ///

@@ -8,6 +8,7 @@ pub mod dtype;
 mod error;
 mod fold;
 mod graph;
+mod host;
 mod limits;
 mod model;
 pub mod npy;

@@ -27,6 +27,9 @@ pub struct Limits {
     /// Bytes of constants that folding may add to a model: a file of a few hundred bytes may
     /// otherwise expand to anything.
     pub folded_bytes_max: usize,
+    /// Bytes of those inputs of one run whose elements decide about shapes: each plan keeps a
+    /// copy, and is made anew for other elements.
+    pub value_bytes_max: usize,
     /// Plans that a session keeps, one for each combination of input shapes. The least recently
     /// used one goes first.
     pub plans_max: usize,
@@ -47,6 +50,7 @@ impl Default for Limits {
             nodes_max: 32_768,
             arity_max: 1024,
             folded_bytes_max: 256 << 20,
+            value_bytes_max: 1 << 20,
             plans_max: 32,
             contexts_max: None,
             plan_bytes_max: 1 << 40,

@@ -1,4 +1,4 @@
-//! Import of ONNX files: operator sets 9 to 22 of the default domain.
+//! Import of ONNX files: operator sets 7 to 27 of the default domain.
 //!
 //! A file is decoded, checked and translated as a whole; whatever cannot be run is an error that
 //! names the node, when the model is loaded and never later.
@@ -18,6 +18,7 @@ use crate::error::Error;
 use crate::graph::Graph;
 use crate::limits::Limits;
 use crate::npy::read_bytes;
+use crate::tensor::Tensor;
 
 /// Reads a model file, and the weight files beside it.
 pub(crate) fn open(path: &Path, limits: &Limits) -> Result<Graph, Error> {
@@ -34,6 +35,16 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Graph, Error> {
         return Err(Error::limit(format!("is larger than {} bytes", limits.model_bytes_max)));
     }
     decode(bytes, None, limits)
+}
+
+/// Reads a single tensor: a file of the kind that test data of ONNX comes in.
+pub(crate) fn open_tensor(path: &Path, limits: &Limits) -> Result<Tensor, Error> {
+    let read = |bytes: Vec<u8>| {
+        let proto = proto::TensorProto::decode(&bytes[..])
+            .map_err(|error| Error::malformed(format!("is not an ONNX tensor: {error}")))?;
+        tensor::tensor(proto, &tensor::Source { folder: None, limits })
+    };
+    read_bytes(path, limits.model_bytes_max).and_then(read).map_err(|error| error.in_file(path))
 }
 
 fn decode(bytes: impl AsRef<[u8]>, folder: Option<&Path>, limits: &Limits) -> Result<Graph, Error> {

@@ -19,10 +19,11 @@ pub(crate) use fact::{Fact, Facts};
 pub(crate) use matrix::product_shape;
 pub(crate) use movement::{Movement, pad_amounts};
 pub(crate) use reduce::reduced_axes;
-pub(crate) use window::{Padding, Window};
+pub(crate) use window::{Padding, Placed, Window};
 
 use crate::dtype::DType;
 use crate::error::Error;
+use crate::host::{Host, PadMode};
 use crate::tensor::Tensor;
 
 /// A comparison or a logical function of two tensors; only constants are compared.
@@ -111,7 +112,7 @@ pub(crate) enum Op {
     /// Inputs: x, indices.
     Gather { axis: i64 },
     /// Inputs: x, amounts, value, axes.
-    Pad,
+    Pad { mode: PadMode },
     /// Inputs: condition, a, b.
     Where,
     /// Inputs: x.
@@ -122,9 +123,38 @@ pub(crate) enum Op {
     ConstantOfShape { value: Tensor },
     /// Inputs: start, limit, step.
     Range,
+    /// Anything that no kernel of the device does. Inputs: its own.
+    Host(Host),
 }
 
 impl Op {
+    /// The inputs whose elements decide about shapes.
+    pub(crate) fn values(&self) -> &[usize] {
+        match self {
+            Self::Host(host) => host.values(),
+            Self::Reshape { .. }
+            | Self::Squeeze
+            | Self::Unsqueeze
+            | Self::Expand
+            | Self::Split { .. }
+            | Self::Reduce { .. } => &[1],
+            Self::Pad { .. } => &[1, 3],
+            Self::Slice => &[1, 2, 3, 4],
+            Self::ConstantOfShape { .. } => &[0],
+            Self::Range => &[0, 1, 2],
+            _ => &[],
+        }
+    }
+
+    /// Whether the results follow from shapes alone, not from elements.
+    pub(crate) fn is_about_shapes(&self) -> bool {
+        match self {
+            Self::Shape { .. } => true,
+            Self::Host(host) => host.is_about_shapes(),
+            _ => false,
+        }
+    }
+
     /// Types and shapes of the results, given those of the inputs. Inputs that decide about
     /// shapes have to be constant.
     pub(crate) fn infer(&self, inputs: &Facts<'_>, outputs: usize) -> Result<Vec<Fact>, Error> {
@@ -133,6 +163,7 @@ impl Op {
             return Ok(movements.iter().map(|movement| movement.infer(fact)).collect());
         }
         let fact = match self {
+            Self::Host(host) => return host.infer(inputs, outputs),
             Self::Conv { window, groups } => window.infer_conv(inputs, *groups)?,
             Self::Pool { window, .. } => window.infer_pool(inputs)?,
             Self::GlobalPool { .. } => window::infer_global(inputs)?,
@@ -141,7 +172,7 @@ impl Op {
             Self::Unary(_) | Self::Softmax { .. } | Self::Clip => {
                 elementwise::infer_unary(self, inputs)?
             }
-            Self::Binary(_) => elementwise::infer_binary(inputs)?,
+            Self::Binary(function) => elementwise::infer_binary(*function, inputs)?,
             Self::Compare(_) | Self::Not => elementwise::infer_logical(inputs)?,
             Self::Where => elementwise::infer_where(inputs)?,
             Self::Cast { to } => Fact::new(*to, inputs.get(0)?.shape.clone()),
@@ -153,7 +184,7 @@ impl Op {
             }
             Self::Concat { axis } => movement::infer_concat(inputs, *axis)?,
             Self::Gather { axis } => movement::infer_gather(inputs, *axis)?,
-            Self::Pad => movement::infer_pad(inputs)?,
+            Self::Pad { .. } => movement::infer_pad(inputs)?,
             Self::Shape { start, end } => movement::infer_shape(inputs, *start, *end)?,
             Self::ConstantOfShape { value } => movement::infer_filled(inputs, value)?,
             Self::Range => movement::infer_range(inputs)?,

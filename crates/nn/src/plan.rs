@@ -67,6 +67,15 @@ pub(crate) struct Weight {
     pub(crate) bytes: usize,
 }
 
+/// What a plan is made for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Given {
+    /// One for each input.
+    pub(crate) shapes: Vec<Vec<usize>>,
+    /// The elements of inputs that shapes follow from; no entry is as good as none.
+    pub(crate) values: Vec<Option<Tensor>>,
+}
+
 /// Shape and type of an input or output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Port {
@@ -108,7 +117,18 @@ impl Plan {
         packed_bytes: PackedBytes<'_>,
         limits: &Limits,
     ) -> Result<Self, Error> {
-        let facts = infer::infer(graph, shapes, limits)?;
+        let given = Given { shapes: shapes.to_vec(), values: Vec::new() };
+        Self::of(graph, &given, packed_bytes, limits)
+    }
+
+    /// As [`new`](Self::new), where some inputs are known.
+    pub(crate) fn of(
+        graph: &Graph,
+        given: &Given,
+        packed_bytes: PackedBytes<'_>,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let facts = infer::infer(graph, given, limits)?;
         let fusion = fuse::Fusion::of(graph, &facts);
         let lowered = lower::lower(graph, &facts, &fusion, packed_bytes)?;
         let arena = memory::arrange(&lowered);
@@ -142,14 +162,14 @@ impl Plan {
         })
     }
 
-    /// Types and shapes of the outputs, without making a plan.
+    /// What is known about the outputs, without making a plan.
     pub(crate) fn infer_outputs(
         graph: &Graph,
-        shapes: &[Vec<usize>],
+        given: &Given,
         limits: &Limits,
-    ) -> Result<Vec<Port>, Error> {
-        let facts = infer::infer(graph, shapes, limits)?;
-        graph.outputs.iter().map(|(id, _)| facts.get(*id).map(Port::from)).collect()
+    ) -> Result<Vec<Fact>, Error> {
+        let facts = infer::infer(graph, given, limits)?;
+        graph.outputs.iter().map(|(id, _)| facts.get(*id).cloned()).collect()
     }
 
     /// Floating-point operations of one run.

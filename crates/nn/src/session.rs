@@ -16,7 +16,7 @@ use crate::graph::{Graph, Port};
 use crate::limits::Limits;
 use crate::model::Model;
 use crate::optimize::optimize;
-use crate::plan::{Plan, PlanInfo};
+use crate::plan::{Given, Plan, PlanInfo};
 use crate::tensor::Tensor;
 
 use compile::{Compiled, Context};
@@ -67,7 +67,9 @@ pub struct Session {
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     weights: Weights,
-    plans: Cache<Vec<Vec<usize>>, Arc<Compiled>, Error>,
+    plans: Cache<Given, Arc<Compiled>, Error>,
+    /// Inputs whose elements decide about shapes: each run brings them to its plan.
+    by_value: Vec<bool>,
     limits: Limits,
 }
 
@@ -145,7 +147,13 @@ impl Session {
         let weights = Weights::new();
         let shapes = request::example(&inputs);
         let packed_bytes = |kernel: &_| device.packed_bytes(kernel);
-        match Plan::new(&graph, &shapes, &packed_bytes, &limits) {
+        let by_value = graph.inputs_by_value();
+        let example = match by_value.contains(&true) {
+            // What shapes follow from has no example.
+            true => Err(Error::input("shapes follow from inputs")),
+            false => Plan::new(&graph, &shapes, &packed_bytes, &limits),
+        };
+        match example {
             Ok(plan) => {
                 weights.check_room(device, &plan.weights)?;
                 let missing: Vec<_> = plan.weights.iter().collect();
@@ -154,11 +162,14 @@ impl Session {
             }
             // Shapes that are open may only make sense together; operators always do.
             Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
-            Err(error) if request::is_fixed(&inputs) => return Err(error),
+            Err(error) if request::is_fixed(&inputs) && !by_value.contains(&true) => {
+                return Err(error);
+            }
             Err(_) => {}
         }
         let plans = Cache::new(limits.plans_max);
-        Ok(Self { device: device.clone(), graph, inputs, outputs, weights, plans, limits })
+        let device = device.clone();
+        Ok(Self { device, graph, inputs, outputs, weights, plans, by_value, limits })
     }
 
     /// What a run brings, in the model's order.
@@ -234,12 +245,12 @@ impl Session {
         deadline: &Deadline,
     ) -> Result<Vec<(String, Tensor)>, Error> {
         let tensors = request::bind(&self.inputs, inputs)?;
-        let shapes: Vec<Vec<usize>> =
-            tensors.iter().map(|tensor| tensor.shape().to_vec()).collect();
-        let results = if tensors.iter().any(|tensor| tensor.count() == 0) {
-            self.run_empty(&shapes)?
+        let given = request::given(&tensors, &self.by_value, &self.limits)?;
+        let empty = |(tensor, &known): (&&Tensor, &bool)| tensor.count() == 0 && !known;
+        let results = if tensors.iter().zip(&self.by_value).any(empty) {
+            self.run_empty(given.shapes, &tensors)?
         } else {
-            let compiled = self.compiled(&shapes, deadline)?;
+            let compiled = self.compiled(&given, deadline)?;
             match stream {
                 Some(stream) => {
                     self.execute(&compiled, &tensors, &stream.until(deadline), deadline)?
@@ -253,16 +264,21 @@ impl Session {
         Ok(self.outputs.iter().map(|port| port.name.clone()).zip(results).collect())
     }
 
-    /// Results of inputs without elements: shapes only.
-    fn run_empty(&self, shapes: &[Vec<usize>]) -> Result<Vec<Tensor>, Error> {
-        let ports = Plan::infer_outputs(&self.graph, shapes, &self.limits)?;
-        let empty = ports.iter().map(|port| {
-            if port.bytes != 0 {
-                return Err(Error::unsupported("has results for inputs without elements"));
-            }
-            Tensor::zeros(port.dtype, &port.shape)
+    /// Results of inputs without elements: all that is computed is computed at once.
+    fn run_empty(
+        &self,
+        shapes: Vec<Vec<usize>>,
+        tensors: &[&Tensor],
+    ) -> Result<Vec<Tensor>, Error> {
+        let values = tensors.iter().map(|tensor| Some((*tensor).clone())).collect();
+        let given = Given { shapes, values };
+        let facts = Plan::infer_outputs(&self.graph, &given, &self.limits)?;
+        let results = facts.into_iter().map(|fact| match fact.constant {
+            Some(tensor) => Ok(tensor),
+            None if fact.bytes() == 0 => Tensor::zeros(fact.dtype, &fact.shape),
+            None => Err(Error::unsupported("has results for inputs without elements")),
         });
-        empty.collect()
+        results.collect()
     }
 
     fn execute(
@@ -304,16 +320,12 @@ impl Session {
         }
     }
 
-    fn compiled(
-        &self,
-        shapes: &Vec<Vec<usize>>,
-        deadline: &Deadline,
-    ) -> Result<Arc<Compiled>, Error> {
-        self.plans.get_or_make(shapes, deadline, || self.compile(shapes, deadline))
+    fn compiled(&self, given: &Given, deadline: &Deadline) -> Result<Arc<Compiled>, Error> {
+        self.plans.get_or_make(given, deadline, || self.compile(given, deadline))
     }
 
-    fn compile(&self, shapes: &[Vec<usize>], deadline: &Deadline) -> Result<Arc<Compiled>, Error> {
-        let plan = self.planned(shapes)?;
+    fn compile(&self, given: &Given, deadline: &Deadline) -> Result<Arc<Compiled>, Error> {
+        let plan = self.planned(given)?;
         let weights = self.weights.all(&self.device, &self.graph, &plan.weights, deadline)?;
         let contexts_max = self
             .limits
@@ -322,9 +334,9 @@ impl Session {
         Compiled::new(&self.device, plan, &weights, contexts_max, deadline).map(Arc::new)
     }
 
-    fn planned(&self, shapes: &[Vec<usize>]) -> Result<Plan, Error> {
+    fn planned(&self, given: &Given) -> Result<Plan, Error> {
         let packed_bytes = |kernel: &_| self.device.packed_bytes(kernel);
-        Plan::new(&self.graph, shapes, &packed_bytes, &self.limits)
+        Plan::of(&self.graph, given, &packed_bytes, &self.limits)
     }
 
     /// Describes the plan for inputs of some shapes, given like those of a run, without making
@@ -334,7 +346,7 @@ impl Session {
     /// `InvalidInput` for shapes that do not fit the model's, and what planning says about them.
     pub fn describe(&self, shapes: &[(&str, &[usize])]) -> Result<PlanInfo, Error> {
         let shapes = request::bind_shapes(&self.inputs, shapes)?;
-        Ok(self.planned(&shapes)?.describe())
+        Ok(self.planned(&Given { shapes, values: Vec::new() })?.describe())
     }
 
     /// Shapes that fit the model's inputs, with 1 for every open extent.

@@ -4,6 +4,7 @@ mod convert;
 
 use std::fmt;
 use std::ops::Range;
+use std::path::Path;
 
 use anabranch_sync::Arc;
 
@@ -11,6 +12,8 @@ pub(crate) use convert::{Numbers, is_float};
 
 use crate::dtype::DType;
 use crate::error::Error;
+use crate::limits::Limits;
+use crate::onnx;
 use crate::shape::{Show, element_count};
 
 // Storage is little-endian, and typed views look at it directly.
@@ -81,6 +84,14 @@ impl Tensor {
             target.copy_from_slice(bytes);
             Ok(())
         })
+    }
+
+    /// Reads a file with one ONNX tensor (`TensorProto`), as test data comes in.
+    ///
+    /// # Errors
+    /// `Io`, `Malformed`, `InvalidModel`, `Unsupported` or `LimitExceeded`; each names the file.
+    pub fn open_onnx(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, Error> {
+        onnx::open_tensor(path.as_ref(), limits)
     }
 
     /// A tensor of zeros.

@@ -16,6 +16,7 @@ mod normalize;
 mod operand;
 mod pooling;
 mod reduce;
+mod routine;
 mod scratch;
 mod simd;
 mod softmax;
@@ -59,6 +60,7 @@ fn tiles(isa: Isa, kernel: &Kernel) -> Tiles {
         Kernel::Gather(kernel) => gather::tiles(kernel),
         Kernel::Select(kernel) => select::tiles(kernel),
         Kernel::Cast(kernel) => cast::tiles(kernel),
+        Kernel::Routine(kernel) => routine::tiles(kernel),
         Kernel::Pack(kernel) => match &**kernel {
             Kernel::Conv2d(kernel) => convolution::packing::tiles(isa, kernel),
             Kernel::MatMul(kernel) => matmul::packing::tiles(isa, kernel),
@@ -116,6 +118,7 @@ unsafe fn run_tile_with(
         Kernel::Gather(kernel) => gather::run(kernel, operands, tile),
         Kernel::Select(kernel) => select::run(kernel, operands, tile),
         Kernel::Cast(kernel) => cast::run(isa, kernel, operands, tile),
+        Kernel::Routine(kernel) => routine::run(kernel, operands),
         Kernel::Pack(kernel) => match &**kernel {
             Kernel::Conv2d(kernel) => convolution::packing::run(isa, kernel, operands, tile),
             Kernel::MatMul(kernel) => matmul::packing::run(isa, kernel, operands, tile),

@@ -9,7 +9,7 @@ use std::fmt;
 use super::extent::{element_bytes, elements, injective, positive, same_rank, signed_span, span};
 use super::{
     AdaptiveAveragePool2d, Binary, Cast, Conv2d, Gather, Kernel, MatMul, Normalize, Pool2d, Reduce,
-    Select, Softmax, Statistics, StridedCopy, Unary,
+    Routine, Select, Softmax, Statistics, StridedCopy, Unary,
 };
 use crate::dtype::DType;
 
@@ -96,6 +96,7 @@ impl Kernel {
             Self::Gather(kernel) => gather(kernel),
             Self::Select(kernel) => select(kernel),
             Self::Cast(kernel) => cast(kernel),
+            Self::Routine(kernel) => routine(kernel),
             Self::Pack(kernel) => pack(kernel),
         }
     }
@@ -319,8 +320,21 @@ fn select(kernel: &Select) -> Specs {
 }
 
 fn cast(kernel: &Cast) -> Specs {
+    if let Some(narrow) = [kernel.from, kernel.to].into_iter().find(|dtype| dtype.is_narrow()) {
+        let what = "element type of the conversion";
+        return Err(Mismatch::new(what, "a type of whole bytes", narrow.to_string()));
+    }
     let count = elements("elements of the conversion", &[kernel.count])?;
     Ok(vec![read(count, kernel.from.bytes()), write(count, kernel.to.bytes())])
+}
+
+fn routine(kernel: &Routine) -> Specs {
+    let specs = |bytes: &[usize], access| {
+        let sizes = bytes.iter().map(|&bytes| elements("operand of the routine", &[bytes]));
+        let spec = move |bytes| OperandSpec { bytes: Some(bytes), access };
+        sizes.map(move |size| size.map(spec)).collect::<Result<Vec<_>, _>>()
+    };
+    Ok([specs(&kernel.inputs, Access::Read)?, specs(&kernel.outputs, Access::Write)?].concat())
 }
 
 fn pack(kernel: &Kernel) -> Specs {

@@ -25,6 +25,7 @@ impl Kernel {
             Self::Gather(_) => "gather",
             Self::Select(_) => "select",
             Self::Cast(_) => "cast",
+            Self::Routine(_) => "routine",
             Self::Pack(_) => "pack",
         }
     }
@@ -58,6 +59,7 @@ impl Kernel {
             Self::Binary(kernel) => product(&kernel.shape),
             Self::Softmax(kernel) => product(&[4, kernel.outer, kernel.axis, kernel.inner]),
             Self::Reduce(kernel) => product(&kernel.shape),
+            Self::Routine(kernel) => kernel.flops,
             Self::StridedCopy(_)
             | Self::Gather(_)
             | Self::Select(_)

@@ -129,11 +129,21 @@ impl ModelBuilder {
         [vec![first], more].concat()
     }
 
+    /// One more result of the operator that was pushed last.
+    #[cfg(test)]
+    pub(crate) fn second_output(&mut self, name: &str) -> Value {
+        let value = Value(self.graph.add_value(name));
+        if let Some(node) = self.graph.nodes.last_mut() {
+            node.outputs.push(Some(value.0));
+        }
+        value
+    }
+
     /// Elements of `value` around `x`: as many as `amounts` says before each axis, and then behind
     /// each axis.
     pub fn pad(&mut self, x: Value, amounts: &[i64], value: f32) -> Value {
         let (amounts, value) = (self.integers(amounts), self.number(value));
-        self.push("Pad", Op::Pad, &[x, amounts, value])
+        self.push("Pad", Op::Pad { mode: crate::host::PadMode::Constant }, &[x, amounts, value])
     }
 
     /// A constant vector of integers.

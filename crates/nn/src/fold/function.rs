@@ -2,7 +2,6 @@
 
 use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 
-use crate::dtype::truncate_i64;
 use crate::ops::Comparison;
 use crate::tensor::{Numbers, Tensor};
 
@@ -106,14 +105,29 @@ pub(crate) fn binary(function: BinaryFunction, a: f64, b: f64) -> f64 {
     }
 }
 
-/// `function` of two integers, or `None` when there is no result.
+/// `function` of two integers, which wraps, or `None` when there is no result.
 pub(super) fn binary_integer(function: BinaryFunction, a: i64, b: i64) -> Option<i64> {
     match function {
-        BinaryFunction::Add => a.checked_add(b),
-        BinaryFunction::Sub => a.checked_sub(b),
-        BinaryFunction::Mul => a.checked_mul(b),
-        BinaryFunction::Div => a.checked_div(b),
-        BinaryFunction::Pow => a.checked_pow(u32::try_from(b).ok()?),
+        BinaryFunction::Add => Some(a.wrapping_add(b)),
+        BinaryFunction::Sub => Some(a.wrapping_sub(b)),
+        BinaryFunction::Mul => Some(a.wrapping_mul(b)),
+        BinaryFunction::Div => (b != 0).then(|| a.wrapping_div(b)),
+        BinaryFunction::Pow => Some(match u32::try_from(b) {
+            Ok(exponent) => a.wrapping_pow(exponent),
+            // One over a large number is nothing; over itself it is itself.
+            Err(_) if b < 0 => match a {
+                1 => 1,
+                -1 => {
+                    if b % 2 == 0 {
+                        1
+                    } else {
+                        -1
+                    }
+                }
+                _ => 0,
+            },
+            Err(_) => 0,
+        }),
         BinaryFunction::Min => Some(a.min(b)),
         BinaryFunction::Max => Some(a.max(b)),
     }
@@ -140,7 +154,6 @@ pub(super) fn compared<T: PartialOrd>(
 
 /// Reduces the axes of `x` that are marked, to `count` elements.
 pub(super) fn reduce(reduction: Reduction, x: &Tensor, reduced: &[bool], count: usize) -> Numbers {
-    let integers = matches!(x.numbers(), Numbers::Integers(_));
     let start = match reduction {
         Reduction::Max => f64::NEG_INFINITY,
         Reduction::Min => f64::INFINITY,
@@ -178,8 +191,6 @@ pub(super) fn reduce(reduction: Reduction, x: &Tensor, reduced: &[bool], count: 
             _ => {}
         }
     }
-    if integers {
-        return Numbers::Integers(results.into_iter().map(truncate_i64).collect());
-    }
+    // Sums of integers are exact up to 2^53; a largest element of nothing saturates.
     Numbers::Floats(results)
 }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::graph::{Graph, Label, Node, ValueId};
 
 /// The operator sets that are understood.
-const OPSETS: std::ops::RangeInclusive<i64> = 9..=22;
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=27;
 
 /// Translates a decoded model.
 pub(super) fn import(model: ModelProto, source: &Source<'_>) -> Result<Graph, Error> {

@@ -1,5 +1,18 @@
 //! The table of operators, and what translating one needs.
 
+macro_rules! operators {
+    ($($name:literal $inputs:expr, $max:expr, $made:expr => $translate:path;)*) => {
+        &[$(Operator {
+            name: $name,
+            inputs: $inputs,
+            outputs_max: $max,
+            outputs_made: $made,
+            translate: $translate,
+        }),*]
+    };
+}
+
+mod catalogue;
 mod elementwise;
 mod matrix;
 mod movement;
@@ -92,18 +105,6 @@ impl Context<'_> {
     }
 }
 
-macro_rules! operators {
-    ($($name:literal $inputs:expr, $max:expr, $made:expr => $translate:path;)*) => {
-        &[$(Operator {
-            name: $name,
-            inputs: $inputs,
-            outputs_max: $max,
-            outputs_made: $made,
-            translate: $translate,
-        }),*]
-    };
-}
-
 const ANY: usize = usize::MAX;
 
 /// Name, inputs, outputs that may be named, outputs that are made, translation.
@@ -112,7 +113,7 @@ const OPERATORS: &[Operator] = operators! {
     "Add" 2..=2, 1, 1 => elementwise::binary;
     "And" 2..=2, 1, 1 => elementwise::compare;
     "AveragePool" 1..=1, 1, 1 => window::average_pool;
-    "BatchNormalization" 5..=5, 5, 1 => normalize::batch;
+    "BatchNormalization" 5..=5, 5, 3 => normalize::batch;
     "Cast" 1..=1, 1, 1 => elementwise::cast;
     "Ceil" 1..=1, 1, 1 => elementwise::unary;
     "Clip" 1..=3, 1, 1 => elementwise::clip;
@@ -122,7 +123,7 @@ const OPERATORS: &[Operator] = operators! {
     "Conv" 2..=3, 1, 1 => window::conv;
     "Cos" 1..=1, 1, 1 => elementwise::unary;
     "Div" 2..=2, 1, 1 => elementwise::binary;
-    "Dropout" 1..=3, 2, 1 => movement::dropout;
+    "Dropout" 1..=3, 2, 2 => movement::dropout;
     "Equal" 2..=2, 1, 1 => elementwise::compare;
     "Erf" 1..=1, 1, 1 => elementwise::unary;
     "Exp" 1..=1, 1, 1 => elementwise::unary;
@@ -141,7 +142,7 @@ const OPERATORS: &[Operator] = operators! {
     "HardSwish" 1..=1, 1, 1 => elementwise::unary;
     "Identity" 1..=1, 1, 1 => movement::plain;
     "InstanceNormalization" 3..=3, 1, 1 => normalize::instance;
-    "LayerNormalization" 2..=3, 3, 1 => normalize::layer;
+    "LayerNormalization" 2..=3, 3, 3 => normalize::layer;
     "LeakyRelu" 1..=1, 1, 1 => elementwise::unary;
     "Less" 2..=2, 1, 1 => elementwise::compare;
     "LessOrEqual" 2..=2, 1, 1 => elementwise::compare;
@@ -149,7 +150,7 @@ const OPERATORS: &[Operator] = operators! {
     "LogSoftmax" 1..=1, 1, 1 => matrix::softmax;
     "MatMul" 2..=2, 1, 1 => matrix::matmul;
     "Max" 1..=ANY, 1, 1 => elementwise::variadic;
-    "MaxPool" 1..=1, 2, 1 => window::max_pool;
+    "MaxPool" 1..=1, 2, 2 => window::max_pool;
     "Min" 1..=ANY, 1, 1 => elementwise::variadic;
     "Mul" 2..=2, 1, 1 => elementwise::binary;
     "Neg" 1..=1, 1, 1 => elementwise::unary;
@@ -172,6 +173,7 @@ const OPERATORS: &[Operator] = operators! {
     "Reshape" 2..=2, 1, 1 => movement::reshape;
     "Shape" 1..=1, 1, 1 => movement::shape;
     "Sigmoid" 1..=1, 1, 1 => elementwise::unary;
+    "SimplifiedLayerNormalization" 2..=2, 1, 1 => normalize::root_mean_square;
     "Sin" 1..=1, 1, 1 => elementwise::unary;
     "Slice" 1..=5, 1, 1 => movement::slice;
     "Softmax" 1..=1, 1, 1 => matrix::softmax;
@@ -188,9 +190,16 @@ const OPERATORS: &[Operator] = operators! {
 
 /// The operator of a name.
 pub(super) fn find(name: &str) -> Result<&'static Operator, Error> {
-    OPERATORS.iter().find(|operator| operator.name == name).ok_or_else(|| {
+    let mut all = OPERATORS.iter().chain(catalogue::OPERATORS);
+    all.find(|operator| operator.name == name).ok_or_else(|| {
         Error::unsupported(format!("the operator '{}' is not known", name.escape_debug()))
     })
+}
+
+/// The names of all operators.
+#[cfg(test)]
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    OPERATORS.iter().chain(catalogue::OPERATORS).map(|operator| operator.name)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::dtype::{DType, round_f32};
 use crate::error::Error;
 use crate::graph::Port;
 use crate::limits::Limits;
-use crate::shape::{Dim, Show};
+use crate::shape::{Dim, Show, element_count};
 use crate::tensor::{Tensor, tensor_bytes};
 
 /// Where a model comes from, and what it may ask for.
@@ -36,6 +36,16 @@ pub(super) fn dtype(number: i32) -> Result<DType, Error> {
         12 => DType::U32,
         13 => DType::U64,
         16 => DType::BF16,
+        17 => DType::F8E4M3FN,
+        18 => DType::F8E4M3FNUZ,
+        19 => DType::F8E5M2,
+        20 => DType::F8E5M2FNUZ,
+        21 => DType::U4,
+        22 => DType::I4,
+        23 => DType::F4E2M1,
+        24 => DType::F8E8M0,
+        25 => DType::U2,
+        26 => DType::I2,
         0 => return Err(Error::invalid_model("has elements of no type")),
         _ => return Err(Error::unsupported(format!("has elements of ONNX type {number}"))),
     })
@@ -65,8 +75,8 @@ pub(super) fn tensor(proto: TensorProto, source: &Source<'_>) -> Result<Tensor, 
         if u64::try_from(bytes).is_ok_and(|bytes| file_bytes_max < bytes) {
             return Err(Error::limit(format!("is larger than {file_bytes_max} bytes")));
         }
-        let data = location.read(source.folder.as_deref(), bytes)?;
-        return Tensor::from_bytes(dtype, &shape, &data);
+        let data = location.read(source.folder.as_deref(), packed_bytes(dtype, &shape, bytes))?;
+        return Tensor::from_bytes(dtype, &shape, &unpacked(dtype, &shape, data));
     }
     let fields = [
         proto.raw_data.is_some(),
@@ -80,6 +90,9 @@ pub(super) fn tensor(proto: TensorProto, source: &Source<'_>) -> Result<Tensor, 
         return Err(Error::invalid_model("has its elements in two places"));
     }
     let data = match proto.raw_data {
+        Some(raw) if raw.len() == packed_bytes(dtype, &shape, bytes) => {
+            unpacked(dtype, &shape, raw)
+        }
         Some(raw) => raw,
         None => typed_data(dtype, &proto),
     };
@@ -111,7 +124,42 @@ fn typed_data(dtype: DType, proto: &TensorProto) -> Vec<u8> {
             narrow.iter().flat_map(|&value| (value as u16).to_le_bytes()).collect()
         }
         DType::I8 | DType::U8 | DType::Bool => narrow.iter().map(|&value| value as u8).collect(),
+        _ => {
+            let bytes = narrow.iter().map(|&value| value as u8).collect();
+            let shape: Vec<usize> =
+                proto.dims.iter().map(|&dim| usize::try_from(dim).unwrap_or(0)).collect();
+            unpacked(dtype, &shape, bytes)
+        }
     }
+}
+
+/// Bits of one element in a file, where elements share bytes.
+fn shared_bits(dtype: DType) -> usize {
+    match dtype {
+        DType::I4 | DType::U4 | DType::F4E2M1 => 4,
+        DType::I2 | DType::U2 => 2,
+        _ => 8,
+    }
+}
+
+/// Bytes in a file of a tensor that has `bytes` here.
+fn packed_bytes(dtype: DType, shape: &[usize], bytes: usize) -> usize {
+    match shared_bits(dtype) {
+        8 => bytes,
+        bits => element_count(shape).unwrap_or(usize::MAX).div_ceil(8 / bits),
+    }
+}
+
+/// One byte for each element of those that share bytes, the lowest bits first.
+fn unpacked(dtype: DType, shape: &[usize], packed: Vec<u8>) -> Vec<u8> {
+    let bits = shared_bits(dtype);
+    if bits == 8 {
+        return packed;
+    }
+    let parts = packed.iter().flat_map(|byte| {
+        (0..8).step_by(bits).map(move |shift| (byte >> shift) & ((1u8 << bits) - 1))
+    });
+    parts.take(element_count(shape).unwrap_or(0)).collect()
 }
 
 /// A constant of floats or of one float, given as an attribute.

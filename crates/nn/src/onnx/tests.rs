@@ -1,3 +1,5 @@
+mod catalogue;
+
 use prost::Message;
 
 use super::proto::*;
@@ -174,8 +176,8 @@ fn contradictions_of_the_graph_are_named() {
     assert_error(&new().node("Frobnicate", &["x"], &["y"]), Unsupported, "'Frobnicate'");
     assert_error(&new().node("Relu", &[], &["y"]), InvalidModel, "0 inputs");
     assert_error(&new().node("Relu", &[""], &["y"]), InvalidModel, "required input");
-    assert_error(&new().node("Relu", &["x"], &["y"]).opset(8), Unsupported, "operator set 8");
-    assert_error(&new().node("Relu", &["x"], &["y"]).opset(23), Unsupported, "operator set 23");
+    assert_error(&new().node("Relu", &["x"], &["y"]).opset(6), Unsupported, "operator set 6");
+    assert_error(&new().node("Relu", &["x"], &["y"]).opset(28), Unsupported, "operator set 28");
     let two = new().port(false, "y", &[2, 3]).node("Relu", &["x"], &["y"]);
     assert_error(&two, InvalidModel, "two outputs 'y'");
     let two = new().port(true, "x", &[2, 3]).node("Relu", &["x"], &["y"]);
@@ -196,10 +198,14 @@ fn contradictions_of_the_graph_are_named() {
 
 #[test]
 fn side_results_are_not_made() {
-    let file = File::new().port(false, "mask", &[2, 3]).node("Dropout", &["x"], &["y", "mask"]);
-    assert_error(&file, ErrorKind::Unsupported, "output 'mask'");
-    let used = File::new().node("Dropout", &["x"], &["a", "mask"]).node("Not", &["mask"], &["y"]);
-    assert_error(&used, ErrorKind::InvalidModel, "needs 'mask'");
+    let inputs = ["x", "w", "w", "w", "w"];
+    let results = |first| [first, "mean", "variance", "saved", "inverse"];
+    let new = || File::new().tensor(floats("w", &[3], &[1.0; 3]));
+    let file = new().port(false, "saved", &[3]).node("BatchNormalization", &inputs, &results("y"));
+    assert_error(&file, ErrorKind::Unsupported, "output 'saved'");
+    let used = new().node("BatchNormalization", &inputs, &results("a"));
+    let used = used.node("Neg", &["saved"], &["y"]);
+    assert_error(&used, ErrorKind::InvalidModel, "needs 'saved'");
 }
 
 #[test]

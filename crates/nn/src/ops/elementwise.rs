@@ -1,10 +1,11 @@
 //! Shapes of element-wise operators.
 
+use anabranch_hal::kernel::BinaryFunction;
+
 use super::{Fact, Facts, Op};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::shape::{broadcast, resolve_axis};
-use crate::tensor::is_float;
 
 /// Arithmetic on the device is in `f32`; other types are moved, converted, or folded.
 pub(crate) fn float_result(fact: &Fact) -> Result<(), Error> {
@@ -16,16 +17,12 @@ pub(crate) fn float_result(fact: &Fact) -> Result<(), Error> {
 
 pub(super) fn infer_unary(op: &Op, inputs: &Facts<'_>) -> Result<Fact, Error> {
     let x = inputs.get(0)?;
-    match op {
-        Op::Softmax { axis, flatten, .. } => {
-            let axis_fits = resolve_axis(*axis, x.shape.len()).is_some();
-            let at_end = *flatten && usize::try_from(*axis) == Ok(x.shape.len());
-            if !axis_fits && !at_end {
-                return Err(Error::invalid_model(format!("has no axis {axis} in {x}")));
-            }
+    if let Op::Softmax { axis, flatten, .. } = op {
+        let axis_fits = resolve_axis(*axis, x.shape.len()).is_some();
+        let at_end = *flatten && usize::try_from(*axis) == Ok(x.shape.len());
+        if !axis_fits && !at_end {
+            return Err(Error::invalid_model(format!("has no axis {axis} in {x}")));
         }
-        Op::Unary(_) if !is_float(x.dtype) && x.constant.is_none() => float_result(x)?,
-        _ => {}
     }
     Ok(Fact::new(x.dtype, x.shape.clone()))
 }
@@ -46,11 +43,12 @@ fn same_type(inputs: &Facts<'_>, first: usize) -> Result<DType, Error> {
     Ok(a.dtype)
 }
 
-pub(super) fn infer_binary(inputs: &Facts<'_>) -> Result<Fact, Error> {
+pub(super) fn infer_binary(function: BinaryFunction, inputs: &Facts<'_>) -> Result<Fact, Error> {
     // The exponent of a power may be of another type than its base.
     let dtype = inputs.get(0)?.dtype;
     let other = inputs.get(1)?;
-    if dtype != other.dtype && other.constant.is_none() {
+    let free = function == BinaryFunction::Pow || other.constant.is_some();
+    if dtype != other.dtype && !free {
         same_type(inputs, 0)?;
     }
     Ok(Fact::new(dtype, joined(inputs, 0..2)?))

@@ -148,8 +148,8 @@ pub(super) fn infer_gather(inputs: &Facts<'_>, axis: i64) -> Result<Fact, Error>
     Ok(Fact::new(x.dtype, shape))
 }
 
-/// Elements added before and behind each axis.
-pub(crate) fn pad_amounts(inputs: &Facts<'_>) -> Result<Vec<(usize, usize)>, Error> {
+/// Elements added before and behind each axis; those that are taken away count negative.
+pub(crate) fn pad_amounts(inputs: &Facts<'_>) -> Result<Vec<(i64, i64)>, Error> {
     let x = inputs.get(0)?;
     let values = inputs.integers(1)?.unwrap_or_default();
     let axes = match inputs.integers(3)? {
@@ -160,11 +160,6 @@ pub(crate) fn pad_amounts(inputs: &Facts<'_>) -> Result<Vec<(usize, usize)>, Err
         let message = format!("has {} amounts for {} axes of {x}", values.len(), axes.len());
         return Err(Error::invalid_model(message));
     }
-    if values.iter().any(|&value| value < 0) {
-        // Not `Unsupported`: amounts may follow from shapes, and be right for others.
-        return Err(Error::invalid_model("pads by a negative amount"));
-    }
-    let values = extents(&values)?;
     let mut amounts = vec![(0, 0); x.shape.len()];
     for (place, &axis) in axes.iter().enumerate() {
         amounts[axis] = (values[place], values[place + axes.len()]);
@@ -174,12 +169,14 @@ pub(crate) fn pad_amounts(inputs: &Facts<'_>) -> Result<Vec<(usize, usize)>, Err
 
 pub(super) fn infer_pad(inputs: &Facts<'_>) -> Result<Fact, Error> {
     let x = inputs.get(0)?;
-    inputs.number(2)?;
     let amounts = pad_amounts(inputs)?;
-    let padded = x.shape.iter().zip(amounts);
-    let shape = padded
-        .map(|(&extent, (before, behind))| extent.saturating_add(before).saturating_add(behind));
-    Ok(Fact::new(x.dtype, shape.collect()))
+    let padded = x.shape.iter().zip(amounts).map(|(&extent, (before, behind))| {
+        let extent = i64::try_from(extent).unwrap_or(i64::MAX);
+        let padded = extent.saturating_add(before).saturating_add(behind);
+        usize::try_from(padded)
+            .map_err(|_| Error::invalid_model(format!("pads {x} by {before} and {behind}")))
+    });
+    Ok(Fact::new(x.dtype, padded.collect::<Result<_, _>>()?))
 }
 
 /// Shapes are known when a plan is made, so their extents are constants.

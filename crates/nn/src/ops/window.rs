@@ -40,6 +40,19 @@ pub(crate) struct Placed {
     pub(crate) output: Vec<usize>,
 }
 
+impl Window {
+    /// One that covers the whole image.
+    pub(crate) fn whole(image: &[usize]) -> Self {
+        Self {
+            kernel: Some(image.to_vec()),
+            strides: Vec::new(),
+            dilations: Vec::new(),
+            padding: Padding::Explicit(Vec::new()),
+            ceil: false,
+        }
+    }
+}
+
 // Keeps every sum of extents far from overflow.
 const ATTRIBUTE_MAX: usize = 1 << 31;
 
@@ -123,7 +136,7 @@ impl Window {
         Some(())
     }
 
-    pub(super) fn infer_conv(&self, inputs: &Facts<'_>, groups: usize) -> Result<Fact, Error> {
+    pub(crate) fn infer_conv(&self, inputs: &Facts<'_>, groups: usize) -> Result<Fact, Error> {
         let (x, weight) = (inputs.get(0)?, inputs.get(1)?);
         let unfit = || Error::invalid_model(format!("cannot convolve {x} with {weight}"));
         let ([batch, channels, image @ ..], [outputs, group_channels, kernel @ ..]) =
@@ -137,10 +150,6 @@ impl Window {
         if !grouped || image.len() != kernel.len() || x.dtype != weight.dtype {
             return Err(unfit());
         }
-        if !(1..=2).contains(&image.len()) {
-            let message = format!("convolves {} spatial axes; 1 and 2 are", image.len());
-            return Err(Error::unsupported(message));
-        }
         if let Some(bias) = inputs.optional(2)
             && bias.shape != [*outputs]
         {
@@ -151,13 +160,9 @@ impl Window {
         Ok(Fact::new(x.dtype, shape))
     }
 
-    pub(super) fn infer_pool(&self, inputs: &Facts<'_>) -> Result<Fact, Error> {
+    pub(crate) fn infer_pool(&self, inputs: &Facts<'_>) -> Result<Fact, Error> {
         let x = inputs.get(0)?;
         let mut shape = planes(x)?.to_vec();
-        if !(1..=2).contains(&(x.shape.len() - 2)) {
-            let message = format!("pools {} spatial axes; 1 and 2 are", x.shape.len() - 2);
-            return Err(Error::unsupported(message));
-        }
         shape.extend(self.place(&x.shape[2..], None)?.output);
         Ok(Fact::new(x.dtype, shape))
     }

@@ -7,6 +7,7 @@
 use anabranch_hal::kernel::{BinaryFunction, Function};
 
 use super::infer::Known;
+use super::lower::on_device;
 use crate::dtype::{DType, round_f32};
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Fact, Op, product_shape};
@@ -123,6 +124,10 @@ impl Growing<'_> {
     fn grow(&mut self, output: ValueId) -> (Epilogue, Vec<usize>) {
         let mut epilogue = Epilogue::none(output);
         let mut taken = Vec::new();
+        let own = self.known.inputs(self.node).is_ok_and(|facts| on_device(&self.node.op, &facts));
+        if !own {
+            return (epilogue, taken);
+        }
         let adds = matches!(self.node.op, Op::Conv { .. } | Op::MatMul { .. });
         let activates = adds || matches!(self.node.op, Op::Binary(_) | Op::Normalize { .. });
         while let Some(user) = self.uses.sole_user(epilogue.result) {

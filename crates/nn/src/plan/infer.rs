@@ -1,5 +1,6 @@
 //! Every shape, from the shapes of the inputs; and the values that depend on shapes alone.
 
+use super::Given;
 use crate::error::Error;
 use crate::fold;
 use crate::graph::{Graph, Node, ValueId};
@@ -34,15 +35,18 @@ impl Known {
 }
 
 /// Walks the graph once.
-pub(super) fn infer(graph: &Graph, shapes: &[Vec<usize>], limits: &Limits) -> Result<Known, Error> {
+pub(super) fn infer(graph: &Graph, given: &Given, limits: &Limits) -> Result<Known, Error> {
     let constants = graph.values.iter().map(|value| match (&value.constant, &value.released) {
         (Some(tensor), _) => Some(Fact::constant(tensor.clone())),
         (None, Some((dtype, shape))) => Some(Fact::new(*dtype, shape.clone())),
         (None, None) => None,
     });
     let mut known = Known { facts: constants.collect() };
-    for ((id, port), shape) in graph.inputs.iter().zip(shapes) {
-        let fact = Fact::new(port.dtype, shape.clone());
+    for (index, ((id, port), shape)) in graph.inputs.iter().zip(&given.shapes).enumerate() {
+        let fact = match given.values.get(index) {
+            Some(Some(tensor)) => Fact::constant(tensor.clone()),
+            _ => Fact::new(port.dtype, shape.clone()),
+        };
         fact.check(limits).map_err(|_| {
             let name = port.name.escape_debug();
             Error::limit(format!("input '{name}' of shape {} is too large", Show(shape)))

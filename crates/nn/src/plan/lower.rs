@@ -7,12 +7,13 @@ mod elementwise;
 mod matrix;
 mod movement;
 mod normalize;
+mod routine;
 mod weights;
 mod window;
 
 use anabranch_hal::buffer::ALIGN_BYTES;
 use anabranch_hal::command::Operation;
-use anabranch_hal::kernel::{Access, Kernel, StridedCopy};
+use anabranch_hal::kernel::{Access, Kernel, OperandSpec, StridedCopy};
 use anabranch_sync::Arc;
 
 use super::fuse::{Epilogue, Fusion};
@@ -24,6 +25,8 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Fact, Facts, Op};
 use crate::shape::View;
 use crate::tensor::Tensor;
+
+pub(super) use routine::on_device;
 
 /// What a storage is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub(super) struct RawOperand {
     pub(super) bytes: usize,
 }
 
-/// A step before memory is arranged. The last operand is the one that is written.
+/// A step before memory is arranged. The last operands are those that are written.
 #[derive(Clone, Debug)]
 pub(super) struct RawStep {
     pub(super) operation: Operation,
@@ -125,6 +128,9 @@ impl Lowering<'_> {
         if self.moved(node, &inputs)? {
             return Ok(());
         }
+        if !on_device(&node.op, &inputs) {
+            return self.routine(node);
+        }
         match &node.op {
             Op::Conv { window, groups } => self.conv(node, window, *groups, epilogue),
             Op::Pool { kind, window } => self.pool(node, *kind, window, epilogue.result),
@@ -145,12 +151,10 @@ impl Lowering<'_> {
             }
             Op::Concat { axis } => self.concat(node, *axis, epilogue.result),
             Op::Gather { axis } => self.gather(node, *axis, epilogue.result),
-            Op::Pad => self.pad(node, &inputs, epilogue.result),
+            Op::Pad { .. } => self.pad(node, &inputs, epilogue.result),
             Op::Where => self.choose(node, epilogue.result),
             Op::Cast { to } => self.cast(node, *to, epilogue.result),
-            _ => Err(Error::unsupported(
-                "works on data; only on constants and shapes is it supported",
-            )),
+            _ => self.routine(node),
         }
     }
 
@@ -263,9 +267,10 @@ impl Lowering<'_> {
             }
             operands.push(RawOperand { storage: spot.storage, offset: spot.offset, bytes });
         }
-        let written = specs.last().is_some_and(|spec| spec.access == Access::Write);
-        let empty = operands.last().is_some_and(|operand| operand.bytes == 0);
-        if written && !empty {
+        let writes = |(spec, operand): (&OperandSpec, &RawOperand)| {
+            spec.access == Access::Write && operand.bytes != 0
+        };
+        if specs.iter().zip(&operands).any(writes) {
             let operation = Operation::Kernel(Arc::new(kernel));
             self.done.steps.push(RawStep { operation, operands, node: self.current });
         }

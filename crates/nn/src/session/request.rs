@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use crate::error::Error;
 use crate::graph::Port;
+use crate::limits::Limits;
+use crate::plan::Given;
 use crate::shape::{Dim, Show, ShowDims};
 use crate::tensor::Tensor;
 
@@ -24,6 +26,28 @@ pub(super) fn bind<'a>(
     }
     check_shapes(ports, tensors.iter().map(|tensor| tensor.shape()))?;
     Ok(tensors)
+}
+
+/// What the plan for some inputs is made for.
+pub(super) fn given(
+    tensors: &[&Tensor],
+    by_value: &[bool],
+    limits: &Limits,
+) -> Result<Given, Error> {
+    let shapes = tensors.iter().map(|tensor| tensor.shape().to_vec()).collect();
+    let values: Vec<Option<Tensor>> = tensors
+        .iter()
+        .zip(by_value)
+        .map(|(tensor, &known)| known.then(|| (*tensor).clone()))
+        .collect();
+    let bytes: usize = values.iter().flatten().map(|tensor| tensor.as_bytes().len()).sum();
+    if limits.value_bytes_max < bytes {
+        return Err(Error::limit(format!(
+            "shapes follow from {bytes} bytes of inputs, more than {}",
+            limits.value_bytes_max
+        )));
+    }
+    Ok(Given { shapes, values })
 }
 
 /// Shapes in the model's order.

@@ -1,3 +1,4 @@
+mod host;
 mod operators;
 
 use anabranch_hal::any;
@@ -125,7 +126,7 @@ fn grow(
             let amounts = axes(model, vec![0, 0, 1, 0, 0, 0, 0, 2]);
             shape[2] += 1;
             shape[3] += 2;
-            model.push("Pad", Op::Pad, &[x, amounts])
+            model.push("Pad", Op::Pad { mode: crate::host::PadMode::Constant }, &[x, amounts])
         }
         _ => model.add(x, x),
     }

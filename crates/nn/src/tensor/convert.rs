@@ -1,6 +1,7 @@
 //! Elements as numbers: constants are folded in `i64` and `f64`, whatever they are stored as.
 
 use super::Tensor;
+use crate::dtype::narrow;
 use crate::dtype::{
     DType, bf16_to_f64, f16_to_f64, f64_to_bf16, f64_to_f16, round_f32, truncate_i64,
 };
@@ -28,7 +29,7 @@ impl Numbers {
 
 /// Whether numbers of the type are floats.
 pub(crate) fn is_float(dtype: DType) -> bool {
-    matches!(dtype, DType::F32 | DType::F64 | DType::F16 | DType::BF16)
+    dtype.is_float()
 }
 
 fn words<const N: usize, T>(tensor: &Tensor, decode: impl Fn([u8; N]) -> T) -> Vec<T> {
@@ -53,11 +54,15 @@ impl Tensor {
             DType::U8 | DType::Bool => {
                 Integers(words(self, |bytes| i64::from(u8::from_le_bytes(bytes))))
             }
+            DType::I4 => Integers(words(self, |[byte]| narrow::signed(byte, 4))),
+            DType::I2 => Integers(words(self, |[byte]| narrow::signed(byte, 2))),
+            DType::U4 | DType::U2 => Integers(words(self, |[byte]| i64::from(byte))),
+            float => Floats(words(self, |[byte]| narrow::to_f64(float, byte))),
         }
     }
 
-    /// The elements as `f64`.
-    pub(crate) fn to_f64(&self) -> Vec<f64> {
+    /// The elements as `f64`, rounded where they do not fit; those of `Bool` are 0 and 1.
+    pub fn to_f64(&self) -> Vec<f64> {
         self.numbers().into_floats()
     }
 
@@ -102,10 +107,12 @@ fn push_integer(bytes: &mut Vec<u8>, dtype: DType, value: i64) {
         DType::I16 | DType::U16 => bytes.extend((value as u16).to_le_bytes()),
         DType::I8 | DType::U8 => bytes.push(value as u8),
         DType::Bool => bytes.push(u8::from(value != 0)),
+        DType::I4 | DType::U4 => bytes.push(value as u8 & 15),
+        DType::I2 | DType::U2 => bytes.push(value as u8 & 3),
         #[expect(clippy::cast_precision_loss, reason = "the conversion rounds")]
         DType::F32 => bytes.extend((value as f32).to_le_bytes()),
         #[expect(clippy::cast_precision_loss, reason = "the conversion rounds")]
-        DType::F64 | DType::F16 | DType::BF16 => push_float(bytes, dtype, value as f64),
+        _ => push_float(bytes, dtype, value as f64),
     }
 }
 
@@ -127,5 +134,10 @@ fn push_float(bytes: &mut Vec<u8>, dtype: DType, value: f64) {
         DType::U32 => push_integer(bytes, dtype, whole(0, u32::MAX.into())),
         DType::U16 => push_integer(bytes, dtype, whole(0, u16::MAX.into())),
         DType::U8 => push_integer(bytes, dtype, whole(0, u8::MAX.into())),
+        DType::I4 => push_integer(bytes, dtype, whole(-8, 7)),
+        DType::U4 => push_integer(bytes, dtype, whole(0, 15)),
+        DType::I2 => push_integer(bytes, dtype, whole(-2, 1)),
+        DType::U2 => push_integer(bytes, dtype, whole(0, 3)),
+        narrow_float => bytes.push(narrow::from_f64(narrow_float, value, true)),
     }
 }

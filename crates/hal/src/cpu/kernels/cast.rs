@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::dtype::DType;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::kernel::Cast;
 
 use super::operand::{Operands, Plain, View};
@@ -56,7 +56,12 @@ pub(super) fn run(
         DType::U16 => tile.from::<u16>(isa, kernel.to),
         DType::U8 => tile.from::<u8>(isa, kernel.to),
         DType::Bool => tile.from::<Bool>(isa, kernel.to),
+        narrow => Err(refused(narrow)),
     }
+}
+
+fn refused(narrow: DType) -> Error {
+    Error::new(ErrorKind::CommandFailed, format!("elements of {narrow} are not converted"))
 }
 
 struct Tile<'a> {
@@ -81,6 +86,7 @@ impl Tile<'_> {
             DType::U16 => self.convert::<F, u16>(isa),
             DType::U8 => self.convert::<F, u8>(isa),
             DType::Bool => self.convert::<F, Bool>(isa),
+            narrow => Err(refused(narrow)),
         }
     }
 

@@ -194,6 +194,17 @@ fn elementwise() {
     refused(binary(&[1 << 40, 1 << 40], &[0, 0]));
     refused(Kernel::Unary(Unary { function: Function::Exp, count: HUGE }));
     refused(Kernel::Cast(Cast { from: DType::F64, to: DType::U8, count: HUGE / 8 }));
+    refused(Kernel::Cast(Cast { from: DType::F32, to: DType::F8E5M2, count: 1 }));
+    refused(Kernel::Cast(Cast { from: DType::I4, to: DType::F32, count: 1 }));
+    let routine = |inputs: &[usize], outputs: &[usize]| {
+        Kernel::Routine(Routine::new(inputs.to_vec(), outputs.to_vec(), 0, Box::new(|_, _| Ok(()))))
+    };
+    let specs = routine(&[3, 0], &[5, 7]).operands().unwrap();
+    assert_eq!(specs.iter().map(|spec| spec.bytes).collect::<Vec<_>>(), [3, 0, 5, 7].map(Some));
+    let written = specs.iter().map(|spec| spec.access == Access::Write);
+    assert_eq!(written.collect::<Vec<_>>(), [false, false, true, true]);
+    refused(routine(&[HUGE], &[1]));
+    refused(routine(&[1], &[HUGE]));
     refused(Kernel::Softmax(Softmax { outer: HUGE, axis: 2, inner: 1, log: false }));
     let select = Select {
         element_bytes: 8,

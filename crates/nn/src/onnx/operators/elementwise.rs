@@ -4,6 +4,7 @@ use anabranch_hal::kernel::{BinaryFunction, Function};
 
 use super::{Context, Translated};
 use crate::error::Error;
+use crate::host;
 use crate::onnx::tensor::dtype;
 use crate::ops::{Comparison, Op};
 
@@ -111,9 +112,22 @@ pub(super) fn clip(context: &mut Context<'_>) -> Result<Translated, Error> {
     Ok(Op::Clip.into())
 }
 
+/// Powers of two are rounded upwards, which is the usual way.
+pub(super) fn upwards(context: &mut Context<'_>) -> Result<(), Error> {
+    match &*context.attributes.string("round_mode", "up")? {
+        "up" => Ok(()),
+        mode => Err(Error::unsupported(format!("rounds by '{}'", mode.escape_debug()))),
+    }
+}
+
 pub(super) fn cast(context: &mut Context<'_>) -> Result<Translated, Error> {
-    context.attributes.ignore(&["saturate", "round_mode"]);
+    upwards(context)?;
+    let saturates = context.attributes.flag("saturate", true)?;
     let to = context.attributes.integer("to", 0)?;
     let to = i32::try_from(to).map_err(|_| Error::invalid_model(format!("casts to type {to}")))?;
-    Ok(Op::Cast { to: dtype(to)? }.into())
+    let to = dtype(to)?;
+    if to.is_narrow() {
+        return Ok(host::choose_type(Some(to), false, saturates).into());
+    }
+    Ok(Op::Cast { to }.into())
 }

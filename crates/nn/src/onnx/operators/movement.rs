@@ -2,6 +2,7 @@
 
 use super::{Context, Translated};
 use crate::error::Error;
+use crate::host::{self, PadMode};
 use crate::onnx::tensor::{float_constant, integer_constant};
 use crate::ops::Op;
 use crate::tensor::Tensor;
@@ -19,14 +20,16 @@ pub(super) fn plain(context: &mut Context<'_>) -> Result<Translated, Error> {
 pub(super) fn dropout(context: &mut Context<'_>) -> Result<Translated, Error> {
     // The ratio and the mode matter to training only; files that train say so with an input.
     context.attributes.ignore(&["ratio", "seed"]);
-    if let Some(&Some(mode)) = context.inputs.get(2) {
-        let off = context.graph.constant(mode).is_some_and(|mode| mode.as_bytes() == [0]);
-        if !off {
-            return Err(Error::unsupported("trains; only inference is supported"));
-        }
+    let mode = context.inputs.get(2).copied().flatten();
+    let off = mode
+        .is_none_or(|mode| context.graph.constant(mode).is_some_and(|mode| mode.as_bytes() == [0]));
+    if off {
+        context.inputs.truncate(1);
     }
-    context.inputs.truncate(1);
-    Ok(Op::Identity.into())
+    if off && context.outputs == 1 {
+        return Ok(Op::Identity.into());
+    }
+    Ok(host::dropout().into())
 }
 
 pub(super) fn constant(context: &mut Context<'_>) -> Result<Translated, Error> {
@@ -83,16 +86,21 @@ pub(super) fn gather(context: &mut Context<'_>) -> Result<Translated, Error> {
 
 pub(super) fn pad(context: &mut Context<'_>) -> Result<Translated, Error> {
     let mode = context.attributes.string("mode", "constant")?;
-    if mode != "constant" {
-        let mode = mode.escape_debug();
-        return Err(Error::unsupported(format!("pads by '{mode}'; only 'constant' is supported")));
-    }
+    let mode = match &*mode {
+        "constant" => PadMode::Constant,
+        "reflect" => PadMode::Reflect,
+        "edge" => PadMode::Edge,
+        "wrap" => PadMode::Wrap,
+        other => {
+            return Err(Error::invalid_model(format!("pads by '{}'", other.escape_debug())));
+        }
+    };
     if context.opset < 11 {
         context.integers_as_input("pads", 1)?;
         let value = context.attributes.float("value", 0.0)?;
         context.float_as_input(value, 2)?;
     }
-    Ok(Op::Pad.into())
+    Ok(Op::Pad { mode }.into())
 }
 
 pub(super) fn reshape(context: &mut Context<'_>) -> Result<Translated, Error> {

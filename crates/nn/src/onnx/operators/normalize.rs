@@ -2,6 +2,7 @@
 
 use super::{Context, Translated};
 use crate::error::Error;
+use crate::host;
 use crate::ops::{Norm, Op};
 
 fn normalize(context: &mut Context<'_>, norm: Norm) -> Result<Translated, Error> {
@@ -10,9 +11,10 @@ fn normalize(context: &mut Context<'_>, norm: Norm) -> Result<Translated, Error>
 }
 
 pub(super) fn batch(context: &mut Context<'_>) -> Result<Translated, Error> {
-    context.attributes.ignore(&["momentum"]);
+    let momentum = context.attributes.float("momentum", 0.9)?;
     if context.attributes.flag("training_mode", false)? {
-        return Err(Error::unsupported("trains; only inference is supported"));
+        let epsilon = context.attributes.float("epsilon", 1e-5)?;
+        return Ok(host::batch_training(epsilon, momentum).into());
     }
     if !context.attributes.flag("spatial", true)? {
         return Err(Error::unsupported("normalises each element on its own"));
@@ -35,6 +37,10 @@ pub(super) fn group(context: &mut Context<'_>) -> Result<Translated, Error> {
 pub(super) fn layer(context: &mut Context<'_>) -> Result<Translated, Error> {
     context.attributes.ignore(&["stash_type"]);
     let axis = context.attributes.integer("axis", -1)?;
+    if 1 < context.outputs {
+        let epsilon = context.attributes.float("epsilon", 1e-5)?;
+        return Ok(host::layer_statistics(axis, epsilon).into());
+    }
     normalize(context, Norm::Layer { axis })
 }
 

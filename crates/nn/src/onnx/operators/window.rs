@@ -2,9 +2,10 @@
 
 use super::{Context, Translated};
 use crate::error::Error;
+use crate::host;
 use crate::ops::{Op, Padding, PoolKind, Window};
 
-fn window(context: &mut Context<'_>) -> Result<Window, Error> {
+pub(super) fn window(context: &mut Context<'_>) -> Result<Window, Error> {
     let attributes = &mut context.attributes;
     let kernel = attributes.sizes("kernel_shape")?;
     let strides = attributes.sizes("strides")?.unwrap_or_default();
@@ -36,17 +37,17 @@ fn pool(context: &mut Context<'_>, kind: PoolKind) -> Result<Translated, Error> 
     if window.kernel.is_none() {
         return Err(Error::invalid_model("has no kernel_shape"));
     }
-    if ceil && kind == (PoolKind::Average { count_padding: true }) {
-        return Err(Error::unsupported("counts padding of windows that stick out"));
-    }
     Ok(Op::Pool { kind, window }.into())
 }
 
 pub(super) fn max_pool(context: &mut Context<'_>) -> Result<Translated, Error> {
-    if context.attributes.flag("storage_order", false)? {
-        return Err(Error::unsupported("counts in column-major order"));
+    let columns_first = context.attributes.flag("storage_order", false)?;
+    if context.outputs == 1 {
+        return pool(context, PoolKind::Max);
     }
-    pool(context, PoolKind::Max)
+    let ceil = context.attributes.flag("ceil_mode", false)?;
+    let window = Window { ceil, ..window(context)? };
+    Ok(host::max_pool(window, columns_first).into())
 }
 
 pub(super) fn average_pool(context: &mut Context<'_>) -> Result<Translated, Error> {

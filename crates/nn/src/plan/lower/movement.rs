@@ -68,6 +68,7 @@ impl Lowering<'_> {
             None => {}
         }
         let inner = amounts.iter().enumerate().fold(whole, |view, (axis, &(before, _))| {
+            let before = usize::try_from(before).unwrap_or(0);
             view.slice(axis, before, 1, source.view.shape[axis])
         });
         self.copy(&source, &Located { storage, view: inner }, dtype)

@@ -129,3 +129,24 @@ fn an_index_outside_names_itself() {
         assert!(message.contains(&index.to_string()) && message.contains("axis of 4"), "{message}");
     }
 }
+
+#[test]
+fn a_routine_sees_its_inputs_and_writes_its_output() {
+    let body = |inputs: &[&[u8]], outputs: &mut [&mut [u8]]| {
+        let sums = inputs[0].iter().zip(inputs[1]).map(|(a, b)| a + b);
+        outputs[0].iter_mut().zip(sums).for_each(|(y, sum)| *y = sum);
+        Ok(())
+    };
+    let kernel = Kernel::Routine(Routine::new(vec![3, 3], vec![3], 3, Box::new(body)));
+    let found = run_bytes(Isa::detect(), &kernel, &[vec![1, 2, 3], vec![10, 20, 30]], 3).unwrap();
+    assert_eq!(found, [11, 22, 33]);
+}
+
+#[test]
+fn what_a_routine_complains_of_is_the_error_of_the_command() {
+    let body = |_: &[&[u8]], _: &mut [&mut [u8]]| Err("no such row".to_owned());
+    let kernel = Kernel::Routine(Routine::new(vec![1], vec![1], 0, Box::new(body)));
+    let error = run_bytes(Isa::detect(), &kernel, &[vec![0]], 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::CommandFailed);
+    assert!(error.to_string().contains("no such row"), "{error}");
+}

@@ -1,0 +1,184 @@
+//! Operators that no kernel of the device has: computed on the host side of the device, in `i64`
+//! and `f64` over whole tensors, as a routine of their stream.
+//!
+//! The same code folds constants. It reads its inputs only and has one order of operations, so
+//! its results depend neither on who runs it nor on what else runs.
+
+mod array;
+mod attention;
+mod detection;
+mod einsum;
+mod element;
+mod grid;
+mod index;
+mod loss;
+mod movement;
+mod normalize;
+mod quantize;
+mod reduce;
+mod resize;
+mod shapes;
+mod window;
+
+use std::fmt;
+
+use anabranch_sync::Arc;
+
+pub(crate) use array::Array;
+pub(crate) use attention::{Attention, attention, rotary_embedding};
+pub(crate) use detection::{non_max_suppression, region_align};
+pub(crate) use einsum::einsum;
+pub(crate) use element::{choose_type, function, integer_function, test};
+pub(crate) use grid::{Outside, Sampling, affine_grid, grid_sample};
+pub(crate) use index::{
+    Combine, compress, gather_elements, gather_nd, non_zero, one_hot, reverse_sequence,
+    scatter_elements, scatter_nd, tensor_scatter, unique,
+};
+pub(crate) use loss::{Combined, negative_log_likelihood};
+pub(crate) use movement::{
+    PadMode, center_crop_pad, column_to_image, depth_to_space, eye_like, pad, space_to_depth, tile,
+    trilu,
+};
+pub(crate) use normalize::evaluate as normalize;
+pub(crate) use normalize::{batch_training, layer_statistics, lp, mean_variance, response};
+pub(crate) use quantize::{Quantize, dequantize, dynamic_quantize, integer_product, quantize};
+pub(crate) use reduce::{
+    argument, cumulative, determinant, hardmax, log_sum, softmax, top_k, window_function,
+};
+pub(crate) use resize::{Coordinates, Interpolation, KeepAspect, Resize, resize};
+pub(crate) use shapes::{dropout, size_of};
+pub(crate) use window::{
+    TransposedWindow, conv, conv_integer, conv_transpose, lp_pool, matmul, max_pool, max_unpool,
+    pool,
+};
+
+use crate::dtype::DType;
+use crate::error::Error;
+use crate::ops::{Fact, Facts, Op};
+use crate::shape::resolve_axis;
+use crate::tensor::Tensor;
+
+/// Types and shapes of the results.
+type Infer = dyn Fn(&Facts<'_>, usize) -> Result<Vec<Fact>, Error> + Send + Sync;
+
+/// The results, of inputs that are all there.
+type Compute = dyn Fn(&Facts<'_>, &[Fact]) -> Result<Vec<Tensor>, Error> + Send + Sync;
+
+/// What an operator does, with its attributes inside. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Host(Arc<Body>);
+
+struct Body {
+    name: &'static str,
+    values: Vec<usize>,
+    infer: Box<Infer>,
+    compute: Box<Compute>,
+}
+
+impl Host {
+    /// Which inputs have to be known when a plan is made, because shapes follow from them.
+    pub(crate) fn values(&self) -> &[usize] {
+        &self.0.values
+    }
+
+    /// Whether the results follow from shapes alone.
+    pub(crate) fn is_about_shapes(&self) -> bool {
+        self.0.name == "Size"
+    }
+
+    pub(crate) fn infer(&self, inputs: &Facts<'_>, outputs: usize) -> Result<Vec<Fact>, Error> {
+        (self.0.infer)(inputs, outputs)
+    }
+
+    pub(crate) fn compute(&self, inputs: &Facts<'_>, facts: &[Fact]) -> Result<Vec<Tensor>, Error> {
+        (self.0.compute)(inputs, facts)
+    }
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
+/// An operator whose shapes follow from those of its inputs, and from the elements of `values`.
+fn operator(
+    name: &'static str,
+    values: &[usize],
+    infer: impl Fn(&Facts<'_>, usize) -> Result<Vec<Fact>, Error> + Send + Sync + 'static,
+    compute: impl Fn(&Facts<'_>, &[Fact]) -> Result<Vec<Tensor>, Error> + Send + Sync + 'static,
+) -> Op {
+    let (infer, compute) = (Box::new(infer), Box::new(compute));
+    Op::Host(Host(Arc::new(Body { name, values: values.to_vec(), infer, compute })))
+}
+
+/// An operator whose shapes follow from all elements, so that it is computed when a plan is made.
+fn known_operator(
+    name: &'static str,
+    compute: impl Fn(&Facts<'_>) -> Result<Vec<Tensor>, Error> + Send + Sync + 'static,
+) -> Op {
+    let infer = move |inputs: &Facts<'_>, _: usize| {
+        Ok(compute(inputs)?.into_iter().map(Fact::constant).collect())
+    };
+    let known = |_: &Facts<'_>, _: &[Fact]| Err(Error::invalid_model("was not computed in time"));
+    operator(name, &[0, 1, 2, 3, 4, 5, 6], infer, known)
+}
+
+/// Infers that the result is like input 0.
+fn like_first(inputs: &Facts<'_>, _: usize) -> Result<Vec<Fact>, Error> {
+    let x = inputs.get(0)?;
+    Ok(vec![Fact::new(x.dtype, x.shape.clone())])
+}
+
+/// The elements of a required input.
+fn array(inputs: &Facts<'_>, index: usize) -> Result<Array, Error> {
+    inputs.constant(index).map(Array::of)
+}
+
+/// The elements of an input that may be left out.
+fn optional(inputs: &Facts<'_>, index: usize) -> Result<Option<Array>, Error> {
+    inputs.optional(index).map(|_| array(inputs, index)).transpose()
+}
+
+/// A tensor of floats that are rounded to what `fact` says.
+fn rounded(fact: &Fact, elements: Vec<f64>) -> Result<Tensor, Error> {
+    Array { shape: fact.shape.clone(), data: elements }.tensor(fact.dtype)
+}
+
+/// Which axis of `fact` is meant.
+fn axis_of(fact: &Fact, axis: i64) -> Result<usize, Error> {
+    resolve_axis(axis, fact.shape.len())
+        .ok_or_else(|| Error::invalid_model(format!("has no axis {axis} in {fact}")))
+}
+
+/// Extents before an axis, of it, and behind it.
+fn around(shape: &[usize], axis: usize) -> [usize; 3] {
+    let count = |extents: &[usize]| extents.iter().product();
+    [count(&shape[..axis]), shape[axis], count(&shape[axis + 1..])]
+}
+
+/// An index that may count from the end.
+fn place(index: f64, extent: usize) -> Result<usize, Error> {
+    let index = crate::dtype::truncate_i64(index);
+    resolve_axis(index, extent).ok_or_else(|| {
+        Error::invalid_model(format!("has an index {index} outside an axis of {extent}"))
+    })
+}
+
+/// Refuses a fact of another type.
+fn expect_type(fact: &Fact, dtype: DType) -> Result<(), Error> {
+    if fact.dtype == dtype {
+        return Ok(());
+    }
+    Err(Error::invalid_model(format!("has {fact} where {dtype} is needed")))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "extents are far below 2^53")]
+fn float(count: usize) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_possible_wrap, reason = "extents are far below 2^63")]
+fn signed(count: usize) -> i64 {
+    count as i64
+}

@@ -1,0 +1,170 @@
+//! Sampling of images at computed places.
+
+use super::resize::cubic;
+use super::{Array, array, float, operator, rounded};
+use crate::dtype::truncate_i64;
+use crate::error::Error;
+use crate::ops::{Fact, Facts, Op};
+
+/// What is seen outside of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outside {
+    Zeros,
+    Border,
+    Reflection,
+}
+
+/// How elements around a place are weighed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sampling {
+    Nearest,
+    Linear,
+    Cubic,
+}
+
+/// Reflects a place at the ends of a range until it is inside.
+fn reflected(x: f64, low: f64, high: f64) -> f64 {
+    let range = high - low;
+    if range <= 0.0 {
+        return low;
+    }
+    let away = if x < low { low - x } else { x - high };
+    if away <= 0.0 {
+        return x;
+    }
+    let rest = away % range;
+    let turned = (away / range).floor() % 2.0 != 0.0;
+    if (x < low) != turned { low + rest } else { high - rest }
+}
+
+/// The weights of elements along one axis; `None` is an element that is zero.
+fn taps(
+    at: f64,
+    extent: usize,
+    (sampling, outside, align): (Sampling, Outside, bool),
+) -> Vec<(Option<usize>, f64)> {
+    let (low, high) = if align { (0.0, float(extent) - 1.0) } else { (-0.5, float(extent) - 0.5) };
+    let at = if sampling == Sampling::Nearest { at.round_ties_even() } else { at };
+    let at = match outside {
+        Outside::Border if at < low || high < at => at.clamp(0.0, float(extent) - 1.0),
+        Outside::Reflection => reflected(at, low, high),
+        _ => at,
+    };
+    let floor = at.floor();
+    let ratio = at - floor;
+    let weights: Vec<(f64, f64)> = match sampling {
+        Sampling::Nearest => vec![(at, 1.0)],
+        Sampling::Linear => vec![(floor, 1.0 - ratio), (floor + 1.0, ratio)],
+        Sampling::Cubic => [-1.0, 0.0, 1.0, 2.0]
+            .map(|step: f64| (floor + step, cubic((step - ratio).abs(), -0.75)))
+            .to_vec(),
+    };
+    let seen = |place: f64| {
+        let inside = match outside {
+            Outside::Zeros => place,
+            Outside::Border => place.clamp(0.0, float(extent) - 1.0),
+            Outside::Reflection => reflected(place, low, high),
+        };
+        usize::try_from(truncate_i64(inside)).ok().filter(|&at| 0.0 <= inside && at < extent)
+    };
+    weights.into_iter().map(|(place, weight)| (seen(place), weight)).collect()
+}
+
+/// Inputs: x of shape `[n, channels, …]`, places of shape `[n, …, axes]` between -1 and 1, the
+/// last axis of the image first.
+pub(crate) fn grid_sample(sampling: Sampling, outside: Outside, align: bool) -> Op {
+    let infer = |inputs: &Facts<'_>, _: usize| {
+        let (x, grid) = (inputs.get(0)?, inputs.get(1)?);
+        let fits = 3 <= x.shape.len()
+            && grid.shape.len() == x.shape.len()
+            && grid.shape[0] == x.shape[0]
+            && grid.shape.last() == Some(&(x.shape.len() - 2));
+        if !fits {
+            return Err(Error::invalid_model(format!("cannot sample {x} at {grid}")));
+        }
+        let places = &grid.shape[1..grid.shape.len() - 1];
+        Ok(vec![Fact::new(x.dtype, [&x.shape[..2], places].concat())])
+    };
+    operator("GridSample", &[], infer, move |inputs, facts| {
+        let (x, grid) = (array(inputs, 0)?, array(inputs, 1)?);
+        let image = &x.shape[2..];
+        let rank = image.len();
+        let [plane, places]: [usize; 2] =
+            [image, &facts[0].shape[2..]].map(|extents| extents.iter().product());
+        let (batches, channels) = (x.shape[0], x.shape[1]);
+        let mut result = vec![0.0; facts[0].count()];
+        for (number, place) in grid.data.chunks_exact(rank).enumerate() {
+            let (batch, to) = (number / places, number % places);
+            // Products of the weights of all axes, with the elements that they belong to.
+            let mut found = vec![(Some(0), 1.0)];
+            for axis in 0..rank {
+                let (value, extent) = (place[rank - 1 - axis], image[axis]);
+                let at = if align {
+                    (value + 1.0) / 2.0 * (float(extent) - 1.0)
+                } else {
+                    ((value + 1.0) * float(extent) - 1.0) / 2.0
+                };
+                let along = taps(at, extent, (sampling, outside, align));
+                found = found
+                    .iter()
+                    .flat_map(|&(flat, weight)| {
+                        along.iter().map(move |&(at, more)| {
+                            let flat =
+                                flat.zip(at).map(|(flat, at): (usize, usize)| flat * extent + at);
+                            (flat, weight * more)
+                        })
+                    })
+                    .collect();
+            }
+            debug_assert!(batch < batches, "one grid for each image");
+            for channel in 0..channels {
+                let first = (batch * channels + channel) * plane;
+                let terms =
+                    found.iter().filter_map(|&(at, weight)| Some(x.data[first + at?] * weight));
+                result[(batch * channels + channel) * places + to] = terms.sum();
+            }
+        }
+        Ok(vec![rounded(&facts[0], result)?])
+    })
+}
+
+/// The places that affine maps send a regular grid to. Inputs: maps, shape of the image.
+pub(crate) fn affine_grid(align: bool) -> Op {
+    let infer = |inputs: &Facts<'_>, _: usize| {
+        let (maps, size) = (inputs.get(0)?, inputs.integers(1)?.unwrap_or_default());
+        let size: Option<Vec<usize>> = size.iter().map(|&n| usize::try_from(n).ok()).collect();
+        match (&maps.shape[..], size.as_deref()) {
+            (&[n, rank, wide], Some([batch, _, image @ ..]))
+                if n == *batch && rank == image.len() && wide == rank + 1 =>
+            {
+                Ok(vec![Fact::new(maps.dtype, [&[n], image, &[rank]].concat())])
+            }
+            _ => Err(Error::invalid_model(format!("cannot make a grid of {maps}"))),
+        }
+    };
+    operator("AffineGrid", &[1], infer, move |inputs, facts| {
+        let maps = array(inputs, 0)?;
+        let shape = &facts[0].shape;
+        let rank = shape.len() - 2;
+        let mut result = Array { shape: shape.clone(), data: Vec::new() };
+        for index in super::array::indices(&shape[..=rank]) {
+            let mut point: Vec<f64> = (0..rank)
+                .rev()
+                .map(|axis| {
+                    let (at, extent) = (float(index[axis + 1]), float(shape[axis + 1]));
+                    if align {
+                        2.0 * at / (extent - 1.0) - 1.0
+                    } else {
+                        (2.0 * at + 1.0) / extent - 1.0
+                    }
+                })
+                .collect();
+            point.push(1.0);
+            for row in 0..rank {
+                let terms = point.iter().enumerate().map(|(i, x)| x * maps.at(&[index[0], row, i]));
+                result.data.push(terms.sum());
+            }
+        }
+        Ok(vec![rounded(&facts[0], result.data)?])
+    })
+}

@@ -1,0 +1,266 @@
+//! Resampling of regular grids, one axis after the other.
+
+use super::{Array, around, array, axis_of, float, operator, rounded};
+use crate::error::Error;
+use crate::ops::{Fact, Facts, Op};
+
+/// Which place of the input a place of the output stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coordinates {
+    HalfPixel,
+    HalfPixelSymmetric,
+    PytorchHalfPixel,
+    AlignCorners,
+    Asymmetric,
+    TfCropAndResize,
+}
+
+/// How elements around a place are weighed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Interpolation {
+    /// The nearest; `prefer_ceil` decides halves, and `one_sided` takes the lower or upper one.
+    Nearest {
+        prefer_ceil: bool,
+        one_sided: bool,
+    },
+    Linear {
+        antialias: bool,
+    },
+    Cubic {
+        antialias: bool,
+        a: f64,
+    },
+}
+
+/// Whether axes keep their proportions when sizes are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeepAspect {
+    Stretch,
+    NotLarger,
+    NotSmaller,
+}
+
+/// A resampling as a model describes it. Inputs: x, region, scales, sizes.
+#[derive(Clone, Debug)]
+pub(crate) struct Resize {
+    pub(crate) coordinates: Coordinates,
+    pub(crate) interpolation: Interpolation,
+    pub(crate) axes: Option<Vec<i64>>,
+    pub(crate) exclude_outside: bool,
+    pub(crate) extrapolation: f64,
+    pub(crate) keep_aspect: KeepAspect,
+}
+
+/// What happens along one axis.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    axis: usize,
+    scale: f64,
+    extent: usize,
+    region: [f64; 2],
+}
+
+impl Resize {
+    fn axes(&self, inputs: &Facts<'_>) -> Result<Vec<Axis>, Error> {
+        let x = inputs.get(0)?;
+        let axes = match &self.axes {
+            Some(axes) => axes.iter().map(|&axis| axis_of(x, axis)).collect::<Result<_, _>>()?,
+            None => (0..x.shape.len()).collect::<Vec<_>>(),
+        };
+        let numbers = |index: usize| -> Result<Option<Vec<f64>>, Error> {
+            match inputs.optional(index) {
+                Some(fact) if fact.count() != 0 => Ok(Some(inputs.constant(index)?.to_f64())),
+                _ => Ok(None),
+            }
+        };
+        let (region, scales, sizes) = (numbers(1)?, numbers(2)?, numbers(3)?);
+        let unfit = || Error::invalid_model(format!("does not say how to resize {x}"));
+        let count = |value: f64| {
+            let whole = crate::dtype::truncate_i64(value);
+            usize::try_from(whole).ok().filter(|&whole| whole < 1 << 31).ok_or_else(unfit)
+        };
+        let mut found = Vec::new();
+        for (place, &axis) in axes.iter().enumerate() {
+            let own = float(x.shape[axis]);
+            let (scale, extent) = match (&scales, &sizes) {
+                (_, Some(sizes)) => {
+                    let size = *sizes.get(place).ok_or_else(unfit)?;
+                    (size / own, count(size)?)
+                }
+                (Some(scales), None) => {
+                    let scale = *scales.get(place).ok_or_else(unfit)?;
+                    (scale, count(own * scale)?)
+                }
+                (None, None) => return Err(unfit()),
+            };
+            let bound = |at: usize, default| {
+                region.as_ref().and_then(|region| region.get(at).copied()).unwrap_or(default)
+            };
+            let region = [bound(place, 0.0), bound(place + axes.len(), 1.0)];
+            found.push(Axis { axis, scale, extent, region });
+        }
+        let scales = found.iter().map(|axis| axis.scale);
+        let common = match self.keep_aspect {
+            _ if sizes.is_none() => None,
+            KeepAspect::Stretch => None,
+            KeepAspect::NotLarger => scales.reduce(f64::min),
+            KeepAspect::NotSmaller => scales.reduce(f64::max),
+        };
+        if let Some(scale) = common {
+            for axis in &mut found {
+                axis.scale = scale;
+                axis.extent = count(scale * float(x.shape[axis.axis]) + 0.5)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn infer(&self, inputs: &Facts<'_>) -> Result<Fact, Error> {
+        let x = inputs.get(0)?;
+        let mut shape = x.shape.clone();
+        for axis in self.axes(inputs)? {
+            shape[axis.axis] = axis.extent;
+        }
+        Ok(Fact::new(x.dtype, shape))
+    }
+
+    /// The place in the input, counted in elements.
+    fn origin(&self, axis: &Axis, width: usize, at: usize) -> f64 {
+        let (scale, at) = (axis.scale, float(at));
+        let (width, whole) = (float(width), float(axis.extent));
+        let resized = scale * width;
+        let half = (at + 0.5) / scale - 0.5;
+        match self.coordinates {
+            Coordinates::HalfPixel => half,
+            Coordinates::PytorchHalfPixel => {
+                if resized == 1.0 {
+                    -0.5
+                } else {
+                    half
+                }
+            }
+            Coordinates::HalfPixelSymmetric => width / 2.0 * (1.0 - whole / resized) + half,
+            Coordinates::Asymmetric => at / scale,
+            Coordinates::AlignCorners if resized == 1.0 => 0.0,
+            Coordinates::AlignCorners => at * (width - 1.0) / (resized - 1.0),
+            Coordinates::TfCropAndResize => {
+                let [start, end] = axis.region;
+                let within = if resized == 1.0 {
+                    (end - start) * (width - 1.0) / 2.0
+                } else {
+                    at * (end - start) * (width - 1.0) / (resized - 1.0)
+                };
+                within + start * (width - 1.0)
+            }
+        }
+    }
+
+    /// Elements of the input and their weights; none for a place outside of everything.
+    fn taps(&self, axis: &Axis, width: usize, at: usize) -> Option<Vec<(usize, f64)>> {
+        let origin = self.origin(axis, width, at);
+        let last = super::signed(width) - 1;
+        if self.coordinates == Coordinates::TfCropAndResize
+            && (origin < 0.0 || float(width) - 1.0 < origin)
+        {
+            return None;
+        }
+        let mut taps = self.interpolation.taps(origin, axis.scale);
+        if self.exclude_outside {
+            for (place, weight) in &mut taps {
+                if !(0..=last).contains(place) {
+                    *weight = 0.0;
+                }
+            }
+            let sum: f64 = taps.iter().map(|(_, weight)| weight).sum();
+            if sum != 0.0 {
+                taps.iter_mut().for_each(|(_, weight)| *weight /= sum);
+            }
+        }
+        let clamp = |place: i64| usize::try_from(place.clamp(0, last)).unwrap_or(0);
+        Some(taps.into_iter().map(|(place, weight)| (clamp(place), weight)).collect())
+    }
+
+    fn along(&self, x: &Array, axis: &Axis) -> Array {
+        let [outer, width, inner] = around(&x.shape, axis.axis);
+        let mut shape = x.shape.clone();
+        shape[axis.axis] = axis.extent;
+        let mut result = Array::filled(&shape, self.extrapolation);
+        for at in 0..axis.extent {
+            let Some(taps) = self.taps(axis, width, at) else { continue };
+            for o in 0..outer {
+                for i in 0..inner {
+                    let sum = taps
+                        .iter()
+                        .map(|&(from, weight)| x.data[(o * width + from) * inner + i] * weight);
+                    result.data[(o * axis.extent + at) * inner + i] = sum.sum();
+                }
+            }
+        }
+        result
+    }
+}
+
+impl Interpolation {
+    /// Places around `origin`, which may lie outside, and their weights.
+    fn taps(self, origin: f64, scale: f64) -> Vec<(i64, f64)> {
+        let floor = origin.floor();
+        let base = crate::dtype::truncate_i64(floor);
+        let ratio = origin - floor;
+        // An antialiased kernel is as wide as what falls on one element.
+        let wide = |antialias: bool| if antialias { scale.min(1.0) } else { 1.0 };
+        let spread = |reach: f64, scale: f64, weight: &dyn Fn(f64) -> f64| {
+            let side = crate::dtype::truncate_i64((reach / scale).ceil()) + 1;
+            let taps = (-side..=side + 1).map(|step| {
+                #[expect(clippy::cast_precision_loss, reason = "a kernel is short")]
+                let distance = (step as f64 - ratio) * scale;
+                (base + step, weight(distance))
+            });
+            let taps: Vec<(i64, f64)> = taps.filter(|(_, weight)| *weight != 0.0).collect();
+            let sum: f64 = taps.iter().map(|(_, weight)| weight).sum();
+            taps.into_iter().map(|(place, weight)| (place, weight / sum)).collect()
+        };
+        match self {
+            Self::Nearest { prefer_ceil, one_sided } => {
+                let up = match (one_sided, prefer_ceil) {
+                    _ if ratio == 0.0 => false,
+                    (true, ceil) => ceil,
+                    (false, true) => 0.5 <= ratio,
+                    (false, false) => 0.5 < ratio,
+                };
+                vec![(base + i64::from(up), 1.0)]
+            }
+            Self::Linear { antialias } => {
+                spread(1.0, wide(antialias), &|x| (1.0 - x.abs()).max(0.0))
+            }
+            Self::Cubic { antialias, a } => spread(2.0, wide(antialias), &|x| cubic(x.abs(), a)),
+        }
+    }
+}
+
+/// The kernel of cubic convolution at a distance.
+pub(super) fn cubic(x: f64, a: f64) -> f64 {
+    if x <= 1.0 {
+        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
+    } else {
+        0.0
+    }
+}
+
+/// Inputs: x, region, scales, sizes.
+pub(crate) fn resize(resize: Resize) -> Op {
+    let own = resize.clone();
+    let infer = move |inputs: &Facts<'_>, _: usize| Ok(vec![own.infer(inputs)?]);
+    operator("Resize", &[1, 2, 3], infer, move |inputs, facts| {
+        let mut x = array(inputs, 0)?;
+        for axis in resize.axes(inputs)? {
+            let whole = axis.region == [0.0, 1.0];
+            let same = axis.scale == 1.0 && axis.extent == x.shape[axis.axis];
+            if !(same && whole) {
+                x = resize.along(&x, &axis);
+            }
+        }
+        Ok(vec![rounded(&facts[0], x.data)?])
+    })
+}
