@@ -29,7 +29,8 @@ pub(crate) fn optimize(graph: &mut Graph, limits: &Limits) -> Result<(), Error> 
     Ok(())
 }
 
-fn fold_constants(graph: &mut Graph, limits: &Limits) -> Result<(), Error> {
+/// Computes what works on constants alone.
+pub(crate) fn fold_constants(graph: &mut Graph, limits: &Limits) -> Result<(), Error> {
     let mut budget = limits.folded_bytes_max;
     let mut nodes = std::mem::take(&mut graph.nodes);
     let mut kept = Vec::with_capacity(nodes.len());
