@@ -38,6 +38,7 @@ pub(super) fn import(model: ModelProto, source: &Source<'_>) -> Result<Graph, Er
         functions: model.functions,
         depth: 0,
         copies: 0,
+        folded: 0,
         opset,
         source,
     };
@@ -86,6 +87,8 @@ struct Importer<'a> {
     depth: usize,
     /// Bodies that have been copied.
     copies: usize,
+    /// Nodes of which it is known that they work on more than constants.
+    folded: usize,
     opset: i64,
     source: &'a Source<'a>,
 }

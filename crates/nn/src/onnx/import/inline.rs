@@ -137,7 +137,9 @@ impl Importer<'_> {
     fn constant(&mut self, name: &str) -> Result<Option<Tensor>, Error> {
         let id = self.value(name);
         if self.graph.constant(id).is_none() {
-            fold_constants(&mut self.graph, self.source.limits)?;
+            // What was not constant before does not become so.
+            fold_constants(&mut self.graph, self.folded, self.source.limits)?;
+            self.folded = self.graph.nodes.len();
         }
         Ok(self.graph.constant(id).cloned())
     }
