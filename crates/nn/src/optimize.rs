@@ -18,7 +18,7 @@ use crate::ops::{Fact, Facts, Op};
 /// Whatever is wrong with nodes that work on constants alone, and `LimitExceeded` when their
 /// results grow beyond [`Limits::folded_bytes_max`].
 pub(crate) fn optimize(graph: &mut Graph, limits: &Limits) -> Result<(), Error> {
-    fold_constants(graph, limits)?;
+    fold_constants(graph, 0, limits)?;
     drop_identities(graph);
     graph.prune();
     batch_norm::fold(graph)?;
@@ -29,18 +29,21 @@ pub(crate) fn optimize(graph: &mut Graph, limits: &Limits) -> Result<(), Error> 
     Ok(())
 }
 
-fn fold_constants(graph: &mut Graph, limits: &Limits) -> Result<(), Error> {
+/// Computes what works on constants alone, among the nodes from `first` on.
+pub(crate) fn fold_constants(
+    graph: &mut Graph,
+    first: usize,
+    limits: &Limits,
+) -> Result<(), Error> {
     let mut budget = limits.folded_bytes_max;
-    let mut nodes = std::mem::take(&mut graph.nodes);
-    let mut kept = Vec::with_capacity(nodes.len());
-    for node in nodes.drain(..) {
+    let mut left = graph.nodes.split_off(first.min(graph.nodes.len()));
+    for node in left.drain(..) {
         match fold_node(graph, &node, limits, &mut budget) {
             Ok(true) => {}
-            Ok(false) => kept.push(node),
+            Ok(false) => graph.nodes.push(node),
             Err(error) => return Err(error.at_node(&node.label)),
         }
     }
-    graph.nodes = kept;
     Ok(())
 }
 

@@ -224,13 +224,17 @@ fn a_missing_file_is_named() {
 }
 
 #[test]
-fn inputs_of_other_types_are_moved_and_converted() {
+fn inputs_of_other_types_are_computed_in_their_type() {
     let mut model = ModelBuilder::new("table", 5);
     let rows = model.typed_input("rows", DType::I64, &[Dim::Any]);
     let same = model.add(rows, rows);
     model.output("y", same);
-    let error = Session::from_model(&device(), model.build().unwrap(), &SessionOptions::default());
-    assert_eq!(error.unwrap_err().kind(), ErrorKind::Unsupported);
+    let model = model.build().unwrap();
+    let session = Session::from_model(&device(), model, &SessionOptions::default()).unwrap();
+    // Neither of these is an `f32`.
+    let rows = Tensor::from_i64(&[2], vec![(1 << 60) + 1, -16_777_217]).unwrap();
+    let found = session.run(&[("rows", &rows)]).unwrap().remove(0).1;
+    assert_eq!(found.as_i64(), Some(&[(1 << 61) + 2, -33_554_434][..]));
 }
 
 #[test]

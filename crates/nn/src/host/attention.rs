@@ -103,7 +103,7 @@ impl Attention {
                 }
                 let width = mask.shape.last().copied().unwrap_or(1);
                 // A mask that is too short hides what is behind its end.
-                if width < keys && width != 1 {
+                if width < keys && 1 < width {
                     let rows = mask.data.chunks(width);
                     let padding = vec![f64::NEG_INFINITY; keys - width];
                     let data = rows.flat_map(|row| [row, &padding].concat()).collect();

@@ -6,6 +6,9 @@ use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
 use crate::tensor::Tensor;
 
+/// Samples along one side of a part of a region: regions come from data, and may be anything.
+const SAMPLES_MAX: usize = 1 << 12;
+
 /// The corners of a box: the lower ones, then the upper ones.
 fn corners(place: &[f64], centred: bool) -> [f64; 4] {
     let [a, b, c, d] = [0, 1, 2, 3].map(|i| place[i]);
@@ -97,6 +100,9 @@ pub(crate) fn region_align(
                 0 => usize::try_from(truncate_i64(part.ceil())).unwrap_or(0),
                 samples => samples,
             });
+            if counts.iter().any(|&count| SAMPLES_MAX < count) {
+                return Err(Error::invalid_model(format!("takes {counts:?} samples of a part")));
+            }
             for channel in 0..channels {
                 let plane = &x.data[(image * channels + channel) * h * w..][..h * w];
                 for (row, column) in

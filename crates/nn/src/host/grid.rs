@@ -78,6 +78,7 @@ pub(crate) fn grid_sample(sampling: Sampling, outside: Outside, align: bool) -> 
         let fits = 3 <= x.shape.len()
             && grid.shape.len() == x.shape.len()
             && grid.shape[0] == x.shape[0]
+            && !x.shape[2..].contains(&0)
             && grid.shape.last() == Some(&(x.shape.len() - 2));
         if !fits {
             return Err(Error::invalid_model(format!("cannot sample {x} at {grid}")));

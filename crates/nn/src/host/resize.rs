@@ -112,6 +112,9 @@ impl Resize {
                 axis.extent = count(scale * float(x.shape[axis.axis]) + 0.5)?;
             }
         }
+        if found.iter().any(|axis| x.shape[axis.axis] == 0 && axis.extent != 0) {
+            return Err(unfit());
+        }
         Ok(found)
     }
 

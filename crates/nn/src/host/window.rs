@@ -108,6 +108,9 @@ pub(crate) fn conv_integer(window: Window, groups: usize, scaled: bool) -> Op {
         if scaled {
             let (x_scale, y_scale) = (array(inputs, 1)?.number()?, array(inputs, 6)?.number()?);
             let (scales, zero) = (array(inputs, 4)?.data, array(inputs, 7)?.number()?);
+            if scales.len() != 1 && scales.len() != shape[1] {
+                return Err(Error::invalid_model(format!("has {} scales", scales.len())));
+            }
             let inner: usize = shape[2..].iter().product();
             for (at, value) in result.iter_mut().enumerate() {
                 let scale = scales[at / inner % shape[1] % scales.len()];

@@ -1,11 +1,13 @@
 //! A decoded file into a graph: names into values, nodes into typed operators.
 
+mod inline;
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use super::attributes::Attributes;
 use super::operators::{self, Context};
-use super::proto::{GraphProto, ModelProto, NodeProto, TensorProto};
+use super::proto::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::tensor::{self, Source};
 use crate::error::Error;
 use crate::graph::{Graph, Label, Node, ValueId};
@@ -16,10 +18,6 @@ const OPSETS: std::ops::RangeInclusive<i64> = 7..=27;
 /// Translates a decoded model.
 pub(super) fn import(model: ModelProto, source: &Source<'_>) -> Result<Graph, Error> {
     let opset = check_opsets(&model)?;
-    if let Some(function) = model.functions.first() {
-        let name = function.name().escape_debug();
-        return Err(Error::unsupported(format!("defines a function '{name}' of its own")));
-    }
     let Some(mut proto) = model.graph else {
         return Err(Error::malformed("has no graph, so it is not an ONNX model"));
     };
@@ -37,6 +35,10 @@ pub(super) fn import(model: ModelProto, source: &Source<'_>) -> Result<Graph, Er
         names: HashMap::new(),
         defined: HashMap::new(),
         unmade: HashSet::new(),
+        functions: model.functions,
+        depth: 0,
+        copies: 0,
+        folded: 0,
         opset,
         source,
     };
@@ -79,6 +81,14 @@ struct Importer<'a> {
     defined: HashMap<ValueId, String>,
     /// Results that only training or other modes need, and that are not made.
     unmade: HashSet<String>,
+    /// Functions that the model defines.
+    functions: Vec<FunctionProto>,
+    /// Bodies that are being copied, each inside the one before.
+    depth: usize,
+    /// Bodies that have been copied.
+    copies: usize,
+    /// Nodes of which it is known that they work on more than constants.
+    folded: usize,
     opset: i64,
     source: &'a Source<'a>,
 }
@@ -174,6 +184,14 @@ impl Importer<'_> {
     }
 
     fn translate(&mut self, node: NodeProto, label: &Label) -> Result<(), Error> {
+        if let Some(function) = self.function(&node) {
+            return self.call(&node, label, &function);
+        }
+        match (is_default(node.domain()), node.op_type()) {
+            (true, "If") => return self.branch(node, label),
+            (true, "Loop") => return self.repeat(node, label),
+            _ => {}
+        }
         if !is_default(node.domain()) {
             let domain = node.domain().escape_debug();
             return Err(Error::unsupported(format!("is of the unknown domain '{domain}'")));

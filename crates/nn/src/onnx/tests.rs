@@ -1,3 +1,4 @@
+mod bodies;
 mod catalogue;
 
 use prost::Message;

@@ -47,7 +47,9 @@ pub(super) fn infer_binary(function: BinaryFunction, inputs: &Facts<'_>) -> Resu
     // The exponent of a power may be of another type than its base.
     let dtype = inputs.get(0)?.dtype;
     let other = inputs.get(1)?;
-    let free = function == BinaryFunction::Pow || other.constant.is_some();
+    // So may a single number that a translation has put there.
+    let number = other.constant.is_some() && other.count() == 1;
+    let free = function == BinaryFunction::Pow || number;
     if dtype != other.dtype && !free {
         same_type(inputs, 0)?;
     }

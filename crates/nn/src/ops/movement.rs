@@ -169,6 +169,11 @@ pub(crate) fn pad_amounts(inputs: &Facts<'_>) -> Result<Vec<(i64, i64)>, Error> 
 
 pub(super) fn infer_pad(inputs: &Facts<'_>) -> Result<Fact, Error> {
     let x = inputs.get(0)?;
+    if let Some(value) = inputs.optional(2)
+        && (value.count() != 1 || value.dtype != x.dtype)
+    {
+        return Err(Error::invalid_model(format!("pads {x} by {value}")));
+    }
     let amounts = pad_amounts(inputs)?;
     let padded = x.shape.iter().zip(amounts).map(|(&extent, (before, behind))| {
         let extent = i64::try_from(extent).unwrap_or(i64::MAX);

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::dtype::DType;
-use crate::kernel::{Gather, Routine, StridedCopy};
+use crate::kernel::Routine;
+use crate::kernel::{Gather, StridedCopy};
 
 /// Strides of a dense view whose axes lie in a random order and direction, and its first element.
 fn dense(random: &mut Random, shape: &[usize], gap: usize) -> (Vec<isize>, usize) {
