@@ -31,6 +31,10 @@ pub(super) const PROMISES: &[Promise] = &[
 
 const KIB: usize = 1 << 10;
 
+/// A block of a size for which all streams and the host have one arena, so that any of them could
+/// be given what another one still uses.
+const SHARED: usize = 16 * KIB;
+
 fn with_memory(subject: &dyn Subject, bytes: usize) -> Device {
     subject.open(Limits { memory_bytes_max: Some(bytes), ..Limits::default() })
 }
@@ -72,7 +76,7 @@ fn at_once(subject: &'static dyn Subject) -> Outcome {
 
 /// A buffer that a stream is to use behind what stands on it.
 fn used(device: &Device, stream: &anabranch_rt::Stream) -> Result<Buffer, anabranch_rt::Error> {
-    let buffer = device.allocate(KIB, stream)?;
+    let buffer = device.allocate(SHARED, stream)?;
     stream.submit(Command::fill(buffer.view(), 1))?;
     Ok(buffer)
 }
@@ -84,7 +88,7 @@ fn home(subject: &'static dyn Subject) -> Outcome {
     let first = used(&device, &lease)?;
     let address = first.address();
     drop(first);
-    let second = device.allocate(KIB, &lease)?;
+    let second = device.allocate(SHARED, &lease)?;
     ensure(second.address() == address, || "another block".to_owned())?;
     standing.let_go()
 }
@@ -96,7 +100,7 @@ fn in_use(subject: &'static dyn Subject) -> Outcome {
     let first = used(&device, &lease)?;
     let address = first.address();
     drop(first);
-    let second = device.allocate(KIB, &other)?;
+    let second = device.allocate(SHARED, &other)?;
     ensure(second.address() != address, || "a block in use".to_owned())?;
     standing.let_go()
 }
@@ -108,9 +112,9 @@ fn host(subject: &'static dyn Subject) -> Outcome {
     let first = used(&device, &lease)?;
     let address = first.address();
     drop(first);
-    let second = device.allocate_host(KIB)?;
+    let second = device.allocate_host(SHARED)?;
     ensure(second.address() != address, || "a block in use".to_owned())?;
-    second.write(0, &[1; KIB])?;
+    second.write(0, &[1; SHARED])?;
     standing.let_go()
 }
 

@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::dtype::DType;
-use crate::kernel::Routine;
-use crate::kernel::{Gather, StridedCopy};
+use crate::kernel::{Gather, Routine, StridedCopy};
 
 /// Strides of a dense view whose axes lie in a random order and direction, and its first element.
 fn dense(random: &mut Random, shape: &[usize], gap: usize) -> (Vec<isize>, usize) {
