@@ -33,6 +33,7 @@ use anabranch_sync::atomic::{AtomicU64, Ordering};
 use anabranch_sync::ring::{Consumer, Producer, ring};
 use anabranch_sync::{Arc, Mutex};
 
+use crate::error::{Error, ErrorKind};
 use crate::frontier::Mark;
 use crate::memory::state::{BlockId, Home};
 use crate::stream::StreamCore;
@@ -55,7 +56,7 @@ pub(crate) enum Event {
     /// The command buffer that ends at this value goes to the device.
     Handed(u64),
     /// The device reported it.
-    Finished { value: u64, failed: bool },
+    Finished { value: u64, ending: Ending },
     /// Everything from this value on fails, for a reason of the host.
     FailedFrom(u64),
     /// The failure of the stream ends with this value.
@@ -68,6 +69,27 @@ pub(crate) enum Event {
     Took { ticket: u64 },
     /// Something was done to the blocks of one size class.
     Memory(Blocks),
+}
+
+/// How a command buffer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Well,
+    Failed,
+    /// The device was lost or shut down, and waits for nothing any longer.
+    Dropped,
+}
+
+impl Ending {
+    pub(crate) fn of(result: &Result<(), Error>) -> Self {
+        match result {
+            Ok(()) => Self::Well,
+            Err(error) => match error.kind() {
+                ErrorKind::DeviceLost | ErrorKind::Closed => Self::Dropped,
+                _ => Self::Failed,
+            },
+        }
+    }
 }
 
 /// What may happen to the blocks of a size class.

@@ -40,7 +40,7 @@ use anabranch_sync::process::CallbackScope;
 use anabranch_sync::{Condvar, Deadline, Mutex, TimedOut};
 
 use crate::error::{Error, ErrorKind};
-use crate::history::{Event, Pen};
+use crate::history::{Ending, Event, Pen};
 use crate::invariant::invariant;
 use crate::rank;
 
@@ -190,7 +190,7 @@ impl Timeline {
             let mut shared = self.shared.lock();
             shared.retained.pop_front();
             let failed = result.is_err();
-            shared.pen.note(Event::Finished { value, failed });
+            shared.pen.note(Event::Finished { value, ending: Ending::of(&result) });
             shared.state.finish(value, result);
             let ended = |next: &Retained| value < next.value;
             invariant!("SO-4 CompletionTruth", shared.retained.front().is_none_or(ended));

@@ -31,7 +31,7 @@ use std::fmt;
 use anabranch_hal::device::QueueId;
 
 use super::blocks::Class;
-use super::{Event, History, Record};
+use super::{Ending, Event, History, Record};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::stream::state::{Action, Outcome};
@@ -156,7 +156,7 @@ impl Replay<'_> {
                 })
             }
             Event::Handed(value) => self.handed(stream, value),
-            Event::Finished { value, failed } => self.finished(stream, value, failed),
+            Event::Finished { value, ending } => self.finished(stream, value, ending),
             Event::FailedFrom(value) => {
                 self.lane(stream).timeline.fail_from(value, told());
                 Ok(())
@@ -245,8 +245,10 @@ impl Replay<'_> {
         Ok(())
     }
 
-    /// The oldest buffer ends, after everything that it waited for, and fails if that failed.
-    fn finished(&mut self, stream: QueueId, value: u64, failed: bool) -> Verdict {
+    /// The oldest buffer ends, after everything that it waited for, and fails if that failed. On a
+    /// device that is gone, it may end before.
+    fn finished(&mut self, stream: QueueId, value: u64, ending: Ending) -> Verdict {
+        let failed = ending != Ending::Well;
         let lane = self.lane(stream);
         let reached = lane.timeline.reached();
         demand(reached < value, "SO-3 CompletedMonotone", || format!("{value} after {reached}"))?;
@@ -265,7 +267,8 @@ impl Replay<'_> {
         for (producer, awaited) in buffer.waits {
             let timeline = &self.lane(producer).timeline;
             let reached = timeline.reached();
-            demand(awaited <= reached, "EV-1 CapturesAllBefore", || {
+            let in_order = awaited <= reached || ending == Ending::Dropped;
+            demand(in_order, "EV-1 CapturesAllBefore", || {
                 format!("{value} ended before {awaited} of stream {}, at {reached}", producer.0)
             })?;
             demand(failed || timeline.outcome(awaited).is_ok(), "EV-12 FailPropagates", || {

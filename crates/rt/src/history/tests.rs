@@ -158,7 +158,7 @@ fn al_memory_that_is_taken_too_early_is_told() {
 fn so_1_a_report_out_of_order_is_told() {
     check_once(|| {
         let history = damaged(eventful(0), |event| match event {
-            Event::Finished { value, failed } => Some(Event::Finished { value: value + 1, failed }),
+            Event::Finished { value, ending } => Some(Event::Finished { value: value + 1, ending }),
             _ => None,
         });
         assert_eq!(rule(&history), "SO-1 StreamFIFO");
@@ -188,16 +188,47 @@ fn so_4_a_report_before_its_submission_is_told() {
     });
 }
 
+/// Streams that wait for one another on a device that is lost: the last one ends first.
+fn lost() -> History {
+    let (device, control) = manual_with(limits());
+    let leases: Vec<_> = (0..3).map(|_| device.lease_now().unwrap()).collect();
+    for pair in leases.windows(2).rev() {
+        pair[1].host(|| Ok(())).unwrap();
+        pair[0].wait(&pair[1].record().unwrap()).unwrap();
+    }
+    leases[0].host(|| Ok(())).unwrap();
+    leases.iter().for_each(|lease| drop(lease.flush(CommitMode::Now)));
+    control.lose("as the test wants");
+    drop(leases);
+    let _ = device.synchronize(&NEVER);
+    history(&device)
+}
+
+#[test]
+fn ev_1_a_device_that_is_lost_waits_for_nothing_and_others_do() {
+    check_once(|| {
+        let tally = lost().check(&limits()).unwrap();
+        assert!(2 <= tally.waits && tally.failed == 3, "{tally:?}");
+        let mut early = lost();
+        for record in &mut early.records {
+            if let Event::Finished { ending, .. } = &mut record.event {
+                *ending = Ending::Failed;
+            }
+        }
+        assert_eq!(rule(&early), "EV-1 CapturesAllBefore");
+    });
+}
+
 #[test]
 fn ev_12_a_failure_that_did_not_travel_is_told() {
     check_once(|| {
         let mut history = eventful(0);
         history.records.sort_by_key(|record| record.order);
         let last = history.records.iter_mut().rev().find_map(|record| match &mut record.event {
-            Event::Finished { failed, .. } if *failed => Some(failed),
+            Event::Finished { ending, .. } if *ending == Ending::Failed => Some(ending),
             _ => None,
         });
-        *last.unwrap() = false;
+        *last.unwrap() = Ending::Well;
         assert_eq!(rule(&history), "EV-12 FailPropagates");
     });
 }
