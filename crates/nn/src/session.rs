@@ -1,5 +1,6 @@
 //! Sessions: one model on one device, run by any number of threads.
 
+mod binding;
 mod compile;
 mod request;
 mod weights;
@@ -19,6 +20,7 @@ use crate::optimize::optimize;
 use crate::plan::{Given, Plan, PlanInfo};
 use crate::tensor::Tensor;
 
+pub use binding::Binding;
 use compile::{Compiled, Context};
 use weights::Weights;
 
@@ -289,7 +291,11 @@ impl Session {
         deadline: &Deadline,
     ) -> Result<Vec<Tensor>, Error> {
         let (slot, context) = self.context(compiled, stream, deadline)?;
-        let results = context.run(&compiled.plan, inputs, stream, deadline)?;
+        for (place, tensor) in inputs.iter().enumerate() {
+            context.write(place, tensor)?;
+        }
+        context.launch(stream, deadline)?;
+        let results = context.results(&compiled.plan)?;
         // After an error the memory may still be in use, or not be readable: it is not kept.
         slot.put(context);
         Ok(results)

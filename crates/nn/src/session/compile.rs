@@ -119,19 +119,23 @@ impl Context {
         Ok(Self { executable, inputs, outputs, parameters })
     }
 
-    /// One run.
-    pub(super) fn run(
+    /// Brings an input, while nothing runs.
+    pub(super) fn write(&self, input: usize, tensor: &Tensor) -> Result<(), Error> {
+        Ok(self.inputs[input].write(0, tensor.as_bytes())?)
+    }
+
+    /// Runs, and waits for the end.
+    pub(super) fn launch(
         &self,
-        plan: &Plan,
-        inputs: &[&Tensor],
         stream: &anabranch_rt::Stream,
         deadline: &Deadline,
-    ) -> Result<Vec<Tensor>, Error> {
-        for (buffer, tensor) in self.inputs.iter().zip(inputs) {
-            buffer.write(0, tensor.as_bytes())?;
-        }
+    ) -> Result<(), Error> {
         stream.launch(&self.executable, &self.parameters)?;
-        stream.synchronize(deadline)?;
+        Ok(stream.synchronize(deadline)?)
+    }
+
+    /// What the last run has left.
+    pub(super) fn results(&self, plan: &Plan) -> Result<Vec<Tensor>, Error> {
         let read = |(buffer, port): (&Buffer, &crate::plan::Port)| {
             Tensor::build(port.dtype, &port.shape, |target| Ok(buffer.read(0, target)?))
         };
