@@ -19,7 +19,7 @@ const PACKAGES: &[&str] = &[
 ];
 
 const EXPORTERS: [&str; 2] = ["torchscript", "dynamo"];
-const OUTPUTS: [&str; 2] = ["logits", "softmax"];
+const OUTPUTS: [&str; 2] = ["before", "after"];
 
 /// Runs the networks whose names contain one of `filters`, or all of them.
 ///
