@@ -291,11 +291,7 @@ impl Session {
         deadline: &Deadline,
     ) -> Result<Vec<Tensor>, Error> {
         let (slot, context) = self.context(compiled, stream, deadline)?;
-        for (place, tensor) in inputs.iter().enumerate() {
-            context.write(place, tensor)?;
-        }
-        context.launch(stream, deadline)?;
-        let results = context.results(&compiled.plan)?;
+        let results = context.run(&compiled.plan, inputs, stream, deadline)?;
         // After an error the memory may still be in use, or not be readable: it is not kept.
         slot.put(context);
         Ok(results)

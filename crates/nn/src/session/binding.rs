@@ -66,9 +66,7 @@ impl Session {
         let compiled = self.compiled(&given, deadline)?;
         let lease = self.device.lease(&LeasePolicy::Wait(deadline.clone()))?;
         let context = Context::new(&self.device, &compiled, &lease.until(deadline), deadline)?;
-        for (place, tensor) in tensors.iter().enumerate() {
-            context.write(place, tensor)?;
-        }
+        context.bring(&tensors)?;
         Ok(Binding { session: self, compiled, context, lease, has_run: false })
     }
 }

@@ -119,7 +119,25 @@ impl Context {
         Ok(Self { executable, inputs, outputs, parameters })
     }
 
-    /// Brings an input, while nothing runs.
+    /// One run, with what goes in and what comes out.
+    pub(super) fn run(
+        &self,
+        plan: &Plan,
+        inputs: &[&Tensor],
+        stream: &anabranch_rt::Stream,
+        deadline: &Deadline,
+    ) -> Result<Vec<Tensor>, Error> {
+        self.bring(inputs)?;
+        self.launch(stream, deadline)?;
+        self.results(plan)
+    }
+
+    /// Brings all inputs, while nothing runs.
+    pub(super) fn bring(&self, inputs: &[&Tensor]) -> Result<(), Error> {
+        inputs.iter().enumerate().try_for_each(|(place, tensor)| self.write(place, tensor))
+    }
+
+    /// Brings one input.
     pub(super) fn write(&self, input: usize, tensor: &Tensor) -> Result<(), Error> {
         Ok(self.inputs[input].write(0, tensor.as_bytes())?)
     }
