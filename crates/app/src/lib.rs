@@ -51,7 +51,8 @@ mod error;
 
 pub use anabranch_nn::{
     Binding, DType, Dim, Error as ModelError, ErrorKind as ModelErrorKind, Limits as ModelLimits,
-    Model, ModelBuilder, PlanInfo, Port, Session, SessionOptions, StepInfo, Tensor, Value, npy,
+    Model, ModelBuilder, PlanInfo, Port, Replicas, Session, SessionOptions, StepInfo, Tensor,
+    Value, npy,
 };
 pub use anabranch_rt::{
     Buffer, Capture, Command, CommitMode, Deadline, Device, Error as RuntimeError,

@@ -18,6 +18,7 @@ mod optimize;
 mod plan;
 #[cfg(test)]
 mod reference;
+mod replicas;
 mod session;
 mod shape;
 mod tensor;
@@ -29,6 +30,7 @@ pub use graph::Port;
 pub use limits::Limits;
 pub use model::Model;
 pub use plan::{PlanInfo, StepInfo};
+pub use replicas::Replicas;
 pub use session::{Binding, Session, SessionOptions};
 pub use shape::Dim;
 pub use tensor::Tensor;
