@@ -11,7 +11,7 @@ fn planned(model: ModelBuilder, shape: &[usize]) -> Plan {
 }
 
 fn kernels(plan: &Plan) -> Vec<&'static str> {
-    plan.describe().steps.iter().map(|step| step.kernel).collect()
+    plan.steps.iter().map(|step| kernel_name(&step.operation)).collect()
 }
 
 fn kernel(step: &Step) -> &Kernel {
@@ -169,7 +169,8 @@ fn step(reads: &[usize], writes: usize, sizes: &[usize], in_place: bool) -> RawS
     RawStep {
         operation: Operation::Kernel(anabranch_sync::Arc::new(kernel)),
         operands: reads.iter().chain([&writes]).map(operand).collect(),
-        node: 0,
+        node: None,
+        why: crate::Reason::Kernel,
     }
 }
 
@@ -181,7 +182,7 @@ proptest! {
         choices in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()), 20),
     ) {
         let sizes: Vec<usize> = sizes.iter().map(|size| size * 64).collect();
-        let storages = sizes.iter().map(|&bytes| Storage { home: Home::Temporary, bytes });
+        let storages = sizes.iter().map(|&bytes| Storage { home: Home::Temporary, bytes, holds: None });
         let mut lowered = Lowered { storages: storages.collect(), ..Lowered::default() };
         for (written, (a, b, in_place)) in (0..sizes.len()).zip(&choices) {
             let mut reads = Vec::new();
