@@ -296,11 +296,44 @@ fn plain_code_has_a_reason() {
     );
     let negative = |model: &mut ModelBuilder, x| model.pad(x, &[-1, 0], 0.0);
     assert_eq!(reason(DType::F32, &[4], &negative), Reason::Routine(Misfit::PaddingMode));
+    let ceiling = |model: &mut ModelBuilder, x| {
+        let kind = crate::ops::PoolKind::Average { count_padding: true };
+        let window = crate::ops::Window {
+            strides: vec![2, 2],
+            ceil: true,
+            ..crate::ops::Window::whole(&[2, 2])
+        };
+        model.push("AveragePool", Op::Pool { kind, window }, &[x])
+    };
+    let beyond = Reason::Routine(Misfit::WindowBeyondPadding);
+    assert_eq!(reason(DType::F32, &[1, 1, 5, 5], &ceiling), beyond);
+    let bounded = |model: &mut ModelBuilder, x| {
+        let low = model.reduce(x, anabranch_hal::kernel::Reduction::Min, &[0]);
+        let low = model.reshape(low, &[]);
+        model.push("Clip", Op::Clip, &[x, low])
+    };
+    let unknown = Reason::Routine(Misfit::Computed { input: 1 });
+    assert_eq!(reason(DType::F32, &[4], &bounded), unknown);
     let turned = |model: &mut ModelBuilder, x| {
         let y = model.relu(x);
         model.transpose(y, &[1, 0])
     };
     assert_eq!(reason(DType::F32, &[3, 4], &turned), Reason::Output);
+}
+
+#[test]
+fn what_is_fused_is_part_of_the_kernel_not_of_the_copy_in_front_of_it() {
+    let mut model = ModelBuilder::new("copied", 1);
+    let x = image(&mut model);
+    let turned = model.transpose(x, &[0, 1, 3, 2]);
+    let y = model.conv2d(turned, 4, 4, 3, 1);
+    let y = model.relu(y);
+    model.output("y", y);
+    let plan = told(&model.build().unwrap(), &[1, 4, 6, 6]);
+    let both = Fate::Computed { steps: vec![0, 1] };
+    assert_eq!(fates(&plan), [Fate::View, both, fused(1, FusedPart::Activation)]);
+    assert_eq!((plan.steps[0].kernel, &plan.steps[0].why), ("strided_copy", &Reason::Order));
+    assert_eq!(plan.steps[1].detail, "3x3, stride 1, bias, relu");
 }
 
 #[test]
