@@ -68,9 +68,9 @@ fn overview(summary: &Summary, plan: &PlanInfo) -> String {
     push(
         &mut text,
         format_args!(
-            "{} operators in {} steps; {} flops a pass, {:.1} for each byte that is moved; {} of \
+            "{} nodes in {} steps; {} flops a pass, {:.1} for each byte that is moved; {} of \
              intermediate results, {} of inputs and outputs, {} of weights</p>",
-            summary.operators,
+            plan.nodes.len(),
             plan.steps.len(),
             plan.flops,
             summary.plan.intensity,

@@ -19,8 +19,8 @@ pub(super) fn text(summary: &Summary, plan: &PlanInfo) -> String {
         }
     }
     text.push_str(&format!(
-        "{} operators, {} of constants\n\n{}\n\n",
-        summary.operators,
+        "{} nodes, {} of constants\n\n{}\n\n",
+        plan.nodes.len(),
         table::bytes(summary.weight_bytes),
         nodes(plan)
     ));
@@ -31,10 +31,10 @@ pub(super) fn text(summary: &Summary, plan: &PlanInfo) -> String {
     text.push_str(&format!("\n\n{}\n\n", steps(plan)));
     text.push_str(&format!("{}\n\n{}\n\n", values(plan), kinds(plan)));
     text.push_str(&format!(
-        "{} steps for {} operators; {} flops a pass, {:.1} for each byte that is moved; memory of \
+        "{} steps for {} nodes; {} flops a pass, {:.1} for each byte that is moved; memory of \
          a pass: {} of intermediate results, {} of inputs and outputs; shared: {} of weights",
         plan.steps.len(),
-        summary.operators,
+        plan.nodes.len(),
         plan.flops,
         summary.plan.intensity,
         table::bytes(plan.arena_bytes),
