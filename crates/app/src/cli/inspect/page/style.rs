@@ -33,10 +33,10 @@ vertical-align:top}
 text-decoration:none}
 .row:hover,.row:target{background:color-mix(in srgb,var(--ink) 8%,transparent)}
 .row b{min-width:2rem;text-align:right;font-weight:400;color:var(--faint)}
-.row i{font-style:normal;overflow:hidden;text-overflow:ellipsis;max-width:45%}
-.row span{color:var(--faint);overflow:hidden;text-overflow:ellipsis}
+.row i{font-style:normal;flex:0 1 auto;min-width:3rem;overflow:hidden;text-overflow:ellipsis}
+.row span{color:var(--faint);flex:0 8 auto;min-width:0;overflow:hidden;text-overflow:ellipsis}
 .row em{font-style:normal;margin-left:auto;padding-right:.3rem}
-.lane{fill:none;stroke-width:2}.dot{stroke:var(--paper);stroke-width:1.5}
+path.lane{fill:none;stroke-width:2}.dot{stroke:var(--paper);stroke-width:1.5}
 .map{width:100%;border:1px solid var(--rule)}.map rect{stroke:var(--paper);fill-opacity:.75}
 .scale{display:flex;justify-content:space-between;color:var(--faint);font-size:.85rem}
 aside{display:none;position:fixed;left:0;right:0;bottom:0;max-height:50vh;overflow:auto;
@@ -47,5 +47,4 @@ aside:target{display:block}aside p{margin:.3rem 0}aside ul{margin:.3rem 0;paddin
 .c0{stroke:#2f81d6;fill:#2f81d6}.c1{stroke:#cf5a22;fill:#cf5a22}.c2{stroke:#2b9a5c;fill:#2b9a5c}
 .c3{stroke:#9a55c8;fill:#9a55c8}.c4{stroke:#b8860b;fill:#b8860b}.c5{stroke:#c8437f;fill:#c8437f}
 .c6{stroke:#1d9aa0;fill:#1d9aa0}.c7{stroke:#7d7f2a;fill:#7d7f2a}
-path.lane{fill:none}
 ";
