@@ -1,5 +1,7 @@
 //! Results that can be worked out on paper.
 
+use std::slice::from_ref;
+
 use super::*;
 use crate::ops::{Padding, PoolKind, Window};
 use crate::{fold, tensor::Numbers};
@@ -58,9 +60,9 @@ fn triangles_begin_at_their_diagonal() {
 #[test]
 fn blocks_come_from_the_right_part_of_the_channels() {
     let x = counted(&[1, 8, 1, 1]);
-    assert_eq!(first(&depth_to_space(2, false), &[x.clone()]), [0., 2., 4., 6., 1., 3., 5., 7.]);
-    assert_eq!(first(&depth_to_space(2, true), &[x.clone()]), [0., 1., 2., 3., 4., 5., 6., 7.]);
-    let there = run(&depth_to_space(2, false), &[x.clone()], 1).remove(0);
+    assert_eq!(first(&depth_to_space(2, false), from_ref(&x)), [0., 2., 4., 6., 1., 3., 5., 7.]);
+    assert_eq!(first(&depth_to_space(2, true), from_ref(&x)), [0., 1., 2., 3., 4., 5., 6., 7.]);
+    let there = run(&depth_to_space(2, false), from_ref(&x), 1).remove(0);
     assert_eq!(run(&space_to_depth(2), &[there], 1)[0], x);
 }
 
@@ -72,9 +74,9 @@ fn of_equal_elements_the_first_is_first_unless_the_last_is_wanted() {
     assert_eq!(found[1].as_i64().unwrap(), [1, 2, 0, 1]);
     let found = run(&top_k(0, false), &[x.clone(), whole(&[1], &[1])], 2);
     assert_eq!(found[1].as_i64().unwrap(), [0, 1, 1, 0]);
-    assert_eq!(first(&argument(1, true, false, false), &[x.clone()]), [1., 0.]);
-    assert_eq!(first(&argument(1, true, true, false), &[x.clone()]), [2., 1.]);
-    assert_eq!(first(&argument(-1, false, true, true), &[x.clone()]), [3., 3.]);
+    assert_eq!(first(&argument(1, true, false, false), from_ref(&x)), [1., 0.]);
+    assert_eq!(first(&argument(1, true, true, false), from_ref(&x)), [2., 1.]);
+    assert_eq!(first(&argument(-1, false, true, true), from_ref(&x)), [3., 3.]);
     assert_eq!(first(&hardmax(1, false), &[x]), [0., 1., 0., 0., 1., 0., 0., 0.]);
 }
 
@@ -161,12 +163,12 @@ fn window(extent: usize, stride: usize, pads: [usize; 2]) -> Window {
 #[test]
 fn windows_count_what_they_are_asked_to() {
     let x = floats(&[1, 2, 4], &[1., 3., 2., 4., 8., 7., 6., 5.]);
-    let found = run(&max_pool(window(2, 2, [0, 0]), false), &[x.clone()], 2);
+    let found = run(&max_pool(window(2, 2, [0, 0]), false), from_ref(&x), 2);
     assert_eq!(found[0].to_f64(), [3., 4., 8., 6.]);
     assert_eq!(found[1].as_i64().unwrap(), [1, 3, 4, 6]);
     let average = |count_padding| {
         let (kind, window) = (PoolKind::Average { count_padding }, window(2, 2, [1, 1]));
-        first(&Op::Pool { kind, window }, &[x.clone()])
+        first(&Op::Pool { kind, window }, from_ref(&x))
     };
     assert_eq!(average(true), [0.5, 2.5, 2., 4., 6.5, 2.5]);
     assert_eq!(average(false), [1., 2.5, 4., 8., 6.5, 5.]);
