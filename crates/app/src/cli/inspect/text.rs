@@ -1,6 +1,6 @@
 //! What is known about a model and its plan, for people at a terminal.
 
-use anabranch::{PlanInfo, ValuePlace};
+use anabranch::{PlanInfo, StepInfo, ValuePlace};
 
 use super::summary::{Shape, Summary};
 use super::{intensity, shown};
@@ -80,7 +80,7 @@ fn steps(plan: &PlanInfo) -> String {
             place.to_string(),
             step.node.map_or_else(String::new, |node| node.to_string()),
             step.to_string(),
-            step.operands.join(" "),
+            moves(plan, step),
             step.read_bytes.to_string(),
             step.written_bytes.to_string(),
             step.flops.to_string(),
@@ -89,6 +89,17 @@ fn steps(plan: &PlanInfo) -> String {
     });
     let header = ["step", "node", "kernel", "operands", "read", "written", "flops", "flops/byte"];
     table::table(&header, 4, &rows.collect::<Vec<_>>())
+}
+
+/// What a step reads, and the ranges that it writes.
+fn moves(plan: &PlanInfo, step: &StepInfo) -> String {
+    let read = step.operands.len().saturating_sub(step.writes.len());
+    let written = step.writes.iter().map(|&value| {
+        let value = &plan.values[value];
+        place(value.place, value.bytes)
+    });
+    let written = written.collect::<Vec<_>>().join(", ");
+    format!("{} → {written}", step.operands[..read].join(" "))
 }
 
 fn values(plan: &PlanInfo) -> String {

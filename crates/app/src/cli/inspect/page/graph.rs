@@ -96,11 +96,22 @@ pub(super) fn graph(plan: &PlanInfo) -> String {
         );
     }
     text.push_str("</svg>");
-    for row in &rows {
-        text.push_str(&words(plan, *row, width));
+    for (row, lane) in rows.iter().zip(rightmost(&lanes, rows.len())) {
+        text.push_str(&words(plan, *row, (lane + 2) * LANE));
     }
     text.push_str("</div>");
     text
+}
+
+/// The rightmost lane of each row, behind which there is room for words.
+fn rightmost(lanes: &[Lane], rows: usize) -> Vec<usize> {
+    let mut rightmost = vec![0; rows];
+    for lane in lanes {
+        for row in rightmost.iter_mut().take(lane.last + 1).skip(lane.first) {
+            *row = lane.lane.max(*row);
+        }
+    }
+    rightmost
 }
 
 fn centre(row: usize, lane: usize) -> (usize, usize) {

@@ -29,7 +29,7 @@ th,td{text-align:left;padding:.2rem .6rem .2rem 0;border-bottom:1px solid var(--
 vertical-align:top}
 .graph{position:relative;overflow-x:auto}
 .graph svg{position:absolute;left:0;top:0}
-.row{display:flex;gap:.6rem;align-items:center;height:28px;min-width:20rem;white-space:nowrap;
+.row{display:flex;gap:.6rem;align-items:center;height:28px;min-width:16rem;white-space:nowrap;
 text-decoration:none}
 .row:hover,.row:target{background:color-mix(in srgb,var(--ink) 8%,transparent)}
 .row b{min-width:2rem;text-align:right;font-weight:400;color:var(--faint)}
