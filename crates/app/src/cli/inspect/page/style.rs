@@ -34,7 +34,7 @@ text-decoration:none}
 .row:hover,.row:target{background:color-mix(in srgb,var(--ink) 8%,transparent)}
 .row b{min-width:2rem;text-align:right;font-weight:400;color:var(--faint)}
 .row i{font-style:normal;flex:0 1 auto;min-width:3rem;overflow:hidden;text-overflow:ellipsis}
-.row span{color:var(--faint);flex:0 8 auto;min-width:0;overflow:hidden;text-overflow:ellipsis}
+.row span{color:var(--faint);flex:0 8 auto;min-width:5.5rem;overflow:hidden;text-overflow:ellipsis}
 .row em{font-style:normal;margin-left:auto;padding-right:.3rem}
 path.lane{fill:none;stroke-width:2}.dot{stroke:var(--paper);stroke-width:1.5}
 .map{width:100%;border:1px solid var(--rule)}.map rect{stroke:var(--paper);fill-opacity:.75}
