@@ -4,6 +4,7 @@
 //! Integers are computed in `i64` and wrap, floats in `f64` and are rounded once for each operator.
 //! What no kernel of the device does is computed here as well, when the model runs.
 
+mod budget;
 mod function;
 
 use anabranch_hal::kernel::BinaryFunction;
@@ -15,6 +16,7 @@ use crate::ops::{Comparison, Fact, Facts, Movement, Op, Window, reduced_axes};
 use crate::shape::{View, resolve_axis};
 use crate::tensor::{Numbers, Tensor, is_float};
 
+pub(crate) use budget::Budget;
 pub(crate) use function::{binary, unary};
 
 /// The results of `op` on inputs that are all constant, or `None` when it is not folded.

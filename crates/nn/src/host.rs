@@ -86,6 +86,12 @@ impl Host {
         self.0.name == "Size"
     }
 
+    /// Whether it may sum up more products than it has elements.
+    pub(crate) fn sums_products(&self) -> bool {
+        let name = self.0.name;
+        matches!(name, "Attention" | "ConvInteger" | "ConvTranspose" | "Einsum" | "MatMulInteger")
+    }
+
     pub(crate) fn infer(&self, inputs: &Facts<'_>, outputs: usize) -> Result<Vec<Fact>, Error> {
         (self.0.infer)(inputs, outputs)
     }

@@ -27,6 +27,9 @@ pub struct Limits {
     /// Bytes of constants that folding may add to a model: a file of a few hundred bytes may
     /// otherwise expand to anything.
     pub folded_bytes_max: usize,
+    /// Products that folding may sum up in matrix products, convolutions and windows. A node that
+    /// takes more is computed when the model runs.
+    pub folded_products_max: u64,
     /// Bytes of those inputs of one run whose elements decide about shapes: each plan keeps a
     /// copy, and is made anew for other elements.
     pub value_bytes_max: usize,
@@ -50,6 +53,7 @@ impl Default for Limits {
             nodes_max: 32_768,
             arity_max: 1024,
             folded_bytes_max: 256 << 20,
+            folded_products_max: 1 << 27,
             value_bytes_max: 1 << 20,
             plans_max: 32,
             contexts_max: None,

@@ -8,7 +8,7 @@ mod scale;
 
 use crate::error::Error;
 use crate::fate::MergeRule;
-use crate::fold;
+use crate::fold::{self, Budget};
 use crate::graph::{Gone, Graph, Node, ValueId};
 use crate::limits::Limits;
 use crate::ops::{Fact, Facts, Op};
@@ -55,10 +55,10 @@ pub(crate) fn fold_constants(
     first: usize,
     limits: &Limits,
 ) -> Result<(), Error> {
-    let mut budget = limits.folded_bytes_max;
+    let mut budget = Budget::new(limits);
     let mut left = graph.nodes.split_off(first.min(graph.nodes.len()));
     for node in left.drain(..) {
-        match fold_node(graph, &node, limits, &mut budget) {
+        match fold_node(graph, &node, &mut budget) {
             Ok(true) => graph.story.note(node.part, Gone::Folded),
             Ok(false) => graph.nodes.push(node),
             Err(error) => return Err(error.at_node(&node.label)),
@@ -68,12 +68,7 @@ pub(crate) fn fold_constants(
 }
 
 /// Turns a node's results into constants, if all it works on is constant.
-fn fold_node(
-    graph: &mut Graph,
-    node: &Node,
-    limits: &Limits,
-    budget: &mut usize,
-) -> Result<bool, Error> {
+fn fold_node(graph: &mut Graph, node: &Node, budget: &mut Budget<'_>) -> Result<bool, Error> {
     let constants: Option<Vec<Option<Fact>>> = node
         .inputs
         .iter()
@@ -85,7 +80,9 @@ fn fold_node(
     let Some(constants) = constants else { return Ok(false) };
     let inputs = Facts(constants.iter().map(Option::as_ref).collect());
     let facts = node.op.infer(&inputs, node.outputs.len())?;
-    spend(&facts, limits, budget)?;
+    if !budget.take(&node.op, &inputs, &facts)? {
+        return Ok(false);
+    }
     let Some(results) = fold::evaluate(&node.op, &inputs, &facts)? else { return Ok(false) };
     for (output, result) in node.outputs.iter().zip(results) {
         if let Some(id) = output {
@@ -93,18 +90,6 @@ fn fold_node(
         }
     }
     Ok(true)
-}
-
-/// Takes the size of some results from what is left to fold.
-pub(crate) fn spend(facts: &[Fact], limits: &Limits, budget: &mut usize) -> Result<(), Error> {
-    for fact in facts {
-        fact.check(limits)?;
-        *budget = budget.checked_sub(fact.bytes()).ok_or_else(|| {
-            let max = limits.folded_bytes_max;
-            Error::limit(format!("folds to {fact}, and constants may grow by {max} bytes"))
-        })?;
-    }
-    Ok(())
 }
 
 /// Lets users of a copy use the original.

@@ -274,6 +274,21 @@ fn folding_has_a_budget() {
 }
 
 #[test]
+fn what_takes_too_many_products_is_not_folded() {
+    let file = File::new()
+        .tensor(integers("s", &[2, 2]))
+        .node("ConstantOfShape", &["s"], &["w"])
+        .node("MatMul", &["w", "w"], &["ww"])
+        .node("MatMul", &["x", "ww"], &["y"]);
+    let steps = |folded_products_max| {
+        let limits = Limits { folded_products_max, ..limits() };
+        let model = Model::parse(&file.bytes(), &limits).unwrap();
+        model.describe(&[vec![2, 2]], &limits).unwrap().steps.len()
+    };
+    assert_eq!((steps(8), steps(7)), (1, 2), "2 by 2 elements are sums of 2 products");
+}
+
+#[test]
 fn external_data_stays_inside_its_file_and_folder() {
     let folder = std::env::temp_dir().join(format!("anabranch-onnx-{}", std::process::id()));
     std::fs::create_dir_all(folder.join("model")).unwrap();

@@ -2,11 +2,10 @@
 
 use super::Given;
 use crate::error::Error;
-use crate::fold;
+use crate::fold::{self, Budget};
 use crate::graph::{Graph, Node, ValueId};
 use crate::limits::Limits;
 use crate::ops::{Fact, Facts};
-use crate::optimize::spend;
 use crate::shape::Show;
 
 /// What is known about every value of a graph.
@@ -53,7 +52,7 @@ pub(super) fn infer(graph: &Graph, given: &Given, limits: &Limits) -> Result<Kno
         })?;
         known.facts[id.0] = Some(fact);
     }
-    let mut budget = limits.folded_bytes_max;
+    let mut budget = Budget::new(limits);
     for node in &graph.nodes {
         let facts =
             node_facts(&known, node, limits, &mut budget).map_err(|e| e.at_node(&node.label))?;
@@ -70,7 +69,7 @@ fn node_facts(
     known: &Known,
     node: &Node,
     limits: &Limits,
-    budget: &mut usize,
+    budget: &mut Budget<'_>,
 ) -> Result<Vec<Fact>, Error> {
     let inputs = known.inputs(node)?;
     let facts = node.op.infer(&inputs, node.outputs.len())?;
@@ -78,8 +77,8 @@ fn node_facts(
         fact.check(limits)?;
     }
     let foldable = inputs.0.iter().flatten().all(|fact| fact.constant.is_some());
-    if foldable {
-        spend(&facts, limits, budget)?;
+    if foldable && !budget.take(&node.op, &inputs, &facts)? {
+        return Ok(facts);
     }
     match fold::evaluate(&node.op, &inputs, &facts)? {
         Some(results) => Ok(results.into_iter().map(Fact::constant).collect()),
