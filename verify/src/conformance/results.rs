@@ -131,7 +131,7 @@ fn run(
     let table: Vec<Memory> =
         SLOT_BYTES.iter().map(|bytes| device.allocate(*bytes)).collect::<Result<_, _>>()?;
     for (seed, memory) in [0, 1, 4].into_iter().map(|slot| (slot, &table[slot])) {
-        memory.write(0, &noise(seed, memory.bytes()));
+        memory.write(0, &noise(seed, memory.bytes()))?;
     }
     let mut outputs = Vec::new();
     for value in 1..=rounds {
@@ -139,7 +139,7 @@ fn run(
         let launch = Command::Launch { executable: Arc::clone(network), table: slices };
         line.submit_and_help(value, vec![launch]);
         line.succeed(value)?;
-        outputs.push(bytes(&table[5]));
+        outputs.push(bytes(&table[5])?);
     }
     Ok(outputs)
 }

@@ -62,7 +62,7 @@ fn model_submission_completes_without_help() {
         queue.submit(submission(1, &[], vec![fill(&memory, 7)]));
         assert!(ledger.wait(1)[0].result.is_ok());
         let mut bytes = [0; 8];
-        memory.read(0, &mut bytes);
+        memory.read(0, &mut bytes).unwrap();
         assert_eq!(bytes, [7; 8]);
         drop((memory, queue));
         device.shutdown();
