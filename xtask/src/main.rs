@@ -7,6 +7,7 @@ mod ci;
 mod cross;
 mod debian;
 mod dependencies;
+mod device;
 mod executions;
 mod mutants;
 mod onnx;
@@ -26,6 +27,8 @@ cargo xtask <task>
   tidy                 the rules of the house that no lint checks (also a test of this package)
   ci [FILTER...]       what continuous integration runs, in its order: all, or the named steps
   cross                type-checks the workspace for aarch64 macOS and aarch64 Linux
+  device cuda [--build|NAME...]
+                       builds the suites for a card of CUDA into one folder, and runs them there
   executions           writes what loom explores of every scenario into verify/executions.txt
   ledger               prints the register of properties into docs/VERIFICATION.md
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         ("tidy", []) => tidy::run(&root),
         ("ci", filters) => ci::run(&root, filters),
         ("cross", []) => cross::run(&root),
+        ("device", arguments) => device::run(&root, arguments),
         ("executions", []) => ci::executions(&root),
         ("ledger", []) => ledger(&root),
         ("mutants", [flag, filters @ ..]) if flag == "--orderings" => {

@@ -66,7 +66,7 @@ const WATCH_SPINS: usize = 64;
 /// Between two looks of the device's thread when nothing has landed for some time.
 const PAUSE: Duration = Duration::from_micros(20);
 
-/// Looks between two questions to the driver whether the card is well.
+/// Looks between two questions to the driver whether the card is well, when nothing lands.
 const PROBE_ROUNDS: usize = 32;
 
 /// Threads that run host functions. Each may be stopped by what it runs.
@@ -384,7 +384,7 @@ impl Executor {
             rounds = if landed.is_empty() { rounds + 1 } else { 0 };
             landed.iter_mut().for_each(|flight| flight.land(&self.clock));
             self.drive(landed, Driver::Passer);
-            if rounds % PROBE_ROUNDS == PROBE_ROUNDS - 1 {
+            if WATCH_ROUNDS < rounds && rounds.is_multiple_of(PROBE_ROUNDS) {
                 self.probe();
             }
             (0..WATCH_SPINS).for_each(|_| hint::spin_loop());

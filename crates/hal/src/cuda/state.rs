@@ -180,11 +180,6 @@ impl<W, F> State<W, F> {
         flights.filter_map(|(slot, flight)| Some((slot, flight.as_ref()?)))
     }
 
-    /// The parked flight of a lane.
-    pub(super) fn parked_at(&self, slot: Slot) -> Option<&F> {
-        self.parked[slot].as_ref()
-    }
-
     pub(super) fn has_deferred(&self) -> bool {
         !self.deferred.is_empty()
     }
