@@ -62,6 +62,7 @@ part open-again 60 ./launches cuda:0
 for test in $(./conformance cuda:: --list | sed -n 's/: test$//p'); do
     part "conformance-${test#cuda::}" 30 ./conformance --exact "$test"
 done
+part lost 60 ./lost_card
 part threads 60 ./threads_device
 part fork 120 ./fork_device cuda
 part promises 180 ./promises promises_on_cuda --nocapture

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 
 use crate::shell;
 
-/// Tests and programs of `verify` that the script runs.
-const TESTS: &[&str] = &["conformance", "promises", "programs", "fork_device", "threads_device"];
-const PROGRAMS: &[&str] = &["launches"];
+/// Tests and programs that the script runs, and where they are.
+const TESTS: &[&str] =
+    &["conformance", "promises", "programs", "fork_device", "threads_device", "lost_card"];
+const PROGRAMS: &[&str] = &["launches", "anabranch"];
+const PACKAGES: &[&str] = &["verify", "anabranch-hal", "anabranch"];
 
 const SCRIPT: &str = "cuda.sh";
 
@@ -51,16 +53,13 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), String> {
 fn build(root: &Path, folder: &Path) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::create_dir_all(folder.join("digits")).map_err(failed)?;
-    let mut tests = release(root, "test");
-    tests.args(["--no-run", "--package", "verify", "--features", "cuda"]);
+    let mut tests = release(root);
+    tests.args(["--no-run", "--features", "verify/cuda"]);
+    PACKAGES.iter().for_each(|name| drop(tests.args(["--package", name])));
     TESTS.iter().for_each(|name| drop(tests.args(["--test", name])));
     PROGRAMS.iter().for_each(|name| drop(tests.args(["--bin", name])));
-    let mut program = release(root, "build");
-    program.args(["--package", "anabranch"]);
-    let mut built = executables(&mut tests)?;
-    built.append(&mut executables(&mut program)?);
-    let wanted = TESTS.iter().chain(PROGRAMS).chain(&["anabranch"]);
-    for name in wanted {
+    let built = executables(&mut tests)?;
+    for name in TESTS.iter().chain(PROGRAMS) {
         let from = built.get(*name).ok_or_else(|| format!("cargo built no {name}"))?;
         fs::copy(from, folder.join(name)).map_err(failed)?;
     }
@@ -74,10 +73,10 @@ fn build(root: &Path, folder: &Path) -> Result<(), String> {
 }
 
 /// Cargo for programs that are small enough to be carried.
-fn release(root: &Path, task: &str) -> std::process::Command {
+fn release(root: &Path) -> std::process::Command {
     let mut cargo = shell::cargo(root);
     cargo.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
-    cargo.args([task, "--release", "--message-format", "json-render-diagnostics"]);
+    cargo.args(["test", "--release", "--message-format", "json-render-diagnostics"]);
     cargo
 }
 

@@ -45,7 +45,7 @@ use super::clock::Clock;
 use super::context::Context;
 use super::flight::{Flight, Next, Reported, Work};
 use super::lane::Lane;
-use super::state::{Action, Outcome, State};
+use super::state::{Action, Job, Outcome, State};
 use crate::command::Submission;
 use crate::device::{Help, Priority, QueueId, Sink};
 use crate::error::{Error, ErrorKind};
@@ -53,6 +53,9 @@ use crate::order::{Entry, Slot};
 
 /// A caller spins for so long at most.
 const HELP_NS: u64 = 2_000_000;
+
+/// Then it lets others have the core between two looks, of whom there are more than cores.
+const ALONE_NS: u64 = 50_000;
 
 /// Between two looks at the clock.
 const HELP_SPINS: usize = 64;
@@ -116,12 +119,12 @@ impl Inner {
     }
 
     /// Starts whatever may start.
-    fn start(&mut self) -> Vec<Flight> {
-        let mut flights = Vec::new();
+    fn start(&mut self) -> Vec<Job<Work>> {
+        let mut jobs = Vec::new();
         while let Outcome::Started(job) = self.state.apply(Action::Start) {
-            flights.push(Flight::new(job));
+            jobs.push(job);
         }
-        flights
+        jobs
     }
 
     fn take(&mut self, slot: Slot) -> Option<Flight> {
@@ -226,8 +229,8 @@ impl Executor {
     }
 
     pub(super) fn submit(&self, slot: Slot, lane: &Arc<Lane>, submission: Submission) {
-        let flights = self.accept(slot, lane, submission);
-        self.drive(flights, Driver::Passer);
+        let jobs = self.accept(slot, lane, submission);
+        self.drive(flights(jobs), Driver::Passer);
     }
 
     /// Submits, and waits for the queue up to the submission for a while.
@@ -238,8 +241,8 @@ impl Executor {
         submission: Submission,
     ) -> Help {
         let value = submission.value;
-        let flights = self.accept(slot, lane, submission);
-        let held = self.drive(flights, Driver::Helper(slot));
+        let jobs = self.accept(slot, lane, submission);
+        let held = self.drive(flights(jobs), Driver::Helper(slot));
         self.wait(slot, lane, value, held)
     }
 
@@ -247,7 +250,7 @@ impl Executor {
         self.wait(slot, lane, value, None)
     }
 
-    fn accept(&self, slot: Slot, lane: &Arc<Lane>, submission: Submission) -> Vec<Flight> {
+    fn accept(&self, slot: Slot, lane: &Arc<Lane>, submission: Submission) -> Vec<Job<Work>> {
         let Submission { value, waits, commands } = submission;
         let work = Work { commands, lane: Arc::clone(lane) };
         let mut inner = self.inner.lock();
@@ -278,13 +281,17 @@ impl Executor {
 
     /// Spins until a flight has landed; false when that takes too long, or never comes.
     fn await_landing(&self, flight: &Flight) -> bool {
-        let give_up_ns = self.now_ns().saturating_add(HELP_NS);
+        let start_ns = self.now_ns();
         while !(0..HELP_SPINS).any(|_| {
             hint::spin_loop();
             flight.has_landed()
         }) {
-            if give_up_ns < self.now_ns() || self.context.check().is_err() {
+            let spun_ns = self.now_ns().saturating_sub(start_ns);
+            if HELP_NS < spun_ns || self.context.check().is_err() {
                 return false;
+            }
+            if ALONE_NS < spun_ns {
+                thread::yield_now();
             }
         }
         true
@@ -323,8 +330,9 @@ impl Executor {
                     let Reported { slot, value, result } = flight.report(&self.clock);
                     let mut inner = self.inner.lock();
                     inner.note(Action::Finish { slot, value, result });
-                    flights.append(&mut inner.start());
+                    let jobs = inner.start();
                     self.leave(inner);
+                    flights.extend(jobs.into_iter().map(Flight::new));
                 }
             }
         }
@@ -409,11 +417,12 @@ impl Executor {
         let Err(error) = self.context.check() else { return };
         let mut inner = self.inner.lock();
         inner.note(Action::Stop(error.clone()));
-        let mut flights = inner.take_parked(true);
-        flights.iter_mut().for_each(|flight| flight.fail(&error));
-        flights.append(&mut inner.start());
+        let mut lost = inner.take_parked(true);
+        let jobs = inner.start();
         drop(inner);
-        self.drive(flights, Driver::Passer);
+        lost.iter_mut().for_each(|flight| flight.fail(&error));
+        lost.append(&mut flights(jobs));
+        self.drive(lost, Driver::Passer);
     }
 
     /// What a thread for host functions does.
@@ -441,9 +450,9 @@ impl Executor {
         let mut inner = self.inner.lock();
         inner.note(Action::Stop(closed()));
         self.is_closed.store(true, Ordering::Release);
-        let flights = inner.start();
+        let jobs = inner.start();
         self.leave(inner);
-        self.drive(flights, Driver::Passer);
+        self.drive(flights(jobs), Driver::Passer);
         let inner = self.inner.lock();
         let mut inner =
             self.quiet.wait_while(inner, |inner| !inner.state.is_quiet() || 0 < inner.unfiled);
@@ -461,6 +470,10 @@ impl Executor {
         self.inner.lock().joined = true;
         self.quiet.notify_all();
     }
+}
+
+fn flights(jobs: Vec<Job<Work>>) -> Vec<Flight> {
+    jobs.into_iter().map(Flight::new).collect()
 }
 
 fn closed() -> Error {

@@ -12,7 +12,7 @@ use crate::buffer::Transport;
 use crate::error::Error;
 
 /// Bytes of one step of a copy: large enough that its start costs little beside it.
-const STAGING_BYTES: usize = 4 << 20;
+const STAGING_BYTES: usize = 1 << 20;
 
 /// A stream for copies with its pinned memory.
 pub(super) struct Transfer {
