@@ -178,6 +178,9 @@ const SYMBOLS: &[&str] = &[
     "cuGraphAddMemsetNode",
     "cuGraphAddMemcpyNode",
     "cuGraphInstantiateWithFlags",
+    "cuGraphExecKernelNodeSetParams_v2",
+    "cuGraphExecMemsetNodeSetParams",
+    "cuGraphExecMemcpyNodeSetParams",
     "cuGraphExecDestroy",
     "cuGraphLaunch",
 ];

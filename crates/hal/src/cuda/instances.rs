@@ -6,7 +6,7 @@ use anabranch_sync::Arc;
 
 use super::context::Context;
 use super::ffi::{Graph, GraphExec, Node};
-use super::lowering::{self, Place, Surroundings, Task};
+use super::lowering::{self, Act, Place, Surroundings, Task};
 use super::memory::Block;
 use super::port::Port;
 use crate::buffer::Slice;
@@ -16,9 +16,9 @@ use crate::error::{Error, ErrorKind};
 #[cfg(test)]
 mod tests;
 
-/// Graphs that one lane keeps: more than the plans that a stream is used for in turn, few enough
-/// that what they hold on the card stays small.
-pub(super) const KEPT_MAX: usize = 8;
+/// Graphs that one lane keeps: more than the plans that a stream is used for in turn, each at the
+/// places of several callers, and few enough that what they hold on the card stays small.
+pub(super) const KEPT_MAX: usize = 32;
 
 /// What a graph was made for.
 #[derive(Clone, Debug)]
@@ -84,6 +84,18 @@ impl<T> Kept<T> {
         Some(self.entries.remove(index).1)
     }
 
+    /// Takes what was made for the same nodes at other places, when there is no room for more:
+    /// that which was not used for the longest.
+    pub(super) fn take_similar(&mut self, key: &Key) -> Option<T> {
+        if self.entries.len() < KEPT_MAX {
+            return None;
+        }
+        let is_similar =
+            |kept: &Key| Arc::ptr_eq(&kept.executable, &key.executable) && kept.nodes == key.nodes;
+        let index = self.entries.iter().position(|(kept, _)| is_similar(kept))?;
+        Some(self.entries.remove(index).1)
+    }
+
     /// Keeps one more, and returns what there is no room for: what nobody else can launch again,
     /// and what was not used for the longest.
     pub(super) fn put(&mut self, key: Key, made: T) -> Vec<(Key, T)> {
@@ -113,54 +125,86 @@ impl<T> Kept<T> {
 #[derive(Debug)]
 pub(super) struct Instance {
     context: Arc<Context>,
-    pub(super) exec: GraphExec,
-    _scratch: Option<Arc<Block>>,
+    graph: Graph,
+    /// None until the graph is complete.
+    exec: Option<GraphExec>,
+    /// The nodes of the tasks, without the stamps.
+    nodes: Vec<Node>,
+    scratch: Option<Arc<Block>>,
 }
 
 impl Instance {
-    /// Builds the graph of some tasks, with the stamps of `port` around them.
+    /// Builds the graph of some tasks, with the stamps of `port` around them: a chain, which the
+    /// driver launches in a time that hardly depends on its length.
     pub(super) fn build(
         context: &Arc<Context>,
         port: &Port,
         tasks: &[Task],
         scratch: Option<Arc<Block>>,
     ) -> Result<Self, Error> {
-        let surroundings = Surroundings {
-            scratch: scratch.as_ref().map_or(0, |block| block.address),
-            failure: port.failure_address(),
-        };
         let graph = context.note("creating a graph", Graph::create())?;
-        let filled = fill(context, port, graph, tasks, surroundings);
-        let exec = filled.and_then(|()| context.note("making a graph ready", graph.instantiate()));
-        // SAFETY: The executable graph is a copy.
-        let _ = unsafe { graph.destroy() };
-        Ok(Self { context: Arc::clone(context), exec: exec?, _scratch: scratch })
+        let (context, nodes) = (Arc::clone(context), Vec::new());
+        let mut instance = Self { context, graph, exec: None, nodes, scratch };
+        let context = &*instance.context;
+        let (mut begin, mut end) = lowering::stamps(context, port)?;
+        let mut last = begin.add(context, graph, None)?;
+        for mut act in acts(context, port, tasks, instance.scratch.as_deref())? {
+            last = act.add(context, graph, Some(last))?;
+            instance.nodes.push(last);
+        }
+        end.add(context, graph, Some(last))?;
+        instance.exec = Some(context.note("making a graph ready", graph.instantiate())?);
+        Ok(instance)
+    }
+
+    /// Makes it the graph of the same tasks at other places.
+    ///
+    /// # Errors
+    /// What the driver says; the instance is of no use then.
+    pub(super) fn rebind(
+        &mut self,
+        port: &Port,
+        tasks: &[Task],
+        scratch: Option<Arc<Block>>,
+    ) -> Result<(), Error> {
+        self.scratch = scratch;
+        let acts = acts(&self.context, port, tasks, self.scratch.as_deref())?;
+        let exec = self.exec();
+        for (mut act, &node) in acts.into_iter().zip(&self.nodes) {
+            // SAFETY: The nodes are those of the tasks in their order, and the instance is idle.
+            unsafe { act.replace(&self.context, exec, node) }?;
+        }
+        Ok(())
+    }
+
+    /// What is launched.
+    pub(super) fn exec(&self) -> GraphExec {
+        self.exec.expect("an instance that was built is complete")
     }
 }
 
-/// A chain of everything, which the driver launches in a time that does not depend on its length.
-fn fill(
+fn acts(
     context: &Context,
     port: &Port,
-    graph: Graph,
     tasks: &[Task],
-    surroundings: Surroundings,
-) -> Result<(), Error> {
-    let (mut begin, mut end) = lowering::stamps(context, port)?;
-    let mut last: Node = begin.add(context, graph, None)?;
-    for task in tasks {
-        for mut act in task.acts(context, surroundings)? {
-            last = act.add(context, graph, Some(last))?;
-        }
-    }
-    end.add(context, graph, Some(last)).map(drop)
+    scratch: Option<&Block>,
+) -> Result<Vec<Act>, Error> {
+    let scratch = scratch.map_or(0, |block| block.address);
+    let surroundings = Surroundings { scratch, failure: port.failure_address() };
+    let acts = tasks.iter().map(|task| task.acts(context, surroundings));
+    Ok(acts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if !self.context.generation().is_forked() && self.context.enter().is_ok() {
-            // SAFETY: What is dropped is not in flight.
-            let _ = unsafe { self.exec.destroy() };
+        if self.context.generation().is_forked() || self.context.enter().is_err() {
+            return;
         }
+        if let Some(exec) = self.exec {
+            // SAFETY: What is dropped is not in flight.
+            let _ = unsafe { exec.destroy() };
+        }
+        // SAFETY: Nobody has it any longer.
+        let _ = unsafe { self.graph.destroy() };
     }
 }

@@ -126,18 +126,25 @@ impl Lane {
 
     fn launch(&self, key: Key) -> Result<Cargo, Error> {
         let kept = self.workshop.lock().kept.take(&key);
-        let instance = match kept {
-            Some(instance) => instance,
-            None => {
-                let tasks = key.tasks()?;
-                let scratch = self.scratch(&tasks)?;
-                Instance::build(&self.context, self.port(), &tasks, scratch)?
-            }
-        };
+        let instance = kept.map_or_else(|| self.make(&key), Ok)?;
         // SAFETY: The flight holds what the graph names until it has landed, and the instance.
-        let launched = unsafe { self.port().stream().launch_graph(instance.exec) };
+        let launched = unsafe { self.port().stream().launch_graph(instance.exec()) };
         self.context.note("launching a graph", launched)?;
         Ok(Cargo { launch: Some((key, instance)), _scratch: None })
+    }
+
+    /// A graph for `key`: a new one, or an old one at other places.
+    fn make(&self, key: &Key) -> Result<Instance, Error> {
+        let tasks = key.tasks()?;
+        let scratch = self.scratch(&tasks)?;
+        let similar = self.workshop.lock().kept.take_similar(key);
+        match similar {
+            Some(mut instance) => {
+                instance.rebind(self.port(), &tasks, scratch)?;
+                Ok(instance)
+            }
+            None => Instance::build(&self.context, self.port(), &tasks, scratch),
+        }
     }
 
     /// Takes back what a leg held that has landed.

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 
 use super::context::Context;
-use super::ffi::{Address, Graph, Node, Start, Stream};
+use super::ffi::{Address, Graph, GraphExec, Node, Start, Stream};
 use super::kernels::{self, Lowered, Parameter};
 use super::port::Port;
 use crate::buffer::Slice;
@@ -197,6 +197,32 @@ impl Act {
             Self::Copy(from, to, bytes) => graph.add_copy(after, primary, (*from, *to, *bytes)),
         };
         context.note("adding a node to a graph", added)
+    }
+
+    /// Puts it in the place of another one of its kind.
+    ///
+    /// # Safety
+    /// The node is one of the graph that `exec` was made from, which does not run.
+    pub(super) unsafe fn replace(
+        &mut self,
+        context: &Context,
+        exec: GraphExec,
+        node: Node,
+    ) -> Result<(), Error> {
+        let primary = context.primary();
+        let replaced = match self {
+            // SAFETY: By the caller.
+            Self::Start(call) => unsafe { exec.set_start(node, &mut call.start) },
+            // SAFETY: By the caller.
+            Self::Fill(to, byte, bytes) => unsafe {
+                exec.set_fill(node, primary, (*to, *byte, *bytes))
+            },
+            // SAFETY: By the caller.
+            Self::Copy(from, to, bytes) => unsafe {
+                exec.set_copy(node, primary, (*from, *to, *bytes))
+            },
+        };
+        context.note("changing a node of a graph", replaced)
     }
 }
 

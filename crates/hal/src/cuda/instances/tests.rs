@@ -49,3 +49,17 @@ fn what_nobody_else_has_goes() {
     assert_eq!(gone.into_iter().map(|(_, made)| made).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(kept.take(&key(&lasting, 3)), Some(3));
 }
+
+#[test]
+fn what_is_similar_is_taken_when_there_is_no_room() {
+    let (one, other) = (executable(), executable());
+    let mut kept = Kept::new();
+    assert!(kept.put(key(&other, 0), 0).is_empty());
+    for address in 1..KEPT_MAX as u64 {
+        assert_eq!(kept.take_similar(&key(&one, 99)), None, "there is room");
+        assert!(kept.put(key(&one, address), address).is_empty());
+    }
+    assert_eq!(kept.take_similar(&Key { nodes: 1..2, ..key(&one, 99) }), None);
+    assert_eq!(kept.take_similar(&key(&one, 99)), Some(1), "the oldest of the same nodes");
+    assert_eq!(kept.take(&key(&one, 1)), None, "it is in use");
+}
