@@ -55,9 +55,11 @@ fn build(root: &Path, folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder.join("digits")).map_err(failed)?;
     let mut tests = release(root);
     tests.args(["--no-run", "--features", "verify/cuda"]);
-    PACKAGES.iter().for_each(|name| drop(tests.args(["--package", name])));
-    TESTS.iter().for_each(|name| drop(tests.args(["--test", name])));
-    PROGRAMS.iter().for_each(|name| drop(tests.args(["--bin", name])));
+    for (kind, names) in [("--package", PACKAGES), ("--test", TESTS), ("--bin", PROGRAMS)] {
+        for name in names {
+            tests.args([kind, name]);
+        }
+    }
     let built = executables(&mut tests)?;
     for name in TESTS.iter().chain(PROGRAMS) {
         let from = built.get(*name).ok_or_else(|| format!("cargo built no {name}"))?;
