@@ -11,12 +11,15 @@ mod device;
 mod executions;
 mod mutants;
 mod onnx;
+mod peers;
+mod python;
 mod sanitizers;
 mod shell;
 mod survivors;
 mod tidy;
 mod tla;
 mod tools;
+mod zoo;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,10 +39,12 @@ cargo xtask <task>
                        weakens each memory ordering and compares with verify/orderings.txt
   onnx [--json|--record]
                        runs the node tests of ONNX and compares the counts with verify/onnx.txt
+  peers [--json]       measures the program beside PyTorch, ONNX Runtime and OpenVINO, into docs/
   sanitizers [NAME...] address (with leaks) and thread, over tests, conformance and stress
   survivors [FILTER..] changes the files that decide with cargo-mutants; compares what survives
   tla [FILTER...]      checks the protocols in verify/tla, with and without each of their rules
-  verify [--quick]     a round of all checks, written to rounds/; --quick leaves the long ones out";
+  verify [--quick]     a round of all checks, written to rounds/; --quick leaves the long ones out
+  zoo [FILTER...]      exports networks from PyTorch and compares results with ONNX Runtime";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -60,10 +65,12 @@ fn main() -> ExitCode {
         }
         ("mutants", filters) => mutants::run(&root, filters),
         ("onnx", flags) => onnx::run(&root, flags),
+        ("peers", flags) => peers::run(&root, flags),
         ("sanitizers", names) => sanitizers::run(&root, names),
         ("survivors", filters) => survivors::run(&root, filters),
         ("tla", filters) => tla::run(&root, filters),
         ("verify", flags) => verify(&root, flags),
+        ("zoo", filters) => zoo::run(&root, filters),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");
             Ok(())

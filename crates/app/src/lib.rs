@@ -50,8 +50,8 @@ mod device;
 mod error;
 
 pub use anabranch_nn::{
-    DType, Dim, Error as ModelError, ErrorKind as ModelErrorKind, Limits as ModelLimits, Model,
-    ModelBuilder, PlanInfo, Port, Session, SessionOptions, StepInfo, Tensor, Value, npy,
+    Binding, DType, Dim, Error as ModelError, ErrorKind as ModelErrorKind, Limits as ModelLimits,
+    Model, ModelBuilder, PlanInfo, Port, Session, SessionOptions, StepInfo, Tensor, Value, npy,
 };
 pub use anabranch_rt::{
     Buffer, Capture, Command, CommitMode, Deadline, Device, Error as RuntimeError,

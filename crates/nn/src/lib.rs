@@ -29,6 +29,6 @@ pub use graph::Port;
 pub use limits::Limits;
 pub use model::Model;
 pub use plan::{PlanInfo, StepInfo};
-pub use session::{Session, SessionOptions};
+pub use session::{Binding, Session, SessionOptions};
 pub use shape::Dim;
 pub use tensor::Tensor;

@@ -1,5 +1,6 @@
 //! Sessions: one model on one device, run by any number of threads.
 
+mod binding;
 mod compile;
 mod request;
 mod weights;
@@ -19,6 +20,7 @@ use crate::optimize::optimize;
 use crate::plan::{Given, Plan, PlanInfo};
 use crate::tensor::Tensor;
 
+pub use binding::Binding;
 use compile::{Compiled, Context};
 use weights::Weights;
 

@@ -30,7 +30,7 @@
 //! SP-1 to SP-9, SP-L1 LeaseProgress, HB13, LK-3, LK-4, LK-5.
 //!
 //! # Checked by
-//! `pool::tests`, `pool::state::tests`, `pool::state::spec`.
+//! `pool::tests`, `pool::state::tests`, `pool::state::spec`, `verify/tla/Pool.tla`, `verify/tla/Warm.tla`.
 
 use std::fmt;
 use std::ops::Deref;

@@ -65,6 +65,17 @@ pub(super) const SPECS: &[Spec] = &[
         broken: &[("who gives up leaves the grant", NOT_A_LOCK)],
     },
     Spec {
+        module: "Warm",
+        config: "Warm",
+        refines: None,
+        states: 4_212,
+        broken: &[
+            ("what is warm is not recalled", "Invariant 1 (NothingKept) violated!"),
+            ("the count is raised behind the visits", "Invariant 1 (NothingKept) violated!"),
+            ("seekers are not looked at", "Invariant 1 (NothingKept) violated!"),
+        ],
+    },
+    Spec {
         module: "Shutdown",
         config: "Shutdown",
         refines: None,

@@ -199,12 +199,19 @@ pub(crate) fn swallow(body: impl FnOnce()) {
     }
 }
 
-/// Drops the payload of a panic. What its own drop panics with would unwind into the device, and
-/// so on, so that is forgotten.
-fn discard(payload: Box<dyn Any + Send>) {
-    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(another);
+/// How many payloads one panic may leave behind, each from the drop of the last.
+const PAYLOADS_MAX: usize = 4;
+
+/// Drops the payload of a panic. Its drop may panic as well, and leave a payload of its own. What
+/// goes on like that is forgotten: it must not unwind into the device, nor keep it for ever.
+fn discard(mut payload: Box<dyn Any + Send>) {
+    for _ in 0..PAYLOADS_MAX {
+        match catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            Ok(()) => return,
+            Err(another) => payload = another,
+        }
     }
+    std::mem::forget(payload);
 }
 
 fn message(payload: &(dyn Any + Send)) -> &str {

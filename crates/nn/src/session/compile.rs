@@ -119,7 +119,7 @@ impl Context {
         Ok(Self { executable, inputs, outputs, parameters })
     }
 
-    /// One run.
+    /// One run, with what goes in and what comes out.
     pub(super) fn run(
         &self,
         plan: &Plan,
@@ -127,11 +127,33 @@ impl Context {
         stream: &anabranch_rt::Stream,
         deadline: &Deadline,
     ) -> Result<Vec<Tensor>, Error> {
-        for (buffer, tensor) in self.inputs.iter().zip(inputs) {
-            buffer.write(0, tensor.as_bytes())?;
-        }
+        self.bring(inputs)?;
+        self.launch(stream, deadline)?;
+        self.results(plan)
+    }
+
+    /// Brings all inputs, while nothing runs.
+    pub(super) fn bring(&self, inputs: &[&Tensor]) -> Result<(), Error> {
+        inputs.iter().enumerate().try_for_each(|(place, tensor)| self.write(place, tensor))
+    }
+
+    /// Brings one input.
+    pub(super) fn write(&self, input: usize, tensor: &Tensor) -> Result<(), Error> {
+        Ok(self.inputs[input].write(0, tensor.as_bytes())?)
+    }
+
+    /// Runs, and waits for the end.
+    pub(super) fn launch(
+        &self,
+        stream: &anabranch_rt::Stream,
+        deadline: &Deadline,
+    ) -> Result<(), Error> {
         stream.launch(&self.executable, &self.parameters)?;
-        stream.synchronize(deadline)?;
+        Ok(stream.synchronize(deadline)?)
+    }
+
+    /// What the last run has left.
+    pub(super) fn results(&self, plan: &Plan) -> Result<Vec<Tensor>, Error> {
         let read = |(buffer, port): (&Buffer, &crate::plan::Port)| {
             Tensor::build(port.dtype, &port.shape, |target| Ok(buffer.read(0, target)?))
         };

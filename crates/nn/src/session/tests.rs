@@ -1,3 +1,4 @@
+mod binding;
 mod host;
 mod operators;
 

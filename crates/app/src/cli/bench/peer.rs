@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anabranch::{Device, ModelError, Session, Tensor};
+use anabranch::{Binding, Deadline, Device, ModelError, Session, Tensor};
 use anabranch_sync::{Arc, Mutex};
 use serde::Serialize;
 
@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
     /// Repetitions
     #[arg(long, default_value = "1", value_parser = crate::cli::positive)]
     repeats: usize,
+    /// Leave inputs and results on the device: a pass is a launch and a wait
+    #[arg(long)]
+    resident: bool,
     /// Accepted and ignored
     #[arg(long)]
     retry: Option<String>,
@@ -87,6 +90,7 @@ struct Work {
     input: String,
     cases: Vec<(Tensor, Tensor)>,
     tolerance: f64,
+    resident: bool,
     first_error: Mutex<Option<String>>,
 }
 
@@ -134,7 +138,8 @@ impl Arguments {
         let outputs = cases.iter().filter_map(|(_, output)| output.as_f32()).flatten();
         let largest = outputs.fold(0.0_f64, |largest, &value| largest.max(f64::from(value).abs()));
         let tolerance = TOLERANCE * largest;
-        Ok(Work { session, input, cases, tolerance, first_error: Mutex::new(None) })
+        let first_error = Mutex::new(None);
+        Ok(Work { session, input, cases, tolerance, resident: self.resident, first_error })
     }
 
     fn window<'a>(
@@ -197,14 +202,55 @@ impl Watch for Usage {
     }
 }
 
+/// How a caller runs the model.
+enum Passes<'a> {
+    Whole { session: &'a Session, inputs: [(&'a str, &'a Tensor); 1] },
+    Resident(Box<Binding<'a>>),
+}
+
+type Outputs = Vec<(String, Tensor)>;
+
+impl Passes<'_> {
+    /// What is timed; the outputs, if they are brought back.
+    fn run(&mut self) -> Result<Option<Outputs>, ModelError> {
+        match self {
+            Self::Whole { session, inputs } => session.run(inputs).map(Some),
+            Self::Resident(binding) => binding.run(&Deadline::NEVER).map(|()| None),
+        }
+    }
+
+    fn run_and_read(&mut self) -> Result<Outputs, ModelError> {
+        match (self.run()?, self) {
+            (Some(outputs), _) => Ok(outputs),
+            (None, Self::Resident(binding)) => binding.results(),
+            (None, Self::Whole { .. }) => Ok(Vec::new()),
+        }
+    }
+}
+
 impl Work {
+    fn passes<'a>(&'a self, input: &'a Tensor) -> Result<Passes<'a>, ModelError> {
+        let inputs = [(&*self.input, input)];
+        if self.resident {
+            let binding = self.session.bind(&inputs, &Deadline::NEVER)?;
+            return Ok(Passes::Resident(Box::new(binding)));
+        }
+        Ok(Passes::Whole { session: &self.session, inputs })
+    }
+
     fn call(&self, caller: &mut Caller) -> Findings {
         let mut findings = Findings::default();
         let (input, expected) = &self.cases[caller.index % self.cases.len()];
-        let run = || self.session.run(&[(&*self.input, input)]);
+        let mut passes = match self.passes(input) {
+            Ok(passes) => passes,
+            Err(error) => {
+                self.count(&mut findings, &Err::<(), _>(error));
+                return findings;
+            }
+        };
         let start = Instant::now();
         for pass in 0..WARM_UP_PASSES {
-            self.count(&mut findings, &run());
+            self.count(&mut findings, &passes.run());
             if 2 <= pass && WARM_UP < start.elapsed() {
                 break;
             }
@@ -212,14 +258,14 @@ impl Work {
         caller.start();
         while caller.draw().is_some() {
             let start = Instant::now();
-            let outputs = run();
+            let outputs = passes.run();
             findings.latencies_ns.push(nanoseconds(start.elapsed()));
             self.count(&mut findings, &outputs);
         }
         caller.stop_together();
         let start = Instant::now();
         for _ in 0..CHECKED_PASSES {
-            let outputs = run();
+            let outputs = passes.run_and_read();
             self.count(&mut findings, &outputs);
             let error = outputs.map_or(f64::MAX, |outputs| max_abs_err(&outputs, expected));
             findings.max_abs_err = findings.max_abs_err.max(error);
@@ -231,8 +277,8 @@ impl Work {
         findings
     }
 
-    fn count(&self, findings: &mut Findings, outputs: &Result<Vec<(String, Tensor)>, ModelError>) {
-        if let Err(error) = outputs {
+    fn count<T>(&self, findings: &mut Findings, outcome: &Result<T, ModelError>) {
+        if let Err(error) = outcome {
             findings.errors += 1;
             self.first_error.lock().get_or_insert_with(|| error.to_string());
         }

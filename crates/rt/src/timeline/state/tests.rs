@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::State;
+use super::{Admission, State};
 use crate::error::{Error, ErrorKind};
 
 #[derive(Clone, Debug)]
@@ -148,6 +148,12 @@ fn sh_4_every_callback_counts() {
     state.begin_calls(2);
     state.finish_calls(1);
     assert!(state.is_calling(), "SH-4: one of them has not returned");
+    state.finish_calls(1);
+    assert!(!state.is_calling());
+    state.finish(1, Ok(()));
+    assert_eq!([state.admit(1), state.admit(1)], [Admission::Now, Admission::Now]);
+    state.finish_calls(1);
+    assert!(state.is_calling(), "SH-4: so does one that begins at once");
     state.finish_calls(1);
     assert!(!state.is_calling());
 }
