@@ -7,8 +7,6 @@ use super::{Launch, Parameter, unsupported};
 
 /// Threads of a block where nothing else is asked for.
 pub(super) const THREADS: usize = 256;
-/// Blocks of a grid along its first axis.
-const GRID_MAX: usize = (1 << 31) - 1;
 
 /// A structure whose fields are added in their order. Every field stands where C puts it as long as
 /// those of eight bytes are added at multiples of eight, which is checked.
@@ -129,7 +127,7 @@ pub(super) fn launch(
     block: [u32; 3],
     parameters: Vec<Parameter>,
 ) -> Result<Launch, Error> {
-    let blocks = small(function, blocks.min(GRID_MAX + 1))?;
+    let blocks = small(function, blocks)?;
     Ok(Launch { function, grid: [blocks, 1, 1], block, shared_bytes: 0, parameters })
 }
 

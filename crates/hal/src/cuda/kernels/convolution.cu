@@ -9,15 +9,15 @@ struct Conv {
     // Channels of a group; rows of the weight are `pitch` elements apart.
     u32 in_group, out_group, depth, pitch;
     u32 tiles_m, tiles_n, part, parts;
-    // Quotients by `in_group` and `window_width` are the high words of products with these, or
-    // computed when they are 0.
+    // Quotients by `in_group` and `window_width` are the high words of products with these; 0
+    // stands for a divisor of 1.
     u32 by_in_group, by_window_width;
     u64 columns;
     Activation f;
 };
 
-static __device__ __forceinline__ u32 quotient(u32 x, u32 divisor, u32 reciprocal) {
-    return reciprocal ? __umulhi(x, reciprocal) : x / divisor;
+static __device__ __forceinline__ u32 quotient(u32 x, u32 reciprocal) {
+    return reciprocal ? __umulhi(x, reciprocal) : x;
 }
 
 // Where the elements of the output go; the partial sums have the same places.
@@ -106,48 +106,81 @@ __device__ __forceinline__ void Image::put(int row, int column, float4 sum) cons
         }
 }
 
-// Each thread copies elements of one column of a stage: of one output pixel.
+// Each thread copies elements of one column of each stage: of one output pixel. An image has less than
+// 2^31 elements.
 template <class T> struct ConvSource {
     static const int STEP = T::THREADS / T::BN;
-    Panel weight;
+    DeepCopy<T, T::BM> weight;
+    const Conv &p;
     const float *x;
-    u32 height, width, in_group, window_width, by_in_group, by_window_width;
-    i32 dilation_y, dilation_x;
     i32 first_y, first_x;
     bool inside;
+    int area, line, k;
+    // Where the stage is, when each lies within one tap.
+    bool whole, present;
+    int channel, tap_y, tap_x;
+    const float *from;
 
-    __device__ __forceinline__ void fill(float *to_a, float *to_b, i64 first, i64 end) const {
-        copy_deep<T, T::BM>(to_a, weight, first, end);
-        int column = threadIdx.x % T::BN;
-        int line = threadIdx.x / T::BN;
-        u64 area = (u64)height * width;
-        if (in_group % T::BK == 0) {
-            // The stage lies within one tap.
-            u32 tap = quotient((u32)first, in_group, by_in_group);
-            u32 channel = (u32)first - tap * in_group + line;
-            u32 row = quotient(tap, window_width, by_window_width);
-            i32 iy = first_y + (i32)row * dilation_y;
-            i32 ix = first_x + (i32)(tap - row * window_width) * dilation_x;
-            bool present = inside && (u32)iy < height && (u32)ix < width;
-            const float *from = present ? x + channel * area + (i64)iy * width + ix : x;
-            u64 step = present ? STEP * area : 0;
+    __device__ __forceinline__ ConvSource(const float *weights, i64 rows, const Conv &p, const float *x, u64 column, int k)
+        : weight(weights, p.pitch, 1, rows), p(p), line(threadIdx.x / T::BN), k(k), whole(p.in_group % T::BK == 0) {
+        u32 pixels = p.out_height * p.out_width;
+        inside = column < p.columns;
+        if (!inside) column = 0;
+        u64 image = 0;
+        if (p.batch > 1) image = p.columns >> 32 == 0 ? (u64)((u32)column / pixels) : column / pixels;
+        u32 pixel = (u32)(column - image * pixels);
+        u32 oy = pixel / p.out_width;
+        u32 ox = pixel - oy * p.out_width;
+        first_y = (i32)(oy * p.stride_y) - p.top;
+        first_x = (i32)(ox * p.stride_x) - p.left;
+        area = (int)(p.height * p.width);
+        this->x = x + image * p.in_channels * area;
+        u32 tap = quotient((u32)k, p.by_in_group);
+        channel = k - (int)(tap * p.in_group);
+        tap_y = (int)quotient(tap, p.by_window_width);
+        tap_x = (int)tap - tap_y * (int)p.window_width;
+        aim();
+    }
+
+    __device__ __forceinline__ void aim() {
+        i32 iy = first_y + tap_y * (i32)p.dilation_y;
+        i32 ix = first_x + tap_x * (i32)p.dilation_x;
+        present = inside && (u32)iy < p.height && (u32)ix < p.width;
+        from = x + (present ? (channel + line) * area + iy * (i32)p.width + ix : 0);
+    }
+
+    __device__ __forceinline__ void fill(u32 to_a, u32 to_b, int left) {
+        weight.fill(to_a, left);
+        u32 own = to_b + 4 * threadIdx.x;
+        if (whole) {
 #pragma unroll
             for (int i = 0; i < T::BK / STEP; i++)
-                copy_4(to_b + (line + i * STEP) * T::BN + column, from + i * step, present);
+                copy_4(own + 4 * i * STEP * T::BN, present ? from + i * STEP * area : x, present);
+            from += T::BK * area;
+            channel += T::BK;
+            if (channel == (int)p.in_group) {
+                channel = 0;
+                tap_x++;
+                if (tap_x == (int)p.window_width) {
+                    tap_x = 0;
+                    tap_y++;
+                }
+                aim();
+            }
             return;
         }
 #pragma unroll
         for (int i = 0; i < T::BK / STEP; i++) {
-            u32 k = (u32)first + line + i * STEP;
-            u32 tap = quotient(k, in_group, by_in_group);
-            u32 channel = k - tap * in_group;
-            u32 row = quotient(tap, window_width, by_window_width);
-            i32 iy = first_y + (i32)row * dilation_y;
-            i32 ix = first_x + (i32)(tap - row * window_width) * dilation_x;
-            bool present = inside && k < (u32)end && (u32)iy < height && (u32)ix < width;
-            const float *from = present ? x + channel * area + (i64)iy * width + ix : x;
-            copy_4(to_b + (line + i * STEP) * T::BN + column, from, present);
+            u32 at = (u32)(k + line + i * STEP);
+            u32 tap = quotient(at, p.by_in_group);
+            u32 row = quotient(tap, p.by_window_width);
+            i32 iy = first_y + (i32)(row * p.dilation_y);
+            i32 ix = first_x + (i32)((tap - row * p.window_width) * p.dilation_x);
+            bool here = inside && line + i * STEP < left && (u32)iy < p.height && (u32)ix < p.width;
+            int offset = (int)(at - tap * p.in_group) * area + iy * (i32)p.width + ix;
+            copy_4(own + 4 * i * STEP * T::BN, x + (here ? offset : 0), here);
         }
+        k += T::BK;
     }
 };
 
@@ -156,40 +189,18 @@ static __device__ __forceinline__ void convolution(const float *x, const float *
                                                    const float *residual, float *y, float *partial, const Conv &p) {
     __shared__ __align__(16) float memory[Room<T, false>::FLOATS];
     u32 block = blockIdx.x;
-    u32 tile_m = block % p.tiles_m;
+    u32 first_row = block % p.tiles_m * T::BM;
     block /= p.tiles_m;
     u64 first_column = (u64)(block % p.tiles_n) * T::BN;
     u32 group = block / p.tiles_n;
-    u32 first_row = tile_m * T::BM;
-    u32 pixels = p.out_height * p.out_width;
-    ConvSource<T> source;
-    source.weight.data = weight + ((u64)group * p.out_group + first_row) * p.pitch;
-    source.weight.row = p.pitch;
-    source.weight.step = 1;
-    source.weight.rows = p.out_group - first_row;
-    source.weight.wide = aligned16(source.weight.data);
-    u64 column = first_column + threadIdx.x % T::BN;
-    source.inside = column < p.columns;
-    u64 image = source.inside ? (p.columns >> 32 == 0 ? (u64)((u32)column / pixels) : column / pixels) : 0;
-    u32 pixel = source.inside ? (u32)(column - image * pixels) : 0;
-    u32 oy = pixel / p.out_width;
-    u32 ox = pixel - oy * p.out_width;
-    source.first_y = (i32)(oy * p.stride_y) - p.top;
-    source.first_x = (i32)(ox * p.stride_x) - p.left;
-    source.x = x + (image * p.in_channels + (u64)group * p.in_group) * p.height * p.width;
-    source.height = p.height;
-    source.width = p.width;
-    source.in_group = p.in_group;
-    source.window_width = p.window_width;
-    source.by_in_group = p.by_in_group;
-    source.by_window_width = p.by_window_width;
-    source.dilation_y = (i32)p.dilation_y;
-    source.dilation_x = (i32)p.dilation_x;
-    i64 first = (i64)blockIdx.y * p.part;
-    i64 end = first + p.part < p.depth ? first + p.part : p.depth;
+    u32 first = blockIdx.y * p.part;
+    int depth = (int)min(p.part, p.depth - first);
+    ConvSource<T> source(weight + ((u64)group * p.out_group + first_row) * p.pitch + first, p.out_group - first_row, p,
+                         x + (u64)group * p.in_group * p.height * p.width, first_column + threadIdx.x % T::BN, (int)first);
     float sums[T::TM][T::TN];
-    accumulate<T, false>(source, memory, first, end, sums);
+    accumulate<T, false>(source, memory, depth, sums);
     u64 size = (u64)p.out_channels * p.columns;
+    u32 pixels = p.out_height * p.out_width;
     Image target = {bias, residual, y, p.parts > 1 ? partial + blockIdx.y * size : 0, p.columns, pixels, p.batch,
                     p.out_channels, group * p.out_group + first_row, p.out_group - first_row, first_column, p.f};
     finish<T, false>(target, memory, sums);
@@ -206,6 +217,9 @@ CONVOLUTION(ab_conv_64x64, Tile64x64, 2)
 CONVOLUTION(ab_conv_64x32, Tile64x32, 2)
 CONVOLUTION(ab_conv_32x32, Tile32x32, 2)
 CONVOLUTION(ab_conv_32x16, Tile32x16, 2)
+CONVOLUTION(ab_conv_wide_64x64, Wide64x64, 1)
+CONVOLUTION(ab_conv_wide_64x32, Wide64x32, 1)
+CONVOLUTION(ab_conv_wide_32x32, Wide32x32, 1)
 
 // Adds the parts of the sums in their order. The output is a run of planes of `pixels` elements.
 extern "C" __global__ void ab_conv_join(const float *bias, const float *residual, float *y, const float *partial,

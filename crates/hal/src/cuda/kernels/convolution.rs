@@ -63,7 +63,8 @@ pub(super) fn pack(kernel: &Conv2d) -> Result<Lowered, Error> {
 
 pub(super) fn lower(kernel: &Conv2d) -> Result<Lowered, Error> {
     let Some(layer) = Layer::new(kernel)? else { return Ok(Lowered::nothing()) };
-    if layer.extents.rows < DIRECT_CHANNELS && kernel.groups > 1 {
+    let few = layer.extents.rows < DIRECT_CHANNELS && kernel.groups > 1;
+    if few || layer.reciprocals().is_none() {
         return layer.with_weight(|weight, _| layer.direct(weight));
     }
     layer.with_weight(|weight, scratch| layer.tiled(weight, scratch, tiles::best(layer.extents)))
@@ -118,7 +119,7 @@ impl<'a> Layer<'a> {
         ] {
             small(what, size)?;
         }
-        let [inputs, window] = [self.weight.inputs, kernel.kernel[1]];
+        let inputs = self.weight.inputs;
         let sizes = [kernel.batch, kernel.in_channels, kernel.out_channels, kernel.groups]
             .into_iter()
             .chain(kernel.in_size)
@@ -131,13 +132,22 @@ impl<'a> Layer<'a> {
             .chain([cut[1], cut[0]])
             .map(|size| small("an extent of a convolution", size))
             .collect::<Result<Vec<u32>, Error>>()?;
-        let depth = self.weight.depth;
         Ok(Structure::default()
             .words(sizes)
-            .words([reciprocal(depth, inputs), reciprocal(depth, window)])
+            .words(self.reciprocals().unwrap_or_default())
             .long(self.extents.columns)
             .activation(kernel.activation)
             .done())
+    }
+
+    /// The reciprocals by which tiles find their way in the window; `None` when the shape is too
+    /// large for tiles.
+    fn reciprocals(&self) -> Option<[u32; 2]> {
+        let Weight { inputs, depth, .. } = self.weight;
+        let [height, width] = self.kernel.in_size;
+        let group = inputs.checked_mul(height)?.checked_mul(width)?;
+        let found = [inputs, self.kernel.kernel[1]].map(|divisor| reciprocal(depth, divisor));
+        (group < 1 << 31).then_some([found[0]?, found[1]?])
     }
 
     /// Bias, residual and output.
@@ -167,7 +177,7 @@ impl<'a> Layer<'a> {
         let partial = Parameter::Scratch(scratch);
         parameters.extend([partial.clone(), self.structure([cut.parts, cut.part], tiles)?]);
         let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(self.extents.count);
-        let mut first = launch(function, blocks, [256, 1, 1], parameters)?;
+        let mut first = launch(function, blocks, [cut.tile.threads, 1, 1], parameters)?;
         first.grid[1] = small(function, cut.parts)?;
         if cut.parts == 1 {
             return Ok(Lowered::one(first));
@@ -187,13 +197,13 @@ impl<'a> Layer<'a> {
 }
 
 /// A number whose product with any number up to `most` has the quotient by `divisor` as its high
-/// word; 0 when there is none.
-fn reciprocal(most: usize, divisor: usize) -> u32 {
-    let fits = most.checked_mul(divisor).is_some_and(|product| product < 1 << 32);
-    if divisor < 2 || !fits {
-        return 0;
+/// word, and 0 for a divisor that changes nothing; `None` when 32 bits are too few.
+fn reciprocal(most: usize, divisor: usize) -> Option<u32> {
+    if divisor < 2 {
+        return Some(0);
     }
-    u32::try_from((1usize << 32).div_ceil(divisor)).unwrap_or(0)
+    most.checked_mul(divisor).filter(|&product| product < 1 << 32)?;
+    u32::try_from((1usize << 32).div_ceil(divisor)).ok()
 }
 
 /// Every way to compute a convolution that the module has functions for.

@@ -5,7 +5,8 @@
 struct MatMul {
     i64 m, n, k;
     i64 a_row, a_column, b_row, b_column, y_row, y_column;
-    // Depth of a part of the sum, a multiple of every BK; more than one part go to scratch memory.
+    // Depth of a part of the sum, a multiple of every BK below 2^31; more than one part go to
+    // scratch memory.
     i64 part;
     u64 matrices;
     u32 parts;
@@ -94,15 +95,21 @@ struct MatMulTarget {
     }
 };
 
-template <class T, bool DEEP> struct MatMulSource {
-    Panel a, b;
+template <class T, bool DEEP> struct Columns {
+    typedef FlatCopy<T> Copy;
+};
 
-    __device__ __forceinline__ void fill(float *to_a, float *to_b, i64 first, i64 end) const {
-        copy_deep<T, T::BM>(to_a, a, first, end);
-        if (DEEP)
-            copy_deep<T, T::BN>(to_b, b, first, end);
-        else
-            copy_flat<T>(to_b, b, first, end);
+template <class T> struct Columns<T, true> {
+    typedef DeepCopy<T, T::BN> Copy;
+};
+
+template <class T, bool DEEP> struct MatMulSource {
+    DeepCopy<T, T::BM> a;
+    typename Columns<T, DEEP>::Copy b;
+
+    __device__ __forceinline__ void fill(u32 to_a, u32 to_b, int left) {
+        a.fill(to_a, left);
+        b.fill(to_b, left);
     }
 };
 
@@ -117,22 +124,13 @@ static __device__ __forceinline__ void matmul(const float *a, const float *b, co
     u64 matrix = block / p.tiles_m;
     i64 offset[3];
     locate(p, matrix, offset);
-    MatMulSource<T, DEEP> source;
-    source.a.data = a + offset[0] + i * p.a_row;
-    source.a.row = p.a_row;
-    source.a.step = p.a_column;
-    source.a.rows = p.m - i;
-    source.a.wide = p.a_column == 1 && p.a_row % 4 == 0 && aligned16(source.a.data);
-    source.b.data = b + offset[1] + j * p.b_column;
-    source.b.row = p.b_column;
-    source.b.step = p.b_row;
-    source.b.rows = p.n - j;
-    source.b.wide = (DEEP ? p.b_row == 1 && p.b_column % 4 == 0 : p.b_column == 1 && p.b_row % 4 == 0) &&
-                    aligned16(source.b.data);
     i64 first = blockIdx.y * p.part;
-    i64 end = first + p.part < p.k ? first + p.part : p.k;
+    int depth = (int)(first + p.part < p.k ? p.part : p.k - first);
+    MatMulSource<T, DEEP> source = {
+        DeepCopy<T, T::BM>(a + offset[0] + i * p.a_row + first * p.a_column, p.a_row, p.a_column, p.m - i),
+        typename Columns<T, DEEP>::Copy(b + offset[1] + j * p.b_column + first * p.b_row, p.b_column, p.b_row, p.n - j)};
     float sums[T::TM][T::TN];
-    accumulate<T, DEEP>(source, memory, first, end, sums);
+    accumulate<T, DEEP>(source, memory, depth, sums);
     float *own = p.parts > 1 ? partial + (blockIdx.y * p.matrices + matrix) * p.m * p.n : 0;
     MatMulTarget target = {Elements(p, bias, residual, y, offset[2]), own, p.m, p.n, i, j};
     finish<T, DEEP>(target, memory, sums);
@@ -154,6 +152,12 @@ MATMUL(ab_matmul_deep_64x64, Tile64x64, true, 2)
 MATMUL(ab_matmul_deep_64x32, Tile64x32, true, 2)
 MATMUL(ab_matmul_deep_32x32, Tile32x32, true, 2)
 MATMUL(ab_matmul_deep_32x16, Tile32x16, true, 2)
+MATMUL(ab_matmul_wide_64x64, Wide64x64, false, 1)
+MATMUL(ab_matmul_wide_64x32, Wide64x32, false, 1)
+MATMUL(ab_matmul_wide_32x32, Wide32x32, false, 1)
+MATMUL(ab_matmul_deep_wide_64x64, Wide64x64, true, 1)
+MATMUL(ab_matmul_deep_wide_64x32, Wide64x32, true, 1)
+MATMUL(ab_matmul_deep_wide_32x32, Wide32x32, true, 1)
 
 // Adds the parts of a sum in their order; a thread for four neighbours of a row.
 extern "C" __global__ void ab_matmul_join(const float *bias, const float *residual, float *y, const float *partial,

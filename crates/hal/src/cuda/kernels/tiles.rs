@@ -14,17 +14,19 @@ pub(super) struct Tile {
     /// Functions for products: with the second operand's rows, or its columns, contiguous.
     pub(super) matmul: [&'static str; 2],
     pub(super) convolution: &'static str,
+    pub(super) threads: u32,
     /// Of the multiply-add rate of a multiprocessor, how much the tile reaches, in percent.
     rate: usize,
 }
 
-/// All tiles. Each has 256 threads.
-pub(super) const TILES: [Tile; 5] = [
+/// All tiles.
+pub(super) const TILES: [Tile; 8] = [
     Tile {
         rows: 128,
         columns: 128,
         matmul: ["ab_matmul_128x128", "ab_matmul_deep_128x128"],
         convolution: "ab_conv_128x128",
+        threads: 256,
         rate: 75,
     },
     Tile {
@@ -32,6 +34,7 @@ pub(super) const TILES: [Tile; 5] = [
         columns: 64,
         matmul: ["ab_matmul_64x64", "ab_matmul_deep_64x64"],
         convolution: "ab_conv_64x64",
+        threads: 256,
         rate: 65,
     },
     Tile {
@@ -39,6 +42,7 @@ pub(super) const TILES: [Tile; 5] = [
         columns: 32,
         matmul: ["ab_matmul_64x32", "ab_matmul_deep_64x32"],
         convolution: "ab_conv_64x32",
+        threads: 256,
         rate: 60,
     },
     Tile {
@@ -46,6 +50,7 @@ pub(super) const TILES: [Tile; 5] = [
         columns: 32,
         matmul: ["ab_matmul_32x32", "ab_matmul_deep_32x32"],
         convolution: "ab_conv_32x32",
+        threads: 256,
         rate: 55,
     },
     Tile {
@@ -53,12 +58,39 @@ pub(super) const TILES: [Tile; 5] = [
         columns: 16,
         matmul: ["ab_matmul_32x16", "ab_matmul_deep_32x16"],
         convolution: "ab_conv_32x16",
+        threads: 256,
         rate: 45,
+    },
+    Tile {
+        rows: 64,
+        columns: 64,
+        matmul: ["ab_matmul_wide_64x64", "ab_matmul_deep_wide_64x64"],
+        convolution: "ab_conv_wide_64x64",
+        threads: 512,
+        rate: 64,
+    },
+    Tile {
+        rows: 64,
+        columns: 32,
+        matmul: ["ab_matmul_wide_64x32", "ab_matmul_deep_wide_64x32"],
+        convolution: "ab_conv_wide_64x32",
+        threads: 512,
+        rate: 59,
+    },
+    Tile {
+        rows: 32,
+        columns: 32,
+        matmul: ["ab_matmul_wide_32x32", "ab_matmul_deep_wide_32x32"],
+        convolution: "ab_conv_wide_32x32",
+        threads: 512,
+        rate: 54,
     },
 ];
 
 /// The depth of every stage divides this.
-const DEPTH_STEP: usize = 32;
+const DEPTH_STEP: usize = 64;
+/// The most depth of a part, so that it can be counted in 31 bits.
+const PART_MAX: usize = 1 << 30;
 /// Depth below which a part is not worth a block.
 const PART_MIN: usize = 128;
 /// Multiply-adds of a multiprocessor in a cycle.
@@ -89,7 +121,7 @@ pub(super) struct Cut {
 impl Cut {
     /// A cut into about `parts` parts.
     pub(super) fn new(tile: &'static Tile, extents: Extents, parts: usize) -> Self {
-        let part = extents.depth.div_ceil(parts).next_multiple_of(DEPTH_STEP).max(DEPTH_STEP);
+        let part = extents.depth.div_ceil(parts).clamp(1, PART_MAX).next_multiple_of(DEPTH_STEP);
         Self { tile, parts: extents.depth.div_ceil(part).max(1), part }
     }
 
