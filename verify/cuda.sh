@@ -62,6 +62,8 @@ part open-again 60 ./launches cuda:0
 for test in $(./conformance cuda:: --list | sed -n 's/: test$//p'); do
     part "conformance-${test#cuda::}" 30 ./conformance --exact "$test"
 done
+part kernels 300 ./anabranch_hal cuda::
+part networks 300 env ANABRANCH_DEVICE=cuda:0 ./anabranch_nn session:: --test-threads 4
 part lost 60 ./lost_card
 part threads 60 ./threads_device
 part fork 120 ./fork_device cuda

@@ -6,14 +6,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::shell;
 
-/// Tests and programs that the script runs, and where they are.
+/// Tests that the script runs: those in files of their own, and those inside of libraries.
 const TESTS: &[&str] =
     &["conformance", "promises", "programs", "fork_device", "threads_device", "lost_card"];
+const LIBRARIES: &[&str] = &["anabranch_hal", "anabranch_nn"];
 const PROGRAMS: &[&str] = &["launches", "anabranch"];
-const PACKAGES: &[&str] = &["verify", "anabranch-hal", "anabranch"];
+const PACKAGES: &[&str] = &["verify", "anabranch-hal", "anabranch-nn", "anabranch"];
 
 const SCRIPT: &str = "cuda.sh";
 
@@ -40,7 +42,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), String> {
     if is_build {
         return Ok(());
     }
-    let mut script = std::process::Command::new(folder.join(SCRIPT));
+    let mut script = Command::new(folder.join(SCRIPT));
     script.arg(folder.join("reports")).args(names);
     println!("$ {}", shell::describe(&script));
     let status = script.status().map_err(|error| format!("cannot run {SCRIPT}: {error}"))?;
@@ -53,15 +55,12 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<(), String> {
 fn build(root: &Path, folder: &Path) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::create_dir_all(folder.join("digits")).map_err(failed)?;
-    let mut tests = release(root);
-    tests.args(["--no-run", "--features", "verify/cuda"]);
-    for (kind, names) in [("--package", PACKAGES), ("--test", TESTS), ("--bin", PROGRAMS)] {
-        for name in names {
-            tests.args([kind, name]);
-        }
-    }
-    let built = executables(&mut tests)?;
-    for name in TESTS.iter().chain(PROGRAMS) {
+    let mut tests = release(root, "test", &[("--package", PACKAGES), ("--test", TESTS)]);
+    let built = executables(tests.args(["--no-run", "--lib"]))?;
+    let mut programs = release(root, "build", &[("--package", PACKAGES), ("--bin", PROGRAMS)]);
+    let programs = executables(&mut programs)?;
+    let wanted = TESTS.iter().chain(LIBRARIES).map(|name| (name, &built));
+    for (name, built) in wanted.chain(PROGRAMS.iter().map(|name| (name, &programs))) {
         let from = built.get(*name).ok_or_else(|| format!("cargo built no {name}"))?;
         fs::copy(from, folder.join(name)).map_err(failed)?;
     }
@@ -75,24 +74,34 @@ fn build(root: &Path, folder: &Path) -> Result<(), String> {
 }
 
 /// Cargo for programs that are small enough to be carried.
-fn release(root: &Path) -> std::process::Command {
+fn release(root: &Path, task: &str, wanted: &[(&str, &[&str])]) -> Command {
     let mut cargo = shell::cargo(root);
     cargo.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
-    cargo.args(["test", "--release", "--message-format", "json-render-diagnostics"]);
+    cargo.args([task, "--release", "--features", "verify/cuda"]);
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    for (kind, names) in wanted {
+        for name in *names {
+            cargo.args([kind, name]);
+        }
+    }
     cargo
 }
 
-/// What a command of cargo built, by its name.
-fn executables(cargo: &mut std::process::Command) -> Result<BTreeMap<String, PathBuf>, String> {
+/// What a command of cargo built, by its name. A library and a program may share one, and only
+/// one of them is asked for.
+fn executables(cargo: &mut Command) -> Result<BTreeMap<String, PathBuf>, String> {
     println!("$ {}", shell::describe(cargo));
+    let is_test = cargo.get_args().next().is_some_and(|task| task == "test");
     let output = shell::capture(cargo)?;
     if !output.success {
         return Err(output.stderr);
     }
     let artifact = |line: &str| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        let name = message["target"]["name"].as_str()?;
-        Some((name.to_owned(), PathBuf::from(message["executable"].as_str()?)))
+        let wanted = message["profile"]["test"].as_bool()? == is_test;
+        let name = message["target"]["name"].as_str()?.to_owned();
+        let path = PathBuf::from(message["executable"].as_str()?);
+        wanted.then_some((name, path))
     };
     Ok(output.stdout.lines().filter_map(artifact).collect())
 }

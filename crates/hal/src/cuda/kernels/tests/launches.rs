@@ -46,7 +46,10 @@ fn check(kernel: &Kernel, lowered: &Lowered) {
                     8
                 }
                 Parameter::Scratch(offset) => {
-                    assert!(offset.is_multiple_of(256) && *offset <= lowered.scratch_bytes, "{what}");
+                    assert!(
+                        offset.is_multiple_of(256) && *offset <= lowered.scratch_bytes,
+                        "{what}"
+                    );
                     8
                 }
                 Parameter::Failure => 8,
