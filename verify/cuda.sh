@@ -64,6 +64,7 @@ for test in $(./conformance cuda:: --list | sed -n 's/: test$//p'); do
 done
 part kernels 300 ./anabranch_hal cuda::
 part networks 300 env ANABRANCH_DEVICE=cuda:0 ./anabranch_nn session:: --test-threads 4
+part full 60 ./full_card
 part lost 60 ./lost_card
 part threads 60 ./threads_device
 part fork 120 ./fork_device cuda

@@ -11,8 +11,15 @@ use std::process::Command;
 use crate::shell;
 
 /// Tests that the script runs: those in files of their own, and those inside of libraries.
-const TESTS: &[&str] =
-    &["conformance", "promises", "programs", "fork_device", "threads_device", "lost_card"];
+const TESTS: &[&str] = &[
+    "conformance",
+    "promises",
+    "programs",
+    "fork_device",
+    "threads_device",
+    "full_card",
+    "lost_card",
+];
 const LIBRARIES: &[&str] = &["anabranch_hal", "anabranch_nn"];
 const PROGRAMS: &[&str] = &["launches", "anabranch"];
 const PACKAGES: &[&str] = &["verify", "anabranch-hal", "anabranch-nn", "anabranch"];
