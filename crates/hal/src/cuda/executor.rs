@@ -30,16 +30,17 @@
 //! # Waiting
 //! A caller that helps spins on the word of its own lane, for [`HELP_NS`] at most, and holds the
 //! flight meanwhile, so that the device's thread sleeps while every lane is helped. That thread
-//! spins for [`WATCH_ROUNDS`] after the last landing and sleeps [`PAUSE`] between two looks then.
+//! spins for a while after the last landing and sleeps for moments between two looks then.
 //!
 //! # Checked by
 //! The conformance suite on the device.
 
+mod threads;
+
 use std::ops::Deref;
-use std::time::Duration;
 
 use anabranch_sync::atomic::{AtomicBool, Ordering};
-use anabranch_sync::{Arc, Condvar, Deadline, Mutex, MutexGuard, hint, thread};
+use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, hint, thread};
 
 use super::clock::Clock;
 use super::context::Context;
@@ -59,18 +60,6 @@ const ALONE_NS: u64 = 50_000;
 
 /// Between two looks at the clock.
 const HELP_SPINS: usize = 64;
-
-/// Looks of the device's thread before it sleeps between them.
-const WATCH_ROUNDS: usize = 200;
-
-/// Between two looks of the device's thread while it spins.
-const WATCH_SPINS: usize = 64;
-
-/// Between two looks of the device's thread when nothing has landed for some time.
-const PAUSE: Duration = Duration::from_micros(20);
-
-/// Looks between two questions to the driver whether the card is well, when nothing lands.
-const PROBE_ROUNDS: usize = 32;
 
 /// Threads that run host functions. Each may be stopped by what it runs.
 const HOSTS_MAX: usize = 8;
@@ -103,6 +92,8 @@ pub(super) struct Shared {
 
 struct Inner {
     state: State<Work, Flight>,
+    /// Whether the thread that watches the card sleeps until there is something to watch.
+    is_watch_asleep: bool,
     threads: Vec<thread::JoinHandle<()>>,
     /// Threads that were started and are not in the list yet.
     unfiled: usize,
@@ -161,6 +152,7 @@ impl Executor {
             clock: Clock::new(),
             inner: Mutex::new(Inner {
                 state: State::new(HOSTS_MAX),
+                is_watch_asleep: false,
                 threads: Vec::new(),
                 unfiled: 0,
                 started: 0,
@@ -300,8 +292,13 @@ impl Executor {
     /// Leaves a flight to the device's thread.
     fn park(&self, flight: Flight) {
         let slot = flight.slot;
-        self.inner.lock().note(Action::Park { slot, flight });
-        self.watch.notify_one();
+        let mut inner = self.inner.lock();
+        inner.note(Action::Park { slot, flight });
+        let is_asleep = inner.is_watch_asleep;
+        drop(inner);
+        if is_asleep {
+            self.watch.notify_one();
+        }
     }
 
     /// Leaves a flight to a host thread.
@@ -351,124 +348,6 @@ impl Executor {
         if is_quiet {
             self.quiet.notify_all();
         }
-    }
-
-    /// Starts a thread. False when the system refuses.
-    fn spawn(&self, body: fn(&Self)) -> bool {
-        let mut inner = self.inner.lock();
-        let name = format!("anabranch-cuda-{}", inner.started);
-        inner.started += 1;
-        inner.unfiled += 1;
-        drop(inner);
-        let executor = self.clone();
-        let thread = thread::spawn_named(&name, move || body(&executor));
-        let mut inner = self.inner.lock();
-        inner.unfiled -= 1;
-        let is_started = thread.is_ok();
-        inner.threads.extend(thread);
-        self.leave(inner);
-        is_started
-    }
-
-    /// What the thread does that watches the card.
-    fn watch(&self) {
-        let mut rounds = 0;
-        let mut inner = self.inner.lock();
-        loop {
-            inner = self.watch.wait_while(inner, |inner| {
-                inner.state.parked().next().is_none() && !inner.state.is_over()
-            });
-            if inner.state.is_over() {
-                return;
-            }
-            let mut landed = inner.take_parked(false);
-            if landed.is_empty() && WATCH_ROUNDS < rounds {
-                let pause = Deadline::after(PAUSE);
-                (inner, _) = self.watch.wait_while_until(inner, &pause, |inner| {
-                    !inner.state.parked().any(|(_, flight)| flight.has_landed())
-                });
-            }
-            drop(inner);
-            rounds = if landed.is_empty() { rounds + 1 } else { 0 };
-            landed.iter_mut().for_each(|flight| flight.land(&self.clock));
-            self.drive(landed, Driver::Passer);
-            if WATCH_ROUNDS < rounds && rounds.is_multiple_of(PROBE_ROUNDS) {
-                self.probe();
-            }
-            (0..WATCH_SPINS).for_each(|_| hint::spin_loop());
-            inner = self.inner.lock();
-        }
-    }
-
-    /// Asks the driver about the streams that are in flight. After a loss nothing lands any
-    /// longer, so every flight is brought down.
-    fn probe(&self) {
-        let lanes: Vec<Arc<Lane>> =
-            self.inner.lock().state.parked().map(|(_, flight)| Arc::clone(flight.lane())).collect();
-        if self.context.enter().is_ok() {
-            for lane in lanes {
-                let well = match lane.port().stream().query() {
-                    Err(refusal) if refusal.is_not_ready() => Ok(()),
-                    answer => answer,
-                };
-                let _ = self.context.note("running a command", well);
-            }
-        }
-        let Err(error) = self.context.check() else { return };
-        let mut inner = self.inner.lock();
-        inner.note(Action::Stop(error.clone()));
-        let mut lost = inner.take_parked(true);
-        let jobs = inner.start();
-        drop(inner);
-        lost.iter_mut().for_each(|flight| flight.fail(&error));
-        lost.append(&mut flights(jobs));
-        self.drive(lost, Driver::Passer);
-    }
-
-    /// What a thread for host functions does.
-    fn serve(&self) {
-        let mut inner = self.inner.lock();
-        loop {
-            if let Outcome::Held(flight) = inner.state.apply(Action::Claim) {
-                drop(inner);
-                self.drive(vec![flight], Driver::Host);
-                inner = self.inner.lock();
-            } else if inner.state.is_over() {
-                return;
-            } else {
-                inner.note(Action::Doze);
-                inner = self.hosts.wait_while(inner, |inner| {
-                    !inner.state.has_deferred() && !inner.state.is_over()
-                });
-                inner.note(Action::Rouse);
-            }
-        }
-    }
-
-    /// Stops the device, and returns when no thread of it is left.
-    pub(super) fn shutdown(&self) {
-        let mut inner = self.inner.lock();
-        inner.note(Action::Stop(closed()));
-        self.is_closed.store(true, Ordering::Release);
-        let jobs = inner.start();
-        self.leave(inner);
-        self.drive(flights(jobs), Driver::Passer);
-        let inner = self.inner.lock();
-        let mut inner =
-            self.quiet.wait_while(inner, |inner| !inner.state.is_quiet() || 0 < inner.unfiled);
-        if inner.joining {
-            drop(self.quiet.wait_while(inner, |inner| !inner.joined));
-            return;
-        }
-        inner.joining = true;
-        let threads = std::mem::take(&mut inner.threads);
-        drop(inner);
-        for thread in threads {
-            // A panic of a thread has been reported where it happened.
-            let _ = thread.join();
-        }
-        self.inner.lock().joined = true;
-        self.quiet.notify_all();
     }
 }
 
