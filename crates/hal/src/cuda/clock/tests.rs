@@ -23,7 +23,7 @@ fn a_contradiction_moves_the_clock_as_little_as_it_can() {
     let (offset, _) = place(0, span(1_000, 1_010), span(50, 100));
     let (earlier, placed) = place(offset, span(2_000, 2_010), span(900, 1_000));
     assert_eq!(placed, span(990, 1_000), "it had ended when the host saw it");
-    assert_eq!(offset.wrapping_sub(earlier), 100 - 50 + 40);
+    assert_eq!(offset.wrapping_sub(earlier), 100);
 }
 
 proptest! {
