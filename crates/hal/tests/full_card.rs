@@ -5,7 +5,7 @@
 use anabranch_hal::buffer::{Memory, Slice};
 use anabranch_hal::command::{Command, Operation, Submission};
 use anabranch_hal::cuda;
-use anabranch_hal::device::{Completion, Device, Priority, QueueId, Sink};
+use anabranch_hal::device::{Completion, Priority, QueueId, Sink};
 use anabranch_hal::error::ErrorKind;
 use anabranch_sync::{Arc, Condvar, Mutex};
 
