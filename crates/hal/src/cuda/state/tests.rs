@@ -5,7 +5,7 @@ use crate::device::{Priority, QueueId};
 use crate::error::{Error, ErrorKind};
 use crate::order::{Entry, Slot};
 
-const QUEUES: u64 = 3;
+const QUEUES: usize = 3;
 const HOSTS: usize = 2;
 
 /// One move of a random program over a few queues and whoever drives them.
@@ -22,7 +22,7 @@ enum Move {
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let queue = 0..QUEUES as usize;
+    let queue = 0..QUEUES;
     let choice = any::<usize>;
     let one = prop_oneof![
         6 => (queue.clone(), proptest::option::of(queue.clone()))
@@ -65,8 +65,8 @@ impl World {
                 other => panic!("{other:?}"),
             }
         };
-        let slots = (0..QUEUES).map(create).collect();
-        let none = || vec![0; QUEUES as usize];
+        let slots = (0..QUEUES as u64).map(create).collect();
+        let none = || vec![0; QUEUES];
         // The one host thread looks for work, and finds none.
         let mut world =
             Self { state, slots, issued: none(), told: none(), held: vec![], asleep: 0, alive: 1 };
@@ -83,7 +83,7 @@ impl World {
     fn serve(&mut self) {
         match self.state.apply(Action::Claim) {
             Outcome::Held(flight) => self.held.push(flight),
-            Outcome::Nothing => return,
+            Outcome::Nothing => (),
             other => panic!("{other:?}"),
         }
     }
