@@ -10,6 +10,7 @@ mod dependencies;
 mod executions;
 mod mutants;
 mod onnx;
+mod ptx;
 mod sanitizers;
 mod shell;
 mod survivors;
@@ -33,6 +34,7 @@ cargo xtask <task>
                        weakens each memory ordering and compares with verify/orderings.txt
   onnx [--json|--record]
                        runs the node tests of ONNX and compares the counts with verify/onnx.txt
+  ptx [--check]        compiles the functions of the CUDA device, or compares what is checked in
   sanitizers [NAME...] address (with leaks) and thread, over tests, conformance and stress
   survivors [FILTER..] changes the files that decide with cargo-mutants; compares what survives
   tla [FILTER...]      checks the protocols in verify/tla, with and without each of their rules
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         }
         ("mutants", filters) => mutants::run(&root, filters),
         ("onnx", flags) => onnx::run(&root, flags),
+        ("ptx", flags) => ptx::run(&root, flags),
         ("sanitizers", names) => sanitizers::run(&root, names),
         ("survivors", filters) => survivors::run(&root, filters),
         ("tla", filters) => tla::run(&root, filters),

@@ -217,9 +217,6 @@ CONVOLUTION(ab_conv_64x64, Tile64x64, 2)
 CONVOLUTION(ab_conv_64x32, Tile64x32, 2)
 CONVOLUTION(ab_conv_32x32, Tile32x32, 2)
 CONVOLUTION(ab_conv_32x16, Tile32x16, 2)
-CONVOLUTION(ab_conv_wide_64x64, Wide64x64, 1)
-CONVOLUTION(ab_conv_wide_64x32, Wide64x32, 1)
-CONVOLUTION(ab_conv_wide_32x32, Wide32x32, 1)
 
 // Adds the parts of the sums in their order. The output is a run of planes of `pixels` elements.
 extern "C" __global__ void ab_conv_join(const float *bias, const float *residual, float *y, const float *partial,

@@ -178,7 +178,7 @@ impl<'a> Layer<'a> {
         let partial = Parameter::Scratch(scratch);
         parameters.extend([partial.clone(), self.structure([cut.parts, cut.part], tiles)?]);
         let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(self.extents.count);
-        let mut first = launch(function, blocks, [cut.tile.threads, 1, 1], parameters)?;
+        let mut first = launch(function, blocks, [256, 1, 1], parameters)?;
         first.grid[1] = small(function, cut.parts)?;
         if cut.parts == 1 {
             return Ok(Lowered::one(first));

@@ -152,12 +152,6 @@ MATMUL(ab_matmul_deep_64x64, Tile64x64, true, 2)
 MATMUL(ab_matmul_deep_64x32, Tile64x32, true, 2)
 MATMUL(ab_matmul_deep_32x32, Tile32x32, true, 2)
 MATMUL(ab_matmul_deep_32x16, Tile32x16, true, 2)
-MATMUL(ab_matmul_wide_64x64, Wide64x64, false, 1)
-MATMUL(ab_matmul_wide_64x32, Wide64x32, false, 1)
-MATMUL(ab_matmul_wide_32x32, Wide32x32, false, 1)
-MATMUL(ab_matmul_deep_wide_64x64, Wide64x64, true, 1)
-MATMUL(ab_matmul_deep_wide_64x32, Wide64x32, true, 1)
-MATMUL(ab_matmul_deep_wide_32x32, Wide32x32, true, 1)
 
 // Adds the parts of a sum in their order; a thread for four neighbours of a row.
 extern "C" __global__ void ab_matmul_join(const float *bias, const float *residual, float *y, const float *partial,

@@ -278,6 +278,3 @@ typedef Tile<64, 64, 16, 8, 4, 2, 4, 1, 4> Tile64x64;
 typedef Tile<64, 32, 32, 8, 4, 4, 3, 1, 4> Tile64x32;
 typedef Tile<32, 32, 32, 8, 4, 8, 4, 1, 4> Tile32x32;
 typedef Tile<32, 16, 32, 4, 4, 8, 5, 1, 8> Tile32x16;
-typedef Tile<64, 64, 16, 8, 4, 4, 4, 2, 4> Wide64x64;
-typedef Tile<64, 32, 32, 8, 4, 8, 3, 2, 4> Wide64x32;
-typedef Tile<32, 32, 64, 8, 4, 16, 2, 2, 4> Wide32x32;

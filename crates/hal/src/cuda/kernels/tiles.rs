@@ -14,19 +14,17 @@ pub(super) struct Tile {
     /// Functions for products: with the second operand's rows, or its columns, contiguous.
     pub(super) matmul: [&'static str; 2],
     pub(super) convolution: &'static str,
-    pub(super) threads: u32,
     /// Of the multiply-add rate of a multiprocessor, how much the tile reaches, in percent.
     rate: usize,
 }
 
-/// All tiles.
-pub(super) const TILES: [Tile; 8] = [
+/// All tiles. Each has 256 threads.
+pub(super) const TILES: [Tile; 5] = [
     Tile {
         rows: 128,
         columns: 128,
         matmul: ["ab_matmul_128x128", "ab_matmul_deep_128x128"],
         convolution: "ab_conv_128x128",
-        threads: 256,
         rate: 75,
     },
     Tile {
@@ -34,7 +32,6 @@ pub(super) const TILES: [Tile; 8] = [
         columns: 64,
         matmul: ["ab_matmul_64x64", "ab_matmul_deep_64x64"],
         convolution: "ab_conv_64x64",
-        threads: 256,
         rate: 65,
     },
     Tile {
@@ -42,7 +39,6 @@ pub(super) const TILES: [Tile; 8] = [
         columns: 32,
         matmul: ["ab_matmul_64x32", "ab_matmul_deep_64x32"],
         convolution: "ab_conv_64x32",
-        threads: 256,
         rate: 60,
     },
     Tile {
@@ -50,7 +46,6 @@ pub(super) const TILES: [Tile; 8] = [
         columns: 32,
         matmul: ["ab_matmul_32x32", "ab_matmul_deep_32x32"],
         convolution: "ab_conv_32x32",
-        threads: 256,
         rate: 55,
     },
     Tile {
@@ -58,37 +53,12 @@ pub(super) const TILES: [Tile; 8] = [
         columns: 16,
         matmul: ["ab_matmul_32x16", "ab_matmul_deep_32x16"],
         convolution: "ab_conv_32x16",
-        threads: 256,
         rate: 45,
-    },
-    Tile {
-        rows: 64,
-        columns: 64,
-        matmul: ["ab_matmul_wide_64x64", "ab_matmul_deep_wide_64x64"],
-        convolution: "ab_conv_wide_64x64",
-        threads: 512,
-        rate: 64,
-    },
-    Tile {
-        rows: 64,
-        columns: 32,
-        matmul: ["ab_matmul_wide_64x32", "ab_matmul_deep_wide_64x32"],
-        convolution: "ab_conv_wide_64x32",
-        threads: 512,
-        rate: 59,
-    },
-    Tile {
-        rows: 32,
-        columns: 32,
-        matmul: ["ab_matmul_wide_32x32", "ab_matmul_deep_wide_32x32"],
-        convolution: "ab_conv_wide_32x32",
-        threads: 512,
-        rate: 54,
     },
 ];
 
 /// The depth of every stage divides this.
-const DEPTH_STEP: usize = 64;
+const DEPTH_STEP: usize = 32;
 /// The most depth of a part, so that it can be counted in 31 bits.
 const PART_MAX: usize = 1 << 30;
 /// Depth below which a part is not worth a block.
