@@ -148,7 +148,8 @@ impl<'a> Layer<'a> {
         let [height, width] = self.kernel.in_size;
         let group = inputs.checked_mul(height)?.checked_mul(width)?;
         let found = [inputs, self.kernel.kernel[1]].map(|divisor| reciprocal(depth, divisor));
-        (group < 1 << 31).then_some([found[0]?, found[1]?])
+        let fits = group < 1 << 31 && self.extents.columns < 1 << 31;
+        fits.then_some([found[0]?, found[1]?])
     }
 
     /// Bias, residual and output.

@@ -32,28 +32,28 @@ pub(super) const TILES: [Tile; 5] = [
         columns: 64,
         matmul: ["ab_matmul_64x64", "ab_matmul_deep_64x64"],
         convolution: "ab_conv_64x64",
-        rate: 65,
+        rate: 60,
     },
     Tile {
         rows: 64,
         columns: 32,
         matmul: ["ab_matmul_64x32", "ab_matmul_deep_64x32"],
         convolution: "ab_conv_64x32",
-        rate: 60,
+        rate: 62,
     },
     Tile {
         rows: 32,
         columns: 32,
         matmul: ["ab_matmul_32x32", "ab_matmul_deep_32x32"],
         convolution: "ab_conv_32x32",
-        rate: 55,
+        rate: 50,
     },
     Tile {
         rows: 32,
         columns: 16,
         matmul: ["ab_matmul_32x16", "ab_matmul_deep_32x16"],
         convolution: "ab_conv_32x16",
-        rate: 45,
+        rate: 36,
     },
 ];
 
@@ -65,10 +65,12 @@ const PART_MAX: usize = 1 << 30;
 const PART_MIN: usize = 128;
 /// Multiply-adds of a multiprocessor in a cycle.
 const LANES: usize = 128;
-/// Cycles from the start of a launch to its first product and from its last to its end.
-const LAUNCH_CYCLES: usize = 3000;
+/// Cycles of a block from its start to its first product and from its last to its end.
+const BLOCK_CYCLES: usize = 1000;
+/// Cycles that a second launch takes at least.
+const JOIN_CYCLES: usize = 1600;
 /// Bytes of partial sums that the card writes and reads in a cycle.
-const JOIN_BYTES: usize = 2000;
+const JOIN_BYTES: usize = 1000;
 
 /// Products of `rows` by `columns` sums over `depth`, `count` of them.
 #[derive(Clone, Copy, Debug)]
@@ -106,12 +108,12 @@ impl Cut {
         let blocks = down.saturating_mul(across).saturating_mul(extents.count * self.parts);
         let sums = self.tile.rows * self.tile.columns;
         let block = sums * self.part.min(extents.depth.max(1)) * 100 / (LANES * self.tile.rate);
-        let work = blocks.div_ceil(MULTIPROCESSORS).saturating_mul(block + 200);
+        let work = blocks.div_ceil(MULTIPROCESSORS).saturating_mul(block + BLOCK_CYCLES);
         if self.parts == 1 {
             return work;
         }
         let partial = extents.count * extents.rows * extents.columns * self.parts * 8;
-        work + LAUNCH_CYCLES + partial / JOIN_BYTES
+        work + JOIN_CYCLES + partial / JOIN_BYTES
     }
 }
 
