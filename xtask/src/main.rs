@@ -12,6 +12,7 @@ mod executions;
 mod mutants;
 mod onnx;
 mod peers;
+mod ptx;
 mod python;
 mod sanitizers;
 mod shell;
@@ -40,6 +41,7 @@ cargo xtask <task>
   onnx [--json|--record]
                        runs the node tests of ONNX and compares the counts with verify/onnx.txt
   peers [--json]       measures the program beside PyTorch, ONNX Runtime and OpenVINO, into docs/
+  ptx [--check]        compiles the functions of the CUDA device, or compares what is checked in
   sanitizers [NAME...] address (with leaks) and thread, over tests, conformance and stress
   survivors [FILTER..] changes the files that decide with cargo-mutants; compares what survives
   tla [FILTER...]      checks the protocols in verify/tla, with and without each of their rules
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         ("mutants", filters) => mutants::run(&root, filters),
         ("onnx", flags) => onnx::run(&root, flags),
         ("peers", flags) => peers::run(&root, flags),
+        ("ptx", flags) => ptx::run(&root, flags),
         ("sanitizers", names) => sanitizers::run(&root, names),
         ("survivors", filters) => survivors::run(&root, filters),
         ("tla", filters) => tla::run(&root, filters),

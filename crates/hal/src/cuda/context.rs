@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::heap::Budget;
 
 /// The functions of the shell itself.
-const STAMPS: &str = include_str!("kernels/stamp.ptx");
+const STAMPS: &str = include_str!("stamps/stamps.ptx");
 
 /// The least compute capability that the functions are compiled for.
 const MAJOR_MIN: c_int = 8;

@@ -7,7 +7,7 @@ use anabranch_sync::atomic::{AtomicU64, Ordering, fence};
 use super::ffi::{self, Address, Outcome, Stream};
 use crate::device::Priority;
 
-/// What a stream and the host share, as `stamp.cu` lays it out.
+/// What a stream and the host share, as `stamps.cu` lays it out.
 #[repr(C)]
 struct Words {
     end_ns: u64,

@@ -20,41 +20,76 @@ static __device__ __forceinline__ u32 quotient(u32 x, u32 reciprocal) {
     return reciprocal ? __umulhi(x, reciprocal) : x;
 }
 
+static __device__ __forceinline__ float4 add(float4 a, float4 b) {
+    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
+
 // Where the elements of the output go; the partial sums have the same places.
 struct Image {
     const float *bias;
     const float *residual;
     float *y;
     float *partial;
-    u64 columns;
-    u32 pixels, batch, out_channels, first_row, rows;
-    u64 first_column;
+    u32 columns, pixels, out_channels, first_row, rows, first_column;
     Activation f;
 
-    __device__ __forceinline__ u64 place(u32 channel, u64 column) const {
-        if (batch == 1) return (u64)channel * pixels + column;
-        u64 image = columns >> 32 == 0 ? (u64)((u32)column / pixels) : column / pixels;
-        return (image * out_channels + channel) * pixels + (column - image * pixels);
+    // Four neighbours of a row, of which those inside the output are written.
+    __device__ __forceinline__ void put(int row, int column, float4 sum) const {
+        u32 first = first_column + column;
+        if ((u32)row >= rows || first >= columns) return;
+        u32 channel = first_row + row;
+        u32 image = first / pixels;
+        u32 pixel = first - image * pixels;
+        u64 at = ((u64)image * out_channels + channel) * pixels + pixel;
+        bool wide = pixels % 4 == 0 && aligned16(y) && (!residual || aligned16(residual));
+        if (wide && partial) {
+            *(float4 *)(partial + at) = sum;
+            return;
+        }
+        // The places of the neighbours, which may lie in the next image.
+        u64 place[4] = {at, at, at, at};
+        float v[4] = {sum.x, sum.y, sum.z, sum.w};
+        if (!wide) {
+            u64 jump = (u64)(out_channels - 1) * pixels;
+#pragma unroll
+            for (int c = 1; c < 4; c++) {
+                pixel++;
+                place[c] = place[c - 1] + 1 + (pixel == pixels ? jump : 0);
+                pixel = pixel == pixels ? 0 : pixel;
+            }
+        }
+        if (partial) {
+#pragma unroll
+            for (int c = 0; c < 4; c++)
+                if (first + c < columns) partial[place[c]] = v[c];
+            return;
+        }
+        float shift = bias ? bias[channel] : 0.0f;
+        float4 done = make_float4(v[0] + shift, v[1] + shift, v[2] + shift, v[3] + shift);
+        if (residual) {
+            float4 more;
+            if (wide) {
+                more = *(const float4 *)(residual + at);
+            } else {
+                more.x = residual[place[0]];
+                more.y = first + 1 < columns ? residual[place[1]] : 0.0f;
+                more.z = first + 2 < columns ? residual[place[2]] : 0.0f;
+                more.w = first + 3 < columns ? residual[place[3]] : 0.0f;
+            }
+            done = add(done, more);
+        }
+        done = activate(f, done);
+        if (wide) {
+            *(float4 *)(y + at) = done;
+            return;
+        }
+#pragma unroll
+        for (int c = 0; c < 4; c++)
+            if (first + c < columns) y[place[c]] = part(done, c);
     }
-
-    __device__ __forceinline__ void put(int row, int column, float4 sum) const;
 };
 
-static __device__ __forceinline__ float4 add(float4 a, float4 b) {
-    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
-
-// Bias, residual and activation of four neighbours.
-static __device__ __forceinline__ void write_four(const float *bias, const float *residual, float *y, u32 channel, u64 at,
-                                                  float4 sum, const Activation &f) {
-    if (bias) {
-        float shift = bias[channel];
-        sum = add(sum, make_float4(shift, shift, shift, shift));
-    }
-    if (residual) sum = add(sum, *(const float4 *)(residual + at));
-    *(float4 *)(y + at) = activate(f, sum);
-}
-
+// Bias, residual and activation of one element.
 static __device__ __forceinline__ void write_one(const float *bias, const float *residual, float *y, u32 channel, u64 at,
                                                  float sum, const Activation &f) {
     if (bias) sum += bias[channel];
@@ -62,52 +97,8 @@ static __device__ __forceinline__ void write_one(const float *bias, const float 
     y[at] = activate(f, sum);
 }
 
-__device__ __forceinline__ void Image::put(int row, int column, float4 sum) const {
-    u64 first = first_column + column;
-    if ((u32)row >= rows || first >= columns) return;
-    u32 channel = first_row + row;
-    if (pixels % 4 == 0) {
-        u64 at = place(channel, first);
-        if (partial) {
-            *(float4 *)(partial + at) = sum;
-            return;
-        }
-        if (aligned16(y) && (!residual || aligned16(residual))) {
-            write_four(bias, residual, y, channel, at, sum, f);
-            return;
-        }
-    }
-    float v[4] = {sum.x, sum.y, sum.z, sum.w};
-    if (!partial && f.kind > RELU) {
-        // One call of the function for all four.
-#pragma unroll
-        for (int c = 0; c < 4; c++)
-            if (first + c < columns) {
-                if (bias) v[c] += bias[channel];
-                if (residual) v[c] += residual[place(channel, first + c)];
-            }
-        float4 done = activate(f, make_float4(v[0], v[1], v[2], v[3]));
-#pragma unroll
-        for (int c = 0; c < 4; c++)
-            if (first + c < columns) y[place(channel, first + c)] = part(done, c);
-        return;
-    }
-#pragma unroll
-    for (int c = 0; c < 4; c++)
-        if (first + c < columns) {
-            u64 at = place(channel, first + c);
-            if (partial)
-                partial[at] = v[c];
-            else {
-                if (bias) v[c] += bias[channel];
-                if (residual) v[c] += residual[at];
-                y[at] = f.kind == RELU ? relu(v[c]) : v[c];
-            }
-        }
-}
-
-// Each thread copies elements of one column of each stage: of one output pixel. An image has less than
-// 2^31 elements.
+// Each thread copies elements of one column of each stage: of one output pixel. The input channels of
+// a group have less than 2^31 elements, and there are less than 2^31 columns.
 template <class T> struct ConvSource {
     static const int STEP = T::THREADS / T::BN;
     DeepCopy<T, T::BM> weight;
@@ -121,20 +112,19 @@ template <class T> struct ConvSource {
     int channel, tap_y, tap_x;
     const float *from;
 
-    __device__ __forceinline__ ConvSource(const float *weights, i64 rows, const Conv &p, const float *x, u64 column, int k)
+    __device__ __forceinline__ ConvSource(const float *weights, i64 rows, const Conv &p, const float *x, u32 column, int k)
         : weight(weights, p.pitch, 1, rows), p(p), line(threadIdx.x / T::BN), k(k), whole(p.in_group % T::BK == 0) {
         u32 pixels = p.out_height * p.out_width;
         inside = column < p.columns;
         if (!inside) column = 0;
-        u64 image = 0;
-        if (p.batch > 1) image = p.columns >> 32 == 0 ? (u64)((u32)column / pixels) : column / pixels;
-        u32 pixel = (u32)(column - image * pixels);
+        u32 image = column / pixels;
+        u32 pixel = column - image * pixels;
         u32 oy = pixel / p.out_width;
         u32 ox = pixel - oy * p.out_width;
         first_y = (i32)(oy * p.stride_y) - p.top;
         first_x = (i32)(ox * p.stride_x) - p.left;
         area = (int)(p.height * p.width);
-        this->x = x + image * p.in_channels * area;
+        this->x = x + (u64)image * p.in_channels * area;
         u32 tap = quotient((u32)k, p.by_in_group);
         channel = k - (int)(tap * p.in_group);
         tap_y = (int)quotient(tap, p.by_window_width);
@@ -191,7 +181,7 @@ static __device__ __forceinline__ void convolution(const float *x, const float *
     u32 block = blockIdx.x;
     u32 first_row = block % p.tiles_m * T::BM;
     block /= p.tiles_m;
-    u64 first_column = (u64)(block % p.tiles_n) * T::BN;
+    u32 first_column = block % p.tiles_n * T::BN;
     u32 group = block / p.tiles_n;
     u32 first = blockIdx.y * p.part;
     int depth = (int)min(p.part, p.depth - first);
@@ -201,7 +191,7 @@ static __device__ __forceinline__ void convolution(const float *x, const float *
     accumulate<T, false>(source, memory, depth, sums);
     u64 size = (u64)p.out_channels * p.columns;
     u32 pixels = p.out_height * p.out_width;
-    Image target = {bias, residual, y, p.parts > 1 ? partial + blockIdx.y * size : 0, p.columns, pixels, p.batch,
+    Image target = {bias, residual, y, p.parts > 1 ? partial + blockIdx.y * size : 0, (u32)p.columns, pixels,
                     p.out_channels, group * p.out_group + first_row, p.out_group - first_row, first_column, p.f};
     finish<T, false>(target, memory, sums);
 }
@@ -217,9 +207,6 @@ CONVOLUTION(ab_conv_64x64, Tile64x64, 2)
 CONVOLUTION(ab_conv_64x32, Tile64x32, 2)
 CONVOLUTION(ab_conv_32x32, Tile32x32, 2)
 CONVOLUTION(ab_conv_32x16, Tile32x16, 2)
-CONVOLUTION(ab_conv_wide_64x64, Wide64x64, 1)
-CONVOLUTION(ab_conv_wide_64x32, Wide64x32, 1)
-CONVOLUTION(ab_conv_wide_32x32, Wide32x32, 1)
 
 // Adds the parts of the sums in their order. The output is a run of planes of `pixels` elements.
 extern "C" __global__ void ab_conv_join(const float *bias, const float *residual, float *y, const float *partial,
@@ -230,7 +217,10 @@ extern "C" __global__ void ab_conv_join(const float *bias, const float *residual
         if (at >= size) return;
         float4 sum = *(const float4 *)(partial + at);
         for (u32 s = 1; s < parts; s++) sum = add(sum, *(const float4 *)(partial + s * size + at));
-        write_four(bias, residual, y, (u32)(at / pixels % channels), at, sum, f);
+        float shift = bias ? bias[at / pixels % channels] : 0.0f;
+        sum = add(sum, make_float4(shift, shift, shift, shift));
+        if (residual) sum = add(sum, *(const float4 *)(residual + at));
+        *(float4 *)(y + at) = activate(f, sum);
         return;
     }
     for (; at < size; at += (u64)gridDim.x * blockDim.x) {

@@ -147,7 +147,8 @@ impl<'a> Layer<'a> {
         let [height, width] = self.kernel.in_size;
         let group = inputs.checked_mul(height)?.checked_mul(width)?;
         let found = [inputs, self.kernel.kernel[1]].map(|divisor| reciprocal(depth, divisor));
-        (group < 1 << 31).then_some([found[0]?, found[1]?])
+        let fits = group < 1 << 31 && self.extents.columns < 1 << 31;
+        fits.then_some([found[0]?, found[1]?])
     }
 
     /// Bias, residual and output.
@@ -177,7 +178,7 @@ impl<'a> Layer<'a> {
         let partial = Parameter::Scratch(scratch);
         parameters.extend([partial.clone(), self.structure([cut.parts, cut.part], tiles)?]);
         let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(self.extents.count);
-        let mut first = launch(function, blocks, [cut.tile.threads, 1, 1], parameters)?;
+        let mut first = launch(function, blocks, [256, 1, 1], parameters)?;
         first.grid[1] = small(function, cut.parts)?;
         if cut.parts == 1 {
             return Ok(Lowered::one(first));

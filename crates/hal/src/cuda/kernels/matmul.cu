@@ -45,28 +45,27 @@ struct Elements {
     // Four neighbours in a row, of which those inside the matrix are written.
     __device__ __forceinline__ void write(i64 i, i64 j, float4 sum) const {
         i64 at = i * y_row + j * y_column;
+        bool wide = y_column == 1 && j + 4 <= n && aligned16(y + at) && (!residual || aligned16(residual + at));
         float v[4] = {alpha * sum.x, alpha * sum.y, alpha * sum.z, alpha * sum.w};
-        if (y_column == 1 && j + 4 <= n && aligned16(y + at) && (!residual || aligned16(residual + at))) {
-            if (bias)
-#pragma unroll
-                for (int c = 0; c < 4; c++) v[c] += bias[j + c];
-            if (residual) {
-                float4 more = *(const float4 *)(residual + at);
-                v[0] += more.x;
-                v[1] += more.y;
-                v[2] += more.z;
-                v[3] += more.w;
-            }
-            *(float4 *)(y + at) = activate(f, make_float4(v[0], v[1], v[2], v[3]));
-            return;
-        }
 #pragma unroll
         for (int c = 0; c < 4; c++)
-            if (j + c < n) {
-                if (bias) v[c] += bias[j + c];
-                if (residual) v[c] += residual[at + c * y_column];
-            }
+            if (bias && j + c < n) v[c] += bias[j + c];
+        if (residual && wide) {
+            float4 more = *(const float4 *)(residual + at);
+            v[0] += more.x;
+            v[1] += more.y;
+            v[2] += more.z;
+            v[3] += more.w;
+        } else if (residual) {
+#pragma unroll
+            for (int c = 0; c < 4; c++)
+                if (j + c < n) v[c] += residual[at + c * y_column];
+        }
         float4 done = activate(f, make_float4(v[0], v[1], v[2], v[3]));
+        if (wide) {
+            *(float4 *)(y + at) = done;
+            return;
+        }
 #pragma unroll
         for (int c = 0; c < 4; c++)
             if (j + c < n) y[at + c * y_column] = part(done, c);
@@ -152,12 +151,6 @@ MATMUL(ab_matmul_deep_64x64, Tile64x64, true, 2)
 MATMUL(ab_matmul_deep_64x32, Tile64x32, true, 2)
 MATMUL(ab_matmul_deep_32x32, Tile32x32, true, 2)
 MATMUL(ab_matmul_deep_32x16, Tile32x16, true, 2)
-MATMUL(ab_matmul_wide_64x64, Wide64x64, false, 1)
-MATMUL(ab_matmul_wide_64x32, Wide64x32, false, 1)
-MATMUL(ab_matmul_wide_32x32, Wide32x32, false, 1)
-MATMUL(ab_matmul_deep_wide_64x64, Wide64x64, true, 1)
-MATMUL(ab_matmul_deep_wide_64x32, Wide64x32, true, 1)
-MATMUL(ab_matmul_deep_wide_32x32, Wide32x32, true, 1)
 
 // Adds the parts of a sum in their order; a thread for four neighbours of a row.
 extern "C" __global__ void ab_matmul_join(const float *bias, const float *residual, float *y, const float *partial,

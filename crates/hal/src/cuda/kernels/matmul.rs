@@ -127,7 +127,7 @@ impl<'a> Product<'a> {
         parameters.extend([Parameter::Scratch(0), structure.clone()]);
         let Extents { count, rows, columns, .. } = self.extents;
         let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(count);
-        let mut first = launch(function, blocks, [cut.tile.threads, 1, 1], parameters)?;
+        let mut first = launch(function, blocks, [256, 1, 1], parameters)?;
         first.grid[1] = small(function, cut.parts)?;
         if cut.parts == 1 {
             return Ok(Lowered::one(first));

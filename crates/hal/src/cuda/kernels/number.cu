@@ -13,6 +13,10 @@ static __device__ __forceinline__ bool aligned16(const void *address) {
     return ((u64)address & 15) == 0;
 }
 
+static __device__ __forceinline__ float part(const float4 &v, int i) {
+    return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
+
 // The function that is applied last, and its parameters.
 struct Activation {
     u32 kind;

@@ -158,10 +158,6 @@ template <class T> struct FlatCopy {
     }
 };
 
-static __device__ __forceinline__ float part(const float4 &v, int i) {
-    return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
-}
-
 // Adds the products of one stage.
 template <class T, bool DEEP>
 static __device__ __forceinline__ void multiply(const float *a, const float *b, float (&sums)[T::TM][T::TN]) {
@@ -209,24 +205,26 @@ static __device__ __forceinline__ void accumulate(Source &source, float *memory,
 #pragma unroll
         for (int j = 0; j < T::TN; j++) sums[i][j] = 0.0f;
     int left = depth;
-#pragma unroll 1
-    for (int i = 0; i < T::STAGES - 1; i++) {
-        if (left > 0) source.fill(base + 4 * i * R::STAGE, base + 4 * (i * R::STAGE + T::A_STAGE), left);
-        left -= T::BK;
-        copies_commit();
-    }
     int use = 0;
-    int fill = T::STAGES - 1;
+    int fill = 0;
+    // The first rounds only fill: copies are STAGES - 1 ahead of products.
 #pragma unroll 1
-    for (; depth > 0; depth -= T::BK) {
-        copies_wait<T::STAGES - 2>();
-        __syncthreads();
+    for (int ahead = T::STAGES - 1; depth > 0;) {
+        if (ahead == 0) {
+            copies_wait<T::STAGES - 2>();
+            __syncthreads();
+        }
         if (left > 0) source.fill(base + 4 * fill * R::STAGE, base + 4 * (fill * R::STAGE + T::A_STAGE), left);
         left -= T::BK;
         copies_commit();
+        fill = fill + 1 == T::STAGES ? 0 : fill + 1;
+        if (ahead > 0) {
+            ahead--;
+            continue;
+        }
         multiply<T, DEEP>(memory + use * R::STAGE, memory + use * R::STAGE + T::A_STAGE, sums);
         use = use + 1 == T::STAGES ? 0 : use + 1;
-        fill = fill + 1 == T::STAGES ? 0 : fill + 1;
+        depth -= T::BK;
     }
     copies_wait<0>();
 }
@@ -278,6 +276,3 @@ typedef Tile<64, 64, 16, 8, 4, 2, 4, 1, 4> Tile64x64;
 typedef Tile<64, 32, 32, 8, 4, 4, 3, 1, 4> Tile64x32;
 typedef Tile<32, 32, 32, 8, 4, 8, 4, 1, 4> Tile32x32;
 typedef Tile<32, 16, 32, 4, 4, 8, 5, 1, 8> Tile32x16;
-typedef Tile<64, 64, 16, 8, 4, 4, 4, 2, 4> Wide64x64;
-typedef Tile<64, 32, 32, 8, 4, 8, 3, 2, 4> Wide64x32;
-typedef Tile<32, 32, 64, 8, 4, 16, 2, 2, 4> Wide32x32;

@@ -13,7 +13,7 @@ struct Rows {
 
 enum { GROUP, ROW, ROW_RMS };
 
-static __device__ __forceinline__ float inverse_deviation(double scale, double variance, float epsilon) {
+static __device__ __noinline__ float inverse_deviation(double scale, double variance, float epsilon) {
     return (float)(scale / sqrt(variance + (double)epsilon));
 }
 
@@ -60,39 +60,39 @@ static __device__ __forceinline__ void normalize(const float *x, const float *sc
     // An infinite mean has no rest.
     float low = isinf(high) || high != high ? 0.0f : (float)(mean - (double)high);
     u64 first_channel = p.kind == GROUP ? unit * p.group % p.channels : 0;
+    // For groups, factor and shift are those of a channel, which ends before `last`.
+    u64 last = p.kind == GROUP ? 0 : p.length;
     float factor = inverse_deviation(1.0, variance, p.epsilon);
-    u64 last = p.inner;
-    float own_factor = factor;
-    float own_shift = 0.0f;
-    if (p.kind == GROUP) {
-        own_factor = scale ? inverse_deviation(scale[first_channel], variance, p.epsilon) : factor;
-        own_shift = shift ? shift[first_channel] : 0.0f;
-    }
-    u64 channel = 0;
+    float offset = 0.0f;
 #pragma unroll 1
-    for (u64 base = 0; base < p.length; base += T * KEPT) {
+    for (u64 base = lane; base < p.length; base += T * KEPT) {
+        float v[KEPT];
 #pragma unroll
         for (int i = 0; i < KEPT; i++) {
-            u64 at = base + lane + i * T;
-            if (at < p.length) {
-                float v = keeps ? kept[i] : x[at];
-                v = v - high - low;
-                if (p.kind == GROUP) {
-                    if (at >= last) {
-                        channel = at / p.inner;
-                        last = (channel + 1) * p.inner;
-                        u64 name = first_channel + channel;
-                        own_factor = scale ? inverse_deviation(scale[name], variance, p.epsilon) : factor;
-                        own_shift = shift ? shift[name] : 0.0f;
-                    }
-                    v = fmaf(v, own_factor, own_shift);
-                } else {
-                    v *= factor;
-                    if (scale) v *= scale[at];
-                    if (shift) v += shift[at];
-                }
-                y[at] = p.f.kind == RELU ? relu(v) : activate(p.f, v);
+            u64 at = base + i * T;
+            v[i] = keeps ? kept[i] : at < p.length ? x[at] : 0.0f;
+            if (at >= last && at < p.length) {
+                u64 channel = at < p.inner ? 0 : at / p.inner;
+                last = (channel + 1) * p.inner;
+                channel += first_channel;
+                factor = inverse_deviation(scale ? scale[channel] : 1.0, variance, p.epsilon);
+                offset = shift ? shift[channel] : 0.0f;
             }
+            v[i] = v[i] - high - low;
+            if (p.kind == GROUP) {
+                v[i] = fmaf(v[i], factor, offset);
+            } else if (at < p.length) {
+                v[i] *= factor;
+                if (scale) v[i] *= scale[at];
+                if (shift) v[i] += shift[at];
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < KEPT; i += 4) {
+            float4 done = activate(p.f, make_float4(v[i], v[i + 1], v[i + 2], v[i + 3]));
+#pragma unroll
+            for (int c = 0; c < 4; c++)
+                if (base + (i + c) * T < p.length) y[base + (i + c) * T] = part(done, c);
         }
     }
 }

@@ -14,19 +14,17 @@ pub(super) struct Tile {
     /// Functions for products: with the second operand's rows, or its columns, contiguous.
     pub(super) matmul: [&'static str; 2],
     pub(super) convolution: &'static str,
-    pub(super) threads: u32,
     /// Of the multiply-add rate of a multiprocessor, how much the tile reaches, in percent.
     rate: usize,
 }
 
-/// All tiles.
-pub(super) const TILES: [Tile; 8] = [
+/// All tiles. Each has 256 threads.
+pub(super) const TILES: [Tile; 5] = [
     Tile {
         rows: 128,
         columns: 128,
         matmul: ["ab_matmul_128x128", "ab_matmul_deep_128x128"],
         convolution: "ab_conv_128x128",
-        threads: 256,
         rate: 75,
     },
     Tile {
@@ -34,71 +32,45 @@ pub(super) const TILES: [Tile; 8] = [
         columns: 64,
         matmul: ["ab_matmul_64x64", "ab_matmul_deep_64x64"],
         convolution: "ab_conv_64x64",
-        threads: 256,
-        rate: 65,
+        rate: 60,
     },
     Tile {
         rows: 64,
         columns: 32,
         matmul: ["ab_matmul_64x32", "ab_matmul_deep_64x32"],
         convolution: "ab_conv_64x32",
-        threads: 256,
-        rate: 60,
+        rate: 62,
     },
     Tile {
         rows: 32,
         columns: 32,
         matmul: ["ab_matmul_32x32", "ab_matmul_deep_32x32"],
         convolution: "ab_conv_32x32",
-        threads: 256,
-        rate: 55,
+        rate: 50,
     },
     Tile {
         rows: 32,
         columns: 16,
         matmul: ["ab_matmul_32x16", "ab_matmul_deep_32x16"],
         convolution: "ab_conv_32x16",
-        threads: 256,
-        rate: 45,
-    },
-    Tile {
-        rows: 64,
-        columns: 64,
-        matmul: ["ab_matmul_wide_64x64", "ab_matmul_deep_wide_64x64"],
-        convolution: "ab_conv_wide_64x64",
-        threads: 512,
-        rate: 64,
-    },
-    Tile {
-        rows: 64,
-        columns: 32,
-        matmul: ["ab_matmul_wide_64x32", "ab_matmul_deep_wide_64x32"],
-        convolution: "ab_conv_wide_64x32",
-        threads: 512,
-        rate: 59,
-    },
-    Tile {
-        rows: 32,
-        columns: 32,
-        matmul: ["ab_matmul_wide_32x32", "ab_matmul_deep_wide_32x32"],
-        convolution: "ab_conv_wide_32x32",
-        threads: 512,
-        rate: 54,
+        rate: 36,
     },
 ];
 
 /// The depth of every stage divides this.
-const DEPTH_STEP: usize = 64;
+const DEPTH_STEP: usize = 32;
 /// The most depth of a part, so that it can be counted in 31 bits.
 const PART_MAX: usize = 1 << 30;
 /// Depth below which a part is not worth a block.
 const PART_MIN: usize = 128;
 /// Multiply-adds of a multiprocessor in a cycle.
 const LANES: usize = 128;
-/// Cycles from the start of a launch to its first product and from its last to its end.
-const LAUNCH_CYCLES: usize = 3000;
+/// Cycles of a block from its start to its first product and from its last to its end.
+const BLOCK_CYCLES: usize = 1000;
+/// Cycles that a second launch takes at least.
+const JOIN_CYCLES: usize = 1600;
 /// Bytes of partial sums that the card writes and reads in a cycle.
-const JOIN_BYTES: usize = 2000;
+const JOIN_BYTES: usize = 1000;
 
 /// Products of `rows` by `columns` sums over `depth`, `count` of them.
 #[derive(Clone, Copy, Debug)]
@@ -136,12 +108,12 @@ impl Cut {
         let blocks = down.saturating_mul(across).saturating_mul(extents.count * self.parts);
         let sums = self.tile.rows * self.tile.columns;
         let block = sums * self.part.min(extents.depth.max(1)) * 100 / (LANES * self.tile.rate);
-        let work = blocks.div_ceil(MULTIPROCESSORS).saturating_mul(block + 200);
+        let work = blocks.div_ceil(MULTIPROCESSORS).saturating_mul(block + BLOCK_CYCLES);
         if self.parts == 1 {
             return work;
         }
         let partial = extents.count * extents.rows * extents.columns * self.parts * 8;
-        work + LAUNCH_CYCLES + partial / JOIN_BYTES
+        work + JOIN_CYCLES + partial / JOIN_BYTES
     }
 }
 

@@ -163,28 +163,33 @@ pub(crate) fn normalize(kernel: &Normalize, inputs: &[Vec<f32>]) -> Vec<f64> {
     let given = kernel.statistics == Statistics::Given;
     let (means, variances) = (take(given), take(given));
     let row = matches!(kernel.statistics, Statistics::Row | Statistics::RowRms);
+    let moments = |members: &[f64]| {
+        let n = members.len() as f64;
+        let mean = members.iter().sum::<f64>() / n;
+        (mean, members.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n)
+    };
+    let length = match kernel.statistics {
+        Statistics::Given => 1,
+        Statistics::Group { groups } => channels / groups * inner,
+        Statistics::Row | Statistics::RowRms => inner,
+    };
+    let all: Vec<(f64, f64)> = x
+        .chunks(length.max(1))
+        .map(|members| match kernel.statistics {
+            Statistics::Given => (0.0, 0.0),
+            Statistics::Group { .. } | Statistics::Row => moments(members),
+            Statistics::RowRms => (0.0, members.iter().map(|x| x * x).sum::<f64>() / inner as f64),
+        })
+        .collect();
     let mut y = Vec::new();
     for (i, &value) in x.iter().enumerate() {
         let channel = i / inner % channels;
-        let moments = |members: &[f64]| {
-            let n = members.len() as f64;
-            let mean = members.iter().sum::<f64>() / n;
-            (mean, members.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n)
-        };
         let (mean, variance) = match kernel.statistics {
             Statistics::Given => {
                 let of = |table: &Option<Vec<f32>>| f64::from(table.as_ref().unwrap()[channel]);
                 (of(&means), of(&variances))
             }
-            Statistics::Group { groups } => {
-                let length = channels / groups * inner;
-                moments(&x[i / length * length..][..length])
-            }
-            Statistics::Row => moments(&x[i / inner * inner..][..inner]),
-            Statistics::RowRms => {
-                let members = &x[i / inner * inner..][..inner];
-                (0.0, members.iter().map(|x| x * x).sum::<f64>() / inner as f64)
-            }
+            _ => all[i / length],
         };
         let parameter = if row { i % inner } else { channel };
         let scale = scale.as_ref().map_or(1.0, |scale| f64::from(scale[parameter]));
@@ -254,17 +259,19 @@ pub(crate) fn adaptive(kernel: &AdaptiveAveragePool2d, x: &[f32]) -> Vec<f64> {
 }
 
 pub(crate) fn softmax(kernel: &Softmax, x: &[f32]) -> Vec<f64> {
-    let Softmax { outer: _, axis, inner, log } = *kernel;
-    (0..x.len())
-        .map(|i| {
-            let start = i / (axis * inner) * axis * inner + i % inner;
-            let members = (0..axis).map(|k| f64::from(x[start + k * inner]));
-            let max = members.clone().fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = members.map(|x| (x - max).exp()).sum();
-            let shifted = f64::from(x[i]) - max;
-            if log { shifted - sum.ln() } else { shifted.exp() / sum }
-        })
-        .collect()
+    let Softmax { outer, axis, inner, log } = *kernel;
+    let mut y = vec![0.0; x.len()];
+    for (o, column) in (0..outer).flat_map(|o| (0..inner).map(move |column| (o, column))) {
+        let at = |k: usize| (o * axis + k) * inner + column;
+        let members = (0..axis).map(|k| f64::from(x[at(k)]));
+        let max = members.clone().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = members.map(|x| (x - max).exp()).sum();
+        for k in 0..axis {
+            let shifted = f64::from(x[at(k)]) - max;
+            y[at(k)] = if log { shifted - sum.ln() } else { shifted.exp() / sum };
+        }
+    }
+    y
 }
 
 pub(crate) fn reduce(kernel: &Reduce, x: &[f32]) -> Vec<f64> {

@@ -70,11 +70,16 @@ impl Report {
 fn device_functions_compute_what_the_reference_does() {
     let Some(mut card) = Card::open() else { return };
     let mut report = Report::default();
-    products::check(&mut card, &mut report);
-    rows::check(&mut card, &mut report);
-    elementwise::check(&mut card, &mut report);
-    movement::check(&mut card, &mut report);
-    println!("{} comparisons", report.compared);
+    for (subject, check) in [
+        ("rows", rows::check as fn(&mut Card, &mut Report)),
+        ("elements", elementwise::check),
+        ("movement", movement::check),
+        ("products", products::check),
+    ] {
+        check(&mut card, &mut report);
+        let failures = report.failures.len();
+        println!("{subject}: {} comparisons so far, {failures} failed", report.compared);
+    }
     for (subject, worst) in &report.worst {
         println!("{subject:<24} {worst:.3} of what is allowed");
     }

@@ -68,7 +68,7 @@ fn compare_conv(card: &mut Card, report: &mut Report, random: &mut Random, conv:
 
 fn convolutions(card: &mut Card, report: &mut Report) {
     let mut random = Random::new(101);
-    for _ in 0..150 {
+    for _ in 0..60 {
         let conv = random_conv(&mut random);
         compare_conv(card, report, &mut random, &conv);
     }
@@ -114,7 +114,7 @@ fn compare_matmul(card: &mut Card, report: &mut Report, random: &mut Random, mat
 
 fn matrices(card: &mut Card, report: &mut Report) {
     let mut random = Random::new(102);
-    for _ in 0..200 {
+    for _ in 0..80 {
         let matmul = random_matmul(&mut random);
         compare_matmul(card, report, &mut random, &matmul);
     }

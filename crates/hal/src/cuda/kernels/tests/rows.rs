@@ -49,7 +49,7 @@ fn normalisations(card: &mut Card, report: &mut Report) {
         let normalize = Normalize {
             outer: random.size(0, 3),
             channels: groups * random.size(1, 5),
-            inner: random.pick(&[1, 2, 15, 17, 100, 255, 256, 257, 1000, 3000]),
+            inner: random.pick(&[1, 2, 15, 17, 100, 255, 256, 257, 1000, 2100]),
             statistics: random.pick(&[
                 Statistics::Given,
                 Statistics::Group { groups },
