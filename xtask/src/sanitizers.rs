@@ -24,9 +24,9 @@ const THREAD_STRESSES: usize = 10;
 const STRESSED: usize = 2;
 const PASSES: usize = 24;
 
-/// A specification is one thread in safe code, and long. A forked child that ends leaves
-/// everything behind.
-const NOT_FOR_ANY: &[&str] = &["spec_", "sh_6_a_child"];
+/// A specification is one thread in safe code, and long; so are its traces. A forked child that
+/// ends leaves everything behind.
+const NOT_FOR_ANY: &[&str] = &["spec_", "spec::traces::", "sh_6_a_child"];
 
 const RUNTIME: &[&str] = &["libstd-rust-web-dev", "lld-22", "libclang-rt-22-dev"];
 const LINKER: &str = "/usr/lib/llvm-22/bin";

@@ -50,8 +50,10 @@ mod device;
 mod error;
 
 pub use anabranch_nn::{
-    Binding, DType, Dim, Error as ModelError, ErrorKind as ModelErrorKind, Limits as ModelLimits,
-    Model, ModelBuilder, PlanInfo, Port, Session, SessionOptions, StepInfo, Tensor, Value, npy,
+    Binding, DType, Dim, Error as ModelError, ErrorKind as ModelErrorKind, Fate, Folding,
+    FusedPart, KindInfo, Limits as ModelLimits, MergeRule, Misfit, Model, ModelBuilder, NodeInfo,
+    PlanInfo, Port, Reason, Replicas, Session, SessionOptions, StepInfo, Tensor, Value, ValueInfo,
+    ValuePlace, npy,
 };
 pub use anabranch_rt::{
     Buffer, Capture, Command, CommitMode, Deadline, Device, Error as RuntimeError,

@@ -4,6 +4,8 @@
 mod bad_input;
 #[path = "commands/bench.rs"]
 mod bench;
+#[path = "commands/inspect.rs"]
+mod inspect;
 #[path = "commands/look.rs"]
 mod look;
 #[path = "commands/run.rs"]

@@ -6,7 +6,7 @@ use anabranch_hal::kernel::{BinaryFunction, Function};
 
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::graph::{Graph, Label, Node, Port, ValueId};
+use crate::graph::{Graph, Port, ValueId};
 use crate::model::Model;
 use crate::ops::{Norm, Op, Padding, PoolKind, Window};
 use crate::shape::Dim;
@@ -116,12 +116,9 @@ impl ModelBuilder {
         let index = self.graph.nodes.len();
         let name = format!("{}{index}", operator.to_lowercase());
         let output = self.graph.add_value(&name);
-        self.graph.nodes.push(Node {
-            label: Label { index, name, operator: operator.to_owned() },
-            op,
-            inputs: inputs.iter().map(|value| Some(value.0)).collect(),
-            outputs: vec![Some(output)],
-        });
+        let label = self.graph.story.begin(index, name, operator);
+        let inputs = inputs.iter().map(|value| Some(value.0)).collect();
+        self.graph.push(&label, op, inputs, vec![Some(output)]);
         Value(output)
     }
 

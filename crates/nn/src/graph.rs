@@ -1,6 +1,8 @@
 //! The model as a graph of typed operators: what importers and builders make, what passes
 //! rewrite, and what plans are lowered from.
 
+mod story;
+
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
@@ -9,6 +11,8 @@ use crate::error::Error;
 use crate::ops::Op;
 use crate::shape::{Dim, ShowDims};
 use crate::tensor::Tensor;
+
+pub(crate) use story::{Body, Gone, OriginId, PartId, Story};
 
 /// Names a value of one graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,6 +43,7 @@ pub(crate) struct Label {
     pub(crate) name: String,
     /// The operator's name in the file.
     pub(crate) operator: String,
+    pub(crate) origin: OriginId,
 }
 
 impl fmt::Display for Label {
@@ -51,6 +56,7 @@ impl fmt::Display for Label {
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
     pub(crate) label: Label,
+    pub(crate) part: PartId,
     pub(crate) op: Op,
     /// `None` where an optional input is left out.
     pub(crate) inputs: Vec<Option<ValueId>>,
@@ -97,9 +103,23 @@ pub(crate) struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) inputs: Vec<(ValueId, Port)>,
     pub(crate) outputs: Vec<(ValueId, Port)>,
+    /// What became of the nodes of the file.
+    pub(crate) story: Story,
 }
 
 impl Graph {
+    /// Adds an operator that a node of the file is translated to.
+    pub(crate) fn push(
+        &mut self,
+        label: &Label,
+        op: Op,
+        inputs: Vec<Option<ValueId>>,
+        outputs: Vec<Option<ValueId>>,
+    ) {
+        let part = self.story.add_part(label.origin);
+        self.nodes.push(Node { label: label.clone(), part, op, inputs, outputs });
+    }
+
     /// Adds a value that something will define.
     pub(crate) fn add_value(&mut self, name: impl Into<String>) -> ValueId {
         self.values.push(Value { name: name.into(), constant: None, released: None });

@@ -182,3 +182,6 @@ fn float(count: usize) -> f64 {
 fn signed(count: usize) -> i64 {
     count as i64
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use crate::graph::{Graph, Port};
 use crate::limits::Limits;
 use crate::onnx;
 use crate::optimize::optimize;
-use crate::plan::{Plan, PlanInfo};
+use crate::plan::{Given, PlanInfo};
 
 /// A checked model: its operators are known, its values defined, its nodes in order.
 ///
@@ -110,7 +110,8 @@ impl Model {
         }
         let mut graph = self.graph.clone();
         optimize(&mut graph, limits)?;
-        Ok(Plan::new(&graph, shapes, &|_| None, limits)?.describe())
+        let given = Given { shapes: shapes.to_vec(), values: Vec::new() };
+        PlanInfo::of(&graph, &given, &|_| None, limits)
     }
 
     /// Number of operators.

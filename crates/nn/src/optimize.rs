@@ -3,11 +3,13 @@
 
 mod batch_norm;
 mod gelu;
+mod notes;
 mod scale;
 
 use crate::error::Error;
+use crate::fate::MergeRule;
 use crate::fold;
-use crate::graph::{Graph, Node, ValueId};
+use crate::graph::{Gone, Graph, Node, ValueId};
 use crate::limits::Limits;
 use crate::ops::{Fact, Facts, Op};
 
@@ -20,14 +22,32 @@ use crate::ops::{Fact, Facts, Op};
 pub(crate) fn optimize(graph: &mut Graph, limits: &Limits) -> Result<(), Error> {
     fold_constants(graph, 0, limits)?;
     drop_identities(graph);
-    graph.prune();
-    batch_norm::fold(graph)?;
-    gelu::fuse(graph);
-    graph.prune();
-    scale::fold(graph);
-    graph.prune();
+    for (rule, pass) in PASSES {
+        notes::watch(graph, *rule, *pass)?;
+    }
     Ok(())
 }
+
+type Pass = fn(&mut Graph) -> Result<(), Error>;
+
+/// What is merged by which rule, and what removes nodes that nobody needs. Nodes that vanish in a
+/// pass leave a note of it.
+const PASSES: &[(MergeRule, Pass)] = &[
+    (MergeRule::Normalization, |graph| {
+        graph.prune();
+        batch_norm::fold(graph)
+    }),
+    (MergeRule::Activation, |graph| {
+        gelu::fuse(graph);
+        graph.prune();
+        Ok(())
+    }),
+    (MergeRule::Scale, |graph| {
+        scale::fold(graph);
+        graph.prune();
+        Ok(())
+    }),
+];
 
 /// Computes what works on constants alone, among the nodes from `first` on.
 pub(crate) fn fold_constants(
@@ -39,7 +59,7 @@ pub(crate) fn fold_constants(
     let mut left = graph.nodes.split_off(first.min(graph.nodes.len()));
     for node in left.drain(..) {
         match fold_node(graph, &node, limits, &mut budget) {
-            Ok(true) => {}
+            Ok(true) => graph.story.note(node.part, Gone::Folded),
             Ok(false) => graph.nodes.push(node),
             Err(error) => return Err(error.at_node(&node.label)),
         }
@@ -98,7 +118,14 @@ fn drop_identities(graph: &mut Graph) {
             originals[to.0] = originals[from.0];
         }
     }
-    graph.nodes.retain(|node| !matches!(node.op, Op::Identity));
+    let (nodes, story) = (&mut graph.nodes, &mut graph.story);
+    nodes.retain(|node| {
+        let is_copy = matches!(node.op, Op::Identity);
+        if is_copy {
+            story.note(node.part, Gone::SeenThrough);
+        }
+        !is_copy
+    });
     let by_nodes = graph.nodes.iter_mut().flat_map(|node| node.inputs.iter_mut().flatten());
     for id in by_nodes.chain(graph.outputs.iter_mut().map(|(id, _)| id)) {
         *id = originals[id.0];

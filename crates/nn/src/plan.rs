@@ -14,7 +14,9 @@ mod memory;
 use anabranch_hal::command::Operation;
 use anabranch_hal::kernel::Kernel;
 
-pub use describe::{PlanInfo, StepInfo};
+#[cfg(test)]
+use describe::kernel_name;
+pub use describe::{KindInfo, NodeInfo, PlanInfo, StepInfo, ValueInfo, ValuePlace};
 
 use crate::dtype::DType;
 use crate::error::Error;
@@ -51,8 +53,6 @@ pub(crate) struct Operand {
 pub(crate) struct Step {
     pub(crate) operation: Operation,
     pub(crate) operands: Vec<Operand>,
-    /// Index of the graph's node that it computes.
-    pub(crate) node: usize,
 }
 
 /// A constant of the model in the layout that a kernel wants.
@@ -99,7 +99,39 @@ pub(crate) struct Plan {
     pub(crate) inputs: Vec<Port>,
     pub(crate) outputs: Vec<Port>,
     pub(crate) arena_bytes: usize,
-    labels: Vec<String>,
+}
+
+/// Everything that is found out on the way to a plan.
+struct Stages {
+    known: infer::Known,
+    fusion: fuse::Fusion,
+    lowered: lower::Lowered,
+    arena: memory::Arena,
+}
+
+impl Stages {
+    fn of(
+        graph: &Graph,
+        given: &Given,
+        packed_bytes: PackedBytes<'_>,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        let known = infer::infer(graph, given, limits)?;
+        let fusion = fuse::Fusion::of(graph, &known);
+        let lowered = lower::lower(graph, &known, &fusion, packed_bytes)?;
+        let arena = memory::arrange(&lowered);
+        if limits.plan_bytes_max < arena.bytes {
+            return Err(Error::limit(format!(
+                "one run needs {} bytes of memory, more than {}",
+                arena.bytes, limits.plan_bytes_max
+            )));
+        }
+        Ok(Self { known, fusion, lowered, arena })
+    }
+
+    fn ports(&self, ports: &[(ValueId, crate::Port)]) -> Result<Vec<Port>, Error> {
+        ports.iter().map(|(id, _)| self.known.get(*id).map(Port::from)).collect()
+    }
 }
 
 /// What a plan asks of a device: the size of a kernel's constant operand in the device's own
@@ -128,35 +160,22 @@ impl Plan {
         packed_bytes: PackedBytes<'_>,
         limits: &Limits,
     ) -> Result<Self, Error> {
-        let facts = infer::infer(graph, given, limits)?;
-        let fusion = fuse::Fusion::of(graph, &facts);
-        let lowered = lower::lower(graph, &facts, &fusion, packed_bytes)?;
-        let arena = memory::arrange(&lowered);
-        if limits.plan_bytes_max < arena.bytes {
-            return Err(Error::limit(format!(
-                "one run needs {} bytes of memory, more than {}",
-                arena.bytes, limits.plan_bytes_max
-            )));
-        }
+        let stages = Stages::of(graph, given, packed_bytes, limits)?;
+        let (inputs, outputs) = (stages.ports(&graph.inputs)?, stages.ports(&graph.outputs)?);
+        let Stages { lowered, arena, .. } = stages;
         let steps = lowered.steps.iter().map(|step| Step {
             operation: step.operation.clone(),
-            node: step.node,
             operands: step
                 .operands
                 .iter()
                 .map(|operand| arena.resolve(&lowered, operand))
                 .collect(),
         });
-        let port = |&id: &ValueId| facts.get(id).map(Port::from);
-        let ids = |ports: &[(ValueId, crate::Port)]| -> Vec<ValueId> {
-            ports.iter().map(|(id, _)| *id).collect()
-        };
         Ok(Self {
             steps: steps.collect(),
-            inputs: ids(&graph.inputs).iter().map(port).collect::<Result<_, _>>()?,
-            outputs: ids(&graph.outputs).iter().map(port).collect::<Result<_, _>>()?,
+            inputs,
+            outputs,
             arena_bytes: arena.bytes,
-            labels: graph.nodes.iter().map(|node| node.label.name.clone()).collect(),
             weights: lowered.weights,
             constants: lowered.constants,
         })
@@ -170,15 +189,6 @@ impl Plan {
     ) -> Result<Vec<Fact>, Error> {
         let facts = infer::infer(graph, given, limits)?;
         graph.outputs.iter().map(|(id, _)| facts.get(*id).cloned()).collect()
-    }
-
-    /// Floating-point operations of one run.
-    pub(crate) fn flops(&self) -> u64 {
-        let kernels = self.steps.iter().filter_map(|step| match &step.operation {
-            Operation::Kernel(kernel) => Some(kernel.flops()),
-            _ => None,
-        });
-        kernels.fold(0, u64::saturating_add)
     }
 }
 

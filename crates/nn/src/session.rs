@@ -327,7 +327,8 @@ impl Session {
     }
 
     fn compile(&self, given: &Given, deadline: &Deadline) -> Result<Arc<Compiled>, Error> {
-        let plan = self.planned(given)?;
+        let packed_bytes = |kernel: &_| self.device.packed_bytes(kernel);
+        let plan = Plan::of(&self.graph, given, &packed_bytes, &self.limits)?;
         let weights = self.weights.all(&self.device, &self.graph, &plan.weights, deadline)?;
         let contexts_max = self
             .limits
@@ -336,19 +337,36 @@ impl Session {
         Compiled::new(&self.device, plan, &weights, contexts_max, deadline).map(Arc::new)
     }
 
-    fn planned(&self, given: &Given) -> Result<Plan, Error> {
-        let packed_bytes = |kernel: &_| self.device.packed_bytes(kernel);
-        Plan::of(&self.graph, given, &packed_bytes, &self.limits)
-    }
-
     /// Describes the plan for inputs of some shapes, given like those of a run, without making
     /// room for it.
     ///
     /// # Errors
     /// `InvalidInput` for shapes that do not fit the model's, and what planning says about them.
     pub fn describe(&self, shapes: &[(&str, &[usize])]) -> Result<PlanInfo, Error> {
-        let shapes = request::bind_shapes(&self.inputs, shapes)?;
-        Ok(self.planned(&Given { shapes, values: Vec::new() })?.describe())
+        self.describe_for(shapes, &[])
+    }
+
+    /// As [`describe`](Self::describe), where some inputs are known by their elements instead: the
+    /// plan of a model whose shapes follow from the elements of inputs needs them.
+    ///
+    /// # Errors
+    /// As for [`describe`](Self::describe) and [`run`](Self::run).
+    pub fn describe_for(
+        &self,
+        shapes: &[(&str, &[usize])],
+        inputs: &[(&str, &Tensor)],
+    ) -> Result<PlanInfo, Error> {
+        let known: Vec<(&str, &[usize])> =
+            inputs.iter().map(|(name, tensor)| (*name, tensor.shape())).collect();
+        let shapes = request::bind_shapes(&self.inputs, &[shapes, &known].concat())?;
+        let given = request::described(&self.inputs, &self.by_value, shapes, inputs, &self.limits)?;
+        let packed_bytes = |kernel: &_| self.device.packed_bytes(kernel);
+        PlanInfo::of(&self.graph, &given, &packed_bytes, &self.limits)
+    }
+
+    /// Which inputs have to be known by their elements when a plan is made.
+    pub fn inputs_by_value(&self) -> &[bool] {
+        &self.by_value
     }
 
     /// Shapes that fit the model's inputs, with 1 for every open extent.

@@ -90,7 +90,8 @@ fn home(subject: &'static dyn Subject) -> Outcome {
     drop(first);
     let second = device.allocate(SHARED, &lease)?;
     ensure(second.address() == address, || "another block".to_owned())?;
-    standing.let_go()
+    standing.let_go()?;
+    Ok(device.synchronize(&NEVER)?)
 }
 
 fn in_use(subject: &'static dyn Subject) -> Outcome {
@@ -102,7 +103,8 @@ fn in_use(subject: &'static dyn Subject) -> Outcome {
     drop(first);
     let second = device.allocate(SHARED, &other)?;
     ensure(second.address() != address, || "a block in use".to_owned())?;
-    standing.let_go()
+    standing.let_go()?;
+    Ok(device.synchronize(&NEVER)?)
 }
 
 fn host(subject: &'static dyn Subject) -> Outcome {
@@ -115,7 +117,8 @@ fn host(subject: &'static dyn Subject) -> Outcome {
     let second = device.allocate_host(SHARED)?;
     ensure(second.address() != address, || "a block in use".to_owned())?;
     second.write(0, &[1; SHARED])?;
-    standing.let_go()
+    standing.let_go()?;
+    Ok(device.synchronize(&NEVER)?)
 }
 
 fn free(subject: &'static dyn Subject) -> Outcome {
@@ -128,7 +131,8 @@ fn free(subject: &'static dyn Subject) -> Outcome {
     thread::spawn(move || drop(there)).join().map_err(|_| Broken("freeing panicked".to_owned()))?;
     let stats = device.memory_stats();
     ensure(stats.live_count == 0 && 0 < stats.pending_bytes, || format!("{stats:?}"))?;
-    standing.let_go()
+    standing.let_go()?;
+    Ok(device.synchronize(&NEVER)?)
 }
 
 fn limit(subject: &'static dyn Subject) -> Outcome {

@@ -56,6 +56,45 @@ pub(crate) fn named_file(text: &str) -> Result<NamedFile, String> {
     }
 }
 
+/// Which file is for which input. Files without a name are for the inputs that no other file names,
+/// in order.
+///
+/// # Errors
+/// When a name is unknown or there twice, and when there are more files than inputs.
+pub(crate) fn assign(
+    ports: &[Port],
+    files: &[NamedFile],
+) -> Result<Vec<(String, NamedFile)>, Failure> {
+    let mut assigned: Vec<(String, NamedFile)> = Vec::new();
+    for file in files {
+        let Some(name) = &file.name else { continue };
+        if ports.iter().all(|port| port.name != *name) {
+            return Err(no_input(name, ports));
+        }
+        if assigned.iter().any(|(known, _)| known == name) {
+            return Err(Failure::input(format!("--input {name}=… is there twice")));
+        }
+        assigned.push((name.clone(), file.clone()));
+    }
+    let mut unnamed = files.iter().filter(|file| file.name.is_none());
+    for port in ports {
+        if assigned.iter().any(|(known, _)| *known == port.name) {
+            continue;
+        }
+        if let Some(file) = unnamed.next() {
+            assigned.push((port.name.clone(), file.clone()));
+        }
+    }
+    match unnamed.next() {
+        Some(file) => {
+            let path = file.path.display();
+            let count = ports.len();
+            Err(Failure::input(format!("{path}: the model has {count} inputs, and no more")))
+        }
+        None => Ok(assigned),
+    }
+}
+
 /// What a model leaves open, as arguments.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct OpenExtents {

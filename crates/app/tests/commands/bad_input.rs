@@ -104,6 +104,10 @@ fn names() {
     bad.refuses("run good.onnx --input good.npy --output other=out.npy", &["no output 'other'"]);
     bad.refuses("inspect good.onnx --shape other=1x1x8x8", &["no input 'other'"]);
     bad.refuses("inspect good.onnx --shape image=1x2x8x8", &["good.onnx"]);
+    bad.refuses("inspect good.onnx --input other=good.npy", &["no input 'other'"]);
+    bad.refuses("inspect good.onnx --input good.npy --input good.npy", &["good.npy", "1 inputs"]);
+    bad.refuses("inspect good.onnx --input rank.npy", &["good.onnx", "image"]);
+    bad.refuses("inspect good.onnx --input integers.npy", &["good.onnx", "image", "i64"]);
     bad.refuses("devices --device cpu", &["--device"]);
     bad.refuses("run good.onnx --input good.npy --device tpu:0", &["tpu:0", "cpu:0"]);
     bad.refuses("stress --device cuda:99", &["no device `cuda:99`", "cpu:0"]);
@@ -156,6 +160,8 @@ fn files_that_cannot_be_written() {
         bad.refuses(&format!("{run} --trace {path}"), &[path, "cannot be written"]);
         bad.refuses(&format!("stress --trace {path}"), &[path, "cannot be written"]);
     }
+    bad.refuses("inspect good.onnx --html missing/page.html", &["missing/page.html"]);
+    bad.refuses("inspect short.onnx --html page.html", &["short.onnx"]);
     // The first file has been begun when the second one is refused.
     bad.refuses(&format!("{run} --output out.npy --trace missing/t.json"), &["missing/t.json"]);
 }

@@ -4,12 +4,8 @@ use super::*;
 
 fn relu(graph: &mut Graph, from: ValueId) -> ValueId {
     let to = graph.add_value(format!("v{}", graph.values.len()));
-    graph.nodes.push(Node {
-        label: Label { index: graph.nodes.len(), ..Label::default() },
-        op: Op::Unary(Function::Relu),
-        inputs: vec![Some(from)],
-        outputs: vec![Some(to)],
-    });
+    let label = graph.story.begin(graph.nodes.len(), String::new(), "Relu");
+    graph.push(&label, Op::Unary(Function::Relu), vec![Some(from)], vec![Some(to)]);
     to
 }
 

@@ -10,7 +10,7 @@ use super::operators::{self, Context};
 use super::proto::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::tensor::{self, Source};
 use crate::error::Error;
-use crate::graph::{Graph, Label, Node, ValueId};
+use crate::graph::{Body, Gone, Graph, Label, ValueId};
 
 /// The operator sets that are understood.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=27;
@@ -72,6 +72,15 @@ fn check_opsets(model: &ModelProto) -> Result<i64, Error> {
 
 fn is_default(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
+}
+
+/// The name of a node, or that of its first output.
+fn name_of(node: &NodeProto) -> &str {
+    let first_output = node.output.iter().find(|name| !name.is_empty());
+    match node.name() {
+        "" => first_output.map_or("", String::as_str),
+        name => name,
+    }
 }
 
 struct Importer<'a> {
@@ -174,23 +183,21 @@ impl Importer<'_> {
     }
 
     fn node(&mut self, index: usize, node: NodeProto) -> Result<(), Error> {
-        let first_output = node.output.iter().find(|name| !name.is_empty());
-        let name = match node.name() {
-            "" => first_output.cloned().unwrap_or_default(),
-            name => name.to_owned(),
-        };
-        let label = Label { index, name, operator: node.op_type().to_owned() };
+        let name = name_of(&node).to_owned();
+        let label = self.graph.story.begin(index, name, node.op_type());
         self.translate(node, &label).map_err(|error| error.at_node(&label))
     }
 
     fn translate(&mut self, node: NodeProto, label: &Label) -> Result<(), Error> {
-        if let Some(function) = self.function(&node) {
-            return self.call(&node, label, &function);
-        }
-        match (is_default(node.domain()), node.op_type()) {
-            (true, "If") => return self.branch(node, label),
-            (true, "Loop") => return self.repeat(node, label),
-            _ => {}
+        let function = self.function(&node);
+        let flow = is_default(node.domain()) && matches!(node.op_type(), "If" | "Loop");
+        if function.is_some() || flow {
+            self.graph.story.settle(label.origin, Body::Replaces);
+            return match function {
+                Some(function) => self.call(&node, label, &function),
+                None if node.op_type() == "If" => self.branch(node, label),
+                None => self.repeat(node, label),
+            };
         }
         if !is_default(node.domain()) {
             let domain = node.domain().escape_debug();
@@ -259,14 +266,15 @@ impl Importer<'_> {
         let op = (operator.translate)(&mut context)?;
         context.attributes.finish()?;
         let inputs = context.inputs;
-        match (op, &outputs[..]) {
-            (operators::Translated::Constant(tensor), [Some(id)]) => {
-                self.graph.values[id.0].constant = Some(tensor);
+        match op {
+            operators::Translated::Constant(tensor) => {
+                let part = self.graph.story.add_part(label.origin);
+                self.graph.story.note(part, Gone::Folded);
+                if let [Some(id)] = outputs[..] {
+                    self.graph.values[id.0].constant = Some(tensor);
+                }
             }
-            (operators::Translated::Constant(_), _) => {}
-            (operators::Translated::Op(op), _) => {
-                self.graph.nodes.push(Node { label: label.clone(), op, inputs, outputs });
-            }
+            operators::Translated::Op(op) => self.graph.push(label, op, inputs, outputs),
         }
         Ok(())
     }

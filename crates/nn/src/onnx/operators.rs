@@ -24,7 +24,7 @@ use std::ops::RangeInclusive;
 use super::attributes::Attributes;
 use super::tensor::{Source, float_constant, integer_constant};
 use crate::error::Error;
-use crate::graph::{Graph, Label, Node, ValueId};
+use crate::graph::{Graph, Label, ValueId};
 use crate::ops::Op;
 use crate::tensor::Tensor;
 
@@ -69,8 +69,7 @@ impl Context<'_> {
     /// Puts a node of one output in front of this one.
     fn emit(&mut self, op: Op, inputs: Vec<Option<ValueId>>) -> ValueId {
         let id = self.graph.add_value(format!("{}/{}", self.label.name, self.graph.nodes.len()));
-        let label = self.label.clone();
-        self.graph.nodes.push(Node { label, op, inputs, outputs: vec![Some(id)] });
+        self.graph.push(self.label, op, inputs, vec![Some(id)]);
         id
     }
 

@@ -1,5 +1,6 @@
 mod bodies;
 mod catalogue;
+mod fates;
 
 use prost::Message;
 

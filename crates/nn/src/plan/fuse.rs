@@ -7,8 +7,9 @@
 use anabranch_hal::kernel::{BinaryFunction, Function};
 
 use super::infer::Known;
-use super::lower::on_device;
+use super::lower::misfit;
 use crate::dtype::{DType, round_f32};
+use crate::fate::FusedPart;
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Fact, Op, product_shape};
 
@@ -29,6 +30,8 @@ pub(super) struct Epilogue {
 pub(super) struct Fusion {
     /// By node; `None` for nodes that are not computed, or not by a kernel of their own.
     pub(super) epilogues: Vec<Option<Epilogue>>,
+    /// By node; for those that the kernel of an earlier node computes: which node, and as what.
+    pub(super) absorbed: Vec<Option<(usize, FusedPart)>>,
 }
 
 /// Who uses each value among the nodes that are computed.
@@ -84,14 +87,15 @@ impl Fusion {
     pub(super) fn of(graph: &Graph, known: &Known) -> Self {
         let mut uses = Uses::of(graph, known);
         let mut epilogues = Vec::with_capacity(graph.nodes.len());
-        let mut absorbed = vec![false; graph.nodes.len()];
+        let mut absorbed = vec![None; graph.nodes.len()];
         for (index, node) in graph.nodes.iter().enumerate() {
-            let epilogue = match (&node.outputs[..], uses.live[index] && !absorbed[index]) {
+            let epilogue = match (&node.outputs[..], uses.live[index] && absorbed[index].is_none())
+            {
                 (&[Some(result)], true) => {
                     let mut growing = Growing { graph, known, uses: &uses, index, node };
                     let (epilogue, taken) = growing.grow(result);
-                    for user in taken {
-                        absorbed[user] = true;
+                    for (user, part) in taken {
+                        absorbed[user] = Some((index, part));
                     }
                     uses.ready[epilogue.result.0] = index + 1;
                     Some(epilogue)
@@ -101,7 +105,7 @@ impl Fusion {
             };
             epilogues.push(epilogue);
         }
-        Self { epilogues }
+        Self { epilogues, absorbed }
     }
 }
 
@@ -109,6 +113,37 @@ impl Epilogue {
     fn none(result: ValueId) -> Self {
         let activation = Function::Identity;
         Self { bias: None, residual: None, activation, order: None, result }
+    }
+}
+
+/// What an epilogue takes on.
+enum Grown {
+    Bias(ValueId),
+    Residual(ValueId),
+    Activation(Function),
+    Order(Vec<usize>),
+}
+
+impl Grown {
+    fn take(self, epilogue: &mut Epilogue) -> FusedPart {
+        match self {
+            Self::Bias(id) => {
+                epilogue.bias = Some(id);
+                FusedPart::Bias
+            }
+            Self::Residual(id) => {
+                epilogue.residual = Some(id);
+                FusedPart::Residual
+            }
+            Self::Activation(function) => {
+                epilogue.activation = function;
+                FusedPart::Activation
+            }
+            Self::Order(order) => {
+                epilogue.order = Some(order);
+                FusedPart::Layout
+            }
+        }
     }
 }
 
@@ -121,11 +156,11 @@ struct Growing<'a> {
 }
 
 impl Growing<'_> {
-    fn grow(&mut self, output: ValueId) -> (Epilogue, Vec<usize>) {
+    fn grow(&mut self, output: ValueId) -> (Epilogue, Vec<(usize, FusedPart)>) {
         let mut epilogue = Epilogue::none(output);
         let mut taken = Vec::new();
-        let own = self.known.inputs(self.node).is_ok_and(|facts| on_device(&self.node.op, &facts));
-        if !own {
+        let inputs = self.known.inputs(self.node);
+        if !inputs.is_ok_and(|facts| misfit(self.node, &facts).is_none()) {
             return (epilogue, taken);
         }
         let adds = matches!(self.node.op, Op::Conv { .. } | Op::MatMul { .. });
@@ -133,15 +168,13 @@ impl Growing<'_> {
         while let Some(user) = self.uses.sole_user(epilogue.result) {
             let next = &self.graph.nodes[user];
             let [Some(result)] = next.outputs[..] else { break };
-            let fused = epilogue.activation == Function::Identity
-                && epilogue.order.is_none()
-                && ((adds && self.take_addend(next, &mut epilogue))
-                    || (activates && self.take_activation(next, &mut epilogue)));
-            if !fused && !self.take_order(next, &mut epilogue) {
-                break;
-            }
+            let open = epilogue.activation == Function::Identity && epilogue.order.is_none();
+            let addend = || self.addend(next, &epilogue).filter(|_| open && adds);
+            let activation = || self.activation(next, &epilogue).filter(|_| open && activates);
+            let order = || self.order(next, &epilogue);
+            let Some(grown) = addend().or_else(activation).or_else(order) else { break };
+            taken.push((user, grown.take(&mut epilogue)));
             epilogue.result = result;
-            taken.push(user);
         }
         (epilogue, taken)
     }
@@ -150,28 +183,22 @@ impl Growing<'_> {
         self.known.get(id).ok()
     }
 
-    fn take_addend(&self, next: &Node, epilogue: &mut Epilogue) -> bool {
+    fn addend(&self, next: &Node, epilogue: &Epilogue) -> Option<Grown> {
         let (Op::Binary(BinaryFunction::Add), [Some(a), Some(b)]) = (&next.op, &next.inputs[..])
         else {
-            return false;
+            return None;
         };
         let other = if *a == epilogue.result { *b } else { *a };
-        let (Some(own), Some(fact)) = (self.fact(epilogue.result), self.fact(other)) else {
-            return false;
-        };
+        let (own, fact) = (self.fact(epilogue.result)?, self.fact(other)?);
         if fact.dtype != DType::F32 || other == epilogue.result {
-            return false;
+            return None;
         }
         if epilogue.bias.is_none() && epilogue.residual.is_none() && self.is_bias(own, fact) {
-            epilogue.bias = Some(other);
-            return true;
+            return Some(Grown::Bias(other));
         }
         let there = self.known.is_constant(other) || self.uses.ready[other.0] <= self.index;
-        if epilogue.residual.is_none() && fact.shape == own.shape && there {
-            epilogue.residual = Some(other);
-            return true;
-        }
-        false
+        let fits = epilogue.residual.is_none() && fact.shape == own.shape && there;
+        fits.then_some(Grown::Residual(other))
     }
 
     /// Whether `fact` is a constant that is added to every channel or column of `own`.
@@ -209,39 +236,32 @@ impl Growing<'_> {
             .is_some_and(|product| !product.a_is_row && !product.b_is_column)
     }
 
-    fn take_activation(&self, next: &Node, epilogue: &mut Epilogue) -> bool {
-        let function = match &next.op {
-            Op::Unary(function) => Some(*function),
-            Op::Clip => self.known.inputs(next).ok().and_then(|inputs| {
+    fn activation(&self, next: &Node, epilogue: &Epilogue) -> Option<Grown> {
+        match &next.op {
+            Op::Unary(function) => Some(Grown::Activation(*function)),
+            Op::Clip => {
+                let inputs = self.known.inputs(next).ok()?;
                 let low = inputs.number(1).ok()?.unwrap_or(f64::NEG_INFINITY);
                 let high = inputs.number(2).ok()?.unwrap_or(f64::INFINITY);
                 let first = next.inputs.first().copied().flatten();
                 let (low, high) = (round_f32(low), round_f32(high));
-                (first == Some(epilogue.result)).then_some(Function::Clip { low, high })
-            }),
+                let function = Function::Clip { low, high };
+                (first == Some(epilogue.result)).then_some(Grown::Activation(function))
+            }
             _ => None,
-        };
-        if let Some(function) = function {
-            epilogue.activation = function;
         }
-        function.is_some()
     }
 
     /// A transposition that leaves the last axis last costs a product nothing.
-    fn take_order(&self, next: &Node, epilogue: &mut Epilogue) -> bool {
-        let Op::Transpose { order: Some(order) } = &next.op else { return false };
+    fn order(&self, next: &Node, epilogue: &Epilogue) -> Option<Grown> {
+        let Op::Transpose { order: Some(order) } = &next.op else { return None };
         if !self.is_plain_product() || epilogue.order.is_some() || epilogue.residual.is_some() {
-            return false;
+            return None;
         }
         let rank = order.len();
         let order: Option<Vec<usize>> =
             order.iter().map(|&axis| crate::shape::resolve_axis(axis, rank)).collect();
-        match order {
-            Some(order) if order.last().copied() == rank.checked_sub(1) => {
-                epilogue.order = Some(order);
-                true
-            }
-            _ => false,
-        }
+        let order = order.filter(|order| order.last().copied() == rank.checked_sub(1))?;
+        Some(Grown::Order(order))
     }
 }

@@ -21,12 +21,13 @@ use super::infer::Known;
 use super::{PackedBytes, Weight};
 use crate::dtype::DType;
 use crate::error::Error;
+use crate::fate::{Misfit, Reason};
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Fact, Facts, Op};
 use crate::shape::View;
 use crate::tensor::Tensor;
 
-pub(super) use routine::on_device;
+pub(super) use routine::misfit;
 
 /// What a storage is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +40,20 @@ pub(super) enum Home {
 }
 
 /// A run of bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Storage {
     pub(super) home: Home,
     pub(super) bytes: usize,
+    /// What lies there, as far as people ask.
+    pub(super) holds: Option<Held>,
+}
+
+/// A value of the graph, in the shape that it has there.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) value: ValueId,
+    pub(super) dtype: DType,
+    pub(super) shape: Vec<usize>,
 }
 
 /// A range of a storage.
@@ -58,7 +69,9 @@ pub(super) struct RawOperand {
 pub(super) struct RawStep {
     pub(super) operation: Operation,
     pub(super) operands: Vec<RawOperand>,
-    pub(super) node: usize,
+    /// The node that it is a step of; none for what copies an output.
+    pub(super) node: Option<usize>,
+    pub(super) why: Reason,
 }
 
 /// A whole graph, lowered.
@@ -91,7 +104,7 @@ struct Lowering<'a> {
     located: Vec<Option<Located>>,
     done: Lowered,
     /// The node that is being lowered.
-    current: usize,
+    current: Option<usize>,
 }
 
 /// Lowers what [`Fusion`] left to compute.
@@ -103,19 +116,21 @@ pub(super) fn lower(
 ) -> Result<Lowered, Error> {
     let located = vec![None; graph.values.len()];
     let done = Lowered::default();
-    let mut lowering = Lowering { graph, known, packed_bytes, located, done, current: 0 };
+    let mut lowering = Lowering { graph, known, packed_bytes, located, done, current: None };
     for (index, (id, _)) in graph.inputs.iter().enumerate() {
         let fact = known.get(*id)?;
-        let storage = lowering.add_storage(Home::Input(index), fact.bytes());
+        let holds = Held { value: *id, dtype: fact.dtype, shape: fact.shape.clone() };
+        let storage = lowering.add_storage(Home::Input(index), fact.bytes(), Some(holds));
         let view = View::contiguous(&fact.shape);
         lowering.located[id.0] = Some(Located { storage, view });
     }
     for (index, (node, epilogue)) in graph.nodes.iter().zip(&fusion.epilogues).enumerate() {
-        lowering.current = index;
+        lowering.current = Some(index);
         if let Some(epilogue) = epilogue {
             lowering.node(node, epilogue).map_err(|error| error.at_node(&node.label))?;
         }
     }
+    lowering.current = None;
     for index in 0..graph.outputs.len() {
         lowering.output(index)?;
     }
@@ -128,8 +143,8 @@ impl Lowering<'_> {
         if self.moved(node, &inputs)? {
             return Ok(());
         }
-        if !on_device(&node.op, &inputs) {
-            return self.routine(node);
+        if let Some(misfit) = misfit(node, &inputs) {
+            return self.routine(node, misfit);
         }
         match &node.op {
             Op::Conv { window, groups } => self.conv(node, window, *groups, epilogue),
@@ -154,12 +169,12 @@ impl Lowering<'_> {
             Op::Pad { .. } => self.pad(node, &inputs, epilogue.result),
             Op::Where => self.choose(node, epilogue.result),
             Op::Cast { to } => self.cast(node, *to, epilogue.result),
-            _ => self.routine(node),
+            _ => self.routine(node, Misfit::Operator(node.label.operator.clone())),
         }
     }
 
-    fn add_storage(&mut self, home: Home, bytes: usize) -> usize {
-        self.done.storages.push(Storage { home, bytes });
+    fn add_storage(&mut self, home: Home, bytes: usize, holds: Option<Held>) -> usize {
+        self.done.storages.push(Storage { home, bytes, holds });
         self.done.storages.len() - 1
     }
 
@@ -197,7 +212,7 @@ impl Lowering<'_> {
         if let Some(spot) = aligned(&located, dtype).filter(|_| located.view.is_contiguous()) {
             return Ok(spot);
         }
-        let copy = self.copied(&located, dtype)?;
+        let copy = self.copied(&located, id)?;
         let spot = Spot { storage: copy.storage, offset: 0 };
         self.located[id.0] = Some(copy);
         Ok(spot)
@@ -213,22 +228,30 @@ impl Lowering<'_> {
         {
             return Ok((spot, strides));
         }
-        let copy = self.copied(&located, dtype)?;
+        let copy = self.copied(&located, id)?;
         let strides = copy.view.forward_strides().unwrap_or_default();
         Ok((Spot { storage: copy.storage, offset: 0 }, strides))
     }
 
-    /// A copy in row-major order.
-    fn copied(&mut self, located: &Located, dtype: DType) -> Result<Located, Error> {
+    /// A copy of a value in row-major order.
+    fn copied(&mut self, located: &Located, value: ValueId) -> Result<Located, Error> {
+        let dtype = self.fact(value)?.dtype;
         let view = View::contiguous(&located.view.shape);
         let bytes = view.count().saturating_mul(dtype.bytes());
-        let storage = self.add_storage(Home::Temporary, bytes);
+        let holds = Held { value, dtype, shape: view.shape.clone() };
+        let storage = self.add_storage(Home::Temporary, bytes, Some(holds));
         let target = Located { storage, view };
-        self.copy(located, &target, dtype)?;
+        self.copy(Reason::Order, located, &target, dtype)?;
         Ok(target)
     }
 
-    fn copy(&mut self, source: &Located, target: &Located, dtype: DType) -> Result<(), Error> {
+    fn copy(
+        &mut self,
+        why: Reason,
+        source: &Located,
+        target: &Located,
+        dtype: DType,
+    ) -> Result<(), Error> {
         let kernel = Kernel::StridedCopy(StridedCopy {
             element_bytes: dtype.bytes(),
             shape: source.view.shape.clone(),
@@ -238,20 +261,25 @@ impl Lowering<'_> {
             target_strides: target.view.strides.clone(),
         });
         let spot = |located: &Located| Spot { storage: located.storage, offset: 0 };
-        self.emit(kernel, &[spot(source), spot(target)])
+        self.emit_because(why, kernel, &[spot(source), spot(target)])
     }
 
     /// Memory for a result.
     fn produce(&mut self, id: ValueId) -> Result<Spot, Error> {
         let fact = self.fact(id)?;
         let (bytes, view) = (fact.bytes(), View::contiguous(&fact.shape));
-        let storage = self.add_storage(Home::Temporary, bytes);
+        let holds = Held { value: id, dtype: fact.dtype, shape: fact.shape.clone() };
+        let storage = self.add_storage(Home::Temporary, bytes, Some(holds));
         self.located[id.0] = Some(Located { storage, view });
         Ok(Spot { storage, offset: 0 })
     }
 
-    /// Appends a kernel whose last operand is its result.
+    /// Appends the kernel of a node, whose last operand is its result.
     fn emit(&mut self, kernel: Kernel, spots: &[Spot]) -> Result<(), Error> {
+        self.emit_because(Reason::Kernel, kernel, spots)
+    }
+
+    fn emit_because(&mut self, why: Reason, kernel: Kernel, spots: &[Spot]) -> Result<(), Error> {
         let unfit = |what: String| Error::invalid_model(format!("{} {what}", kernel.name()));
         let specs = kernel.operands().map_err(|mismatch| unfit(mismatch.to_string()))?;
         if specs.len() != spots.len() {
@@ -272,7 +300,7 @@ impl Lowering<'_> {
         };
         if specs.iter().zip(&operands).any(writes) {
             let operation = Operation::Kernel(Arc::new(kernel));
-            self.done.steps.push(RawStep { operation, operands, node: self.current });
+            self.done.steps.push(RawStep { operation, operands, node: self.current, why });
         }
         Ok(())
     }
@@ -283,15 +311,16 @@ impl Lowering<'_> {
         let located = self.locate(*id)?;
         let fact = self.fact(*id)?;
         let (dtype, bytes) = (fact.dtype, fact.bytes());
-        let storage = self.done.storages[located.storage];
+        let storage = &self.done.storages[located.storage];
         let whole = located.view.is_contiguous() && located.view.offset == 0;
         if storage.home == Home::Temporary && whole && storage.bytes == bytes {
             self.done.storages[located.storage].home = Home::Output(index);
             return Ok(());
         }
         let view = View::contiguous(&located.view.shape);
-        let target = Located { storage: self.add_storage(Home::Output(index), bytes), view };
-        self.copy(&located, &target, dtype)
+        let holds = Held { value: *id, dtype, shape: view.shape.clone() };
+        let storage = self.add_storage(Home::Output(index), bytes, Some(holds));
+        self.copy(Reason::Output, &located, &Located { storage, view }, dtype)
     }
 
     /// What moving operators do: another view of the same storage, or `false` for other operators.

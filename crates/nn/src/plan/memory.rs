@@ -15,10 +15,17 @@ use crate::shape::row_major_strides;
 pub(super) struct Arena {
     /// By storage; meaningless for storages outside the arena.
     offsets: Vec<usize>,
+    /// By storage; `None` for those that no step uses.
+    pub(super) lives: Vec<Option<Life>>,
     pub(super) bytes: usize,
 }
 
 impl Arena {
+    /// Where a storage of the arena begins.
+    pub(super) fn offset(&self, storage: usize) -> usize {
+        self.offsets[storage]
+    }
+
     /// The operand's place.
     pub(super) fn resolve(&self, lowered: &Lowered, operand: &RawOperand) -> Operand {
         let (place, base) = match lowered.storages[operand.storage].home {
@@ -33,10 +40,10 @@ impl Arena {
 }
 
 /// From the first step that writes a storage to the last that reads it.
-#[derive(Clone, Copy, Debug)]
-struct Life {
-    first: usize,
-    last: usize,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life {
+    pub(super) first: usize,
+    pub(super) last: usize,
 }
 
 /// Gives every temporary storage its place.
@@ -48,6 +55,7 @@ pub(super) fn arrange(lowered: &Lowered) -> Arena {
             life.last = step;
         }
     }
+    let own_lives = lives.clone();
     let hosts = share(lowered, &mut lives);
     let mut order: Vec<usize> = (0..lives.len())
         .filter(|&storage| hosts[storage] == storage && lives[storage].is_some())
@@ -55,7 +63,7 @@ pub(super) fn arrange(lowered: &Lowered) -> Arena {
         .collect();
     // Large ones first: small ones find room between them.
     order.sort_by_key(|&storage| std::cmp::Reverse(lowered.storages[storage].bytes));
-    let mut arena = Arena { offsets: vec![0; lives.len()], bytes: 0 };
+    let mut arena = Arena { offsets: vec![0; lives.len()], lives: own_lives, bytes: 0 };
     let mut placed: Vec<usize> = Vec::new();
     for storage in order {
         let bytes = room(lowered.storages[storage].bytes);

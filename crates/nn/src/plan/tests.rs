@@ -1,3 +1,4 @@
+use anabranch_hal::kernel::Function;
 use proptest::prelude::*;
 
 use super::lower::{Home, Lowered, RawOperand, RawStep, Storage};
@@ -11,7 +12,7 @@ fn planned(model: ModelBuilder, shape: &[usize]) -> Plan {
 }
 
 fn kernels(plan: &Plan) -> Vec<&'static str> {
-    plan.describe().steps.iter().map(|step| step.kernel).collect()
+    plan.steps.iter().map(|step| kernel_name(&step.operation)).collect()
 }
 
 fn kernel(step: &Step) -> &Kernel {
@@ -37,7 +38,7 @@ fn a_residual_block_is_two_convolutions() {
     assert_eq!(kernels(&plan), ["conv2d", "conv2d"]);
     let Kernel::Conv2d(last) = kernel(&plan.steps[1]) else { panic!("{plan:?}") };
     assert!(last.bias && last.residual);
-    assert_eq!(last.activation, anabranch_hal::kernel::Function::Relu);
+    assert_eq!(last.activation, Function::Relu);
     let places: Vec<Place> = plan.steps[1].operands.iter().map(|operand| operand.place).collect();
     assert_eq!(
         (places[0], places[3], places[4]),
@@ -62,6 +63,83 @@ fn a_residual_is_there_before_it_is_added() {
         .map(|step| matches!(kernel(step), Kernel::Conv2d(conv) if conv.residual))
         .collect();
     assert_eq!(residuals, [false, true]);
+}
+
+fn image(model: &mut ModelBuilder) -> crate::Value {
+    model.input("x", &[1, 4, 6, 6].map(Dim::Known))
+}
+
+#[test]
+fn what_somebody_else_looks_at_is_not_fused() {
+    let mut model = ModelBuilder::new("two users", 1);
+    let x = image(&mut model);
+    let y = model.conv2d(x, 4, 4, 3, 1);
+    let (negative, positive) = (model.unary(y, Function::Neg), model.relu(y));
+    model.output("negative", negative);
+    model.output("positive", positive);
+    assert_eq!(kernels(&planned(model, &[1, 4, 6, 6])), ["conv2d", "unary", "unary"]);
+}
+
+#[test]
+fn a_routine_does_its_own_work_only() {
+    let mut model = ModelBuilder::new("volume", 1);
+    let x = model.input("x", &[1, 1, 3, 3, 3].map(Dim::Known));
+    let weight = model.random(&[2, 1, 2, 2, 2], -1.0, 1.0);
+    let window = crate::ops::Window::whole(&[2, 2, 2]);
+    let y = model.push("Conv", crate::ops::Op::Conv { window, groups: 1 }, &[x, weight]);
+    let y = model.relu(y);
+    model.output("y", y);
+    assert_eq!(kernels(&planned(model, &[1, 1, 3, 3, 3])), ["routine", "unary"]);
+}
+
+#[test]
+fn nothing_is_added_behind_an_activation() {
+    let mut model = ModelBuilder::new("late", 1);
+    let x = image(&mut model);
+    let y = model.conv2d(x, 4, 4, 3, 1);
+    let y = model.relu(y);
+    let y = model.add(y, x);
+    model.output("y", y);
+    assert_eq!(kernels(&planned(model, &[1, 4, 6, 6])), ["conv2d", "binary"]);
+}
+
+#[test]
+fn a_fused_clip_keeps_both_bounds() {
+    let mut model = ModelBuilder::new("clip", 1);
+    let x = image(&mut model);
+    let y = model.conv2d(x, 4, 4, 3, 1);
+    let y = model.clip(y, -0.5, 6.0);
+    model.output("y", y);
+    let plan = planned(model, &[1, 4, 6, 6]);
+    let [step] = &plan.steps[..] else { panic!("{plan:?}") };
+    let Kernel::Conv2d(conv) = kernel(step) else { panic!("{plan:?}") };
+    assert_eq!(conv.activation, Function::Clip { low: -0.5, high: 6.0 });
+}
+
+#[test]
+fn only_what_is_added_to_columns_is_a_bias() {
+    for (shape, expected) in [([6, 1], &["matmul", "binary"][..]), ([1, 6], &["matmul"])] {
+        let mut model = ModelBuilder::new("addend", 1);
+        let x = image(&mut model);
+        let weight = model.random(&[6, 6], -1.0, 1.0);
+        let addend = model.random(&shape, -1.0, 1.0);
+        let y = model.matmul(x, weight);
+        let y = model.add(y, addend);
+        model.output("y", y);
+        assert_eq!(kernels(&planned(model, &[1, 4, 6, 6])), expected, "{shape:?}");
+    }
+}
+
+#[test]
+fn a_product_with_a_residual_keeps_its_layout() {
+    let mut model = ModelBuilder::new("turned", 1);
+    let x = image(&mut model);
+    let weight = model.random(&[6, 6], -1.0, 1.0);
+    let y = model.matmul(x, weight);
+    let y = model.add(y, x);
+    let y = model.transpose(y, &[0, 2, 1, 3]);
+    model.output("y", y);
+    assert_eq!(kernels(&planned(model, &[1, 4, 6, 6])), ["matmul", "strided_copy"]);
 }
 
 #[test]
@@ -149,7 +227,7 @@ fn a_plan_beyond_its_limit_is_refused() {
 
 /// A step that reads some storages and writes one, by a kernel that may or may not work in place.
 fn step(reads: &[usize], writes: usize, sizes: &[usize], in_place: bool) -> RawStep {
-    use anabranch_hal::kernel::{Function, Softmax, StridedCopy, Unary};
+    use anabranch_hal::kernel::{Softmax, StridedCopy, Unary};
     let copy = StridedCopy {
         element_bytes: 1,
         shape: Vec::new(),
@@ -169,7 +247,8 @@ fn step(reads: &[usize], writes: usize, sizes: &[usize], in_place: bool) -> RawS
     RawStep {
         operation: Operation::Kernel(anabranch_sync::Arc::new(kernel)),
         operands: reads.iter().chain([&writes]).map(operand).collect(),
-        node: 0,
+        node: None,
+        why: crate::Reason::Kernel,
     }
 }
 
@@ -181,7 +260,7 @@ proptest! {
         choices in prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()), 20),
     ) {
         let sizes: Vec<usize> = sizes.iter().map(|size| size * 64).collect();
-        let storages = sizes.iter().map(|&bytes| Storage { home: Home::Temporary, bytes });
+        let storages = sizes.iter().map(|&bytes| Storage { home: Home::Temporary, bytes, holds: None });
         let mut lowered = Lowered { storages: storages.collect(), ..Lowered::default() };
         for (written, (a, b, in_place)) in (0..sizes.len()).zip(&choices) {
             let mut reads = Vec::new();

@@ -16,16 +16,21 @@ pub(super) fn bind<'a>(
 ) -> Result<Vec<&'a Tensor>, Error> {
     let tensors = ordered(ports, given)?;
     for (port, tensor) in ports.iter().zip(&tensors) {
-        if port.dtype != tensor.dtype() {
-            return Err(Error::input(format!(
-                "input '{}' is {}, and {tensor:?} was given",
-                port.name.escape_debug(),
-                port.dtype
-            )));
-        }
+        check_type(port, tensor)?;
     }
     check_shapes(ports, tensors.iter().map(|tensor| tensor.shape()))?;
     Ok(tensors)
+}
+
+fn check_type(port: &Port, tensor: &Tensor) -> Result<(), Error> {
+    if port.dtype == tensor.dtype() {
+        return Ok(());
+    }
+    Err(Error::input(format!(
+        "input '{}' is {}, and {tensor:?} was given",
+        port.name.escape_debug(),
+        port.dtype
+    )))
 }
 
 /// What the plan for some inputs is made for.
@@ -35,11 +40,35 @@ pub(super) fn given(
     limits: &Limits,
 ) -> Result<Given, Error> {
     let shapes = tensors.iter().map(|tensor| tensor.shape().to_vec()).collect();
-    let values: Vec<Option<Tensor>> = tensors
+    let values = tensors
         .iter()
         .zip(by_value)
         .map(|(tensor, &known)| known.then(|| (*tensor).clone()))
         .collect();
+    bounded(Given { shapes, values }, limits)
+}
+
+/// What the plan for inputs of some shapes is made for, where those in `inputs` are known.
+pub(super) fn described(
+    ports: &[Port],
+    by_value: &[bool],
+    shapes: Vec<Vec<usize>>,
+    inputs: &[(&str, &Tensor)],
+    limits: &Limits,
+) -> Result<Given, Error> {
+    let mut values = Vec::with_capacity(ports.len());
+    for (port, &known) in ports.iter().zip(by_value) {
+        let given = inputs.iter().find(|(name, _)| *name == port.name);
+        if let Some((_, tensor)) = given {
+            check_type(port, tensor)?;
+        }
+        values.push(given.filter(|_| known).map(|(_, tensor)| (*tensor).clone()));
+    }
+    bounded(Given { shapes, values }, limits)
+}
+
+fn bounded(given: Given, limits: &Limits) -> Result<Given, Error> {
+    let values = &given.values;
     let bytes: usize = values.iter().flatten().map(|tensor| tensor.as_bytes().len()).sum();
     if limits.value_bytes_max < bytes {
         return Err(Error::limit(format!(
@@ -47,7 +76,7 @@ pub(super) fn given(
             limits.value_bytes_max
         )));
     }
-    Ok(Given { shapes, values })
+    Ok(given)
 }
 
 /// Shapes in the model's order.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use anabranch::{ModelError, Port, Session, Tensor};
 
-use crate::cli::model::{NamedFile, fixed_batch, no_input, read_array};
+use crate::cli::model::{NamedFile, assign, fixed_batch, read_array};
 use crate::failure::Failure;
 
 /// Arrays with one item for each row, cut into batches.
@@ -29,7 +29,13 @@ impl Items {
         batch: Option<usize>,
         batch_default: usize,
     ) -> Result<Self, Failure> {
-        let inputs = assign(ports, files)?
+        let assigned = assign(ports, files)?;
+        let is_given = |port: &&Port| assigned.iter().any(|(name, _)| *name == port.name);
+        if let Some(port) = ports.iter().find(|port| !is_given(port)) {
+            let message = format!("there is no --input for the model's input '{port}'");
+            return Err(Failure::input(message));
+        }
+        let inputs = assigned
             .into_iter()
             .map(|(name, file)| Ok((name, read_array(&file.path)?)))
             .collect::<Result<Vec<_>, Failure>>()?;
@@ -112,37 +118,5 @@ impl Items {
             .map(|((name, _), slice)| (name.as_str(), slice))
             .collect();
         session.run(&named)
-    }
-}
-
-fn assign(ports: &[Port], files: &[NamedFile]) -> Result<Vec<(String, NamedFile)>, Failure> {
-    let mut assigned: Vec<(String, NamedFile)> = Vec::new();
-    for file in files {
-        let Some(name) = &file.name else { continue };
-        if ports.iter().all(|port| port.name != *name) {
-            return Err(no_input(name, ports));
-        }
-        if assigned.iter().any(|(known, _)| known == name) {
-            return Err(Failure::input(format!("--input {name}=… is there twice")));
-        }
-        assigned.push((name.clone(), file.clone()));
-    }
-    let mut unnamed = files.iter().filter(|file| file.name.is_none());
-    for port in ports {
-        if assigned.iter().any(|(known, _)| *known == port.name) {
-            continue;
-        }
-        let file = unnamed.next().ok_or_else(|| {
-            Failure::input(format!("there is no --input for the model's input '{port}'"))
-        })?;
-        assigned.push((port.name.clone(), file.clone()));
-    }
-    match unnamed.next() {
-        Some(file) => {
-            let path = file.path.display();
-            let count = ports.len();
-            Err(Failure::input(format!("{path}: the model has {count} inputs, and no more")))
-        }
-        None => Ok(assigned),
     }
 }

@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Importer;
+use super::{Importer, name_of};
 use crate::error::Error;
-use crate::graph::Label;
+use crate::graph::{Body, Label};
 use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
 use crate::onnx::tensor::integer_constant;
 use crate::optimize::fold_constants;
@@ -22,10 +22,9 @@ fn renamed(names: &Names, name: &str) -> String {
 }
 
 /// A node that gives a value another name.
-fn alias(from: &str, to: &str, label: &Label) -> NodeProto {
+fn alias(from: &str, to: &str) -> NodeProto {
     NodeProto {
         op_type: Some("Identity".to_owned()),
-        name: Some(label.name.clone()),
         input: vec![from.to_owned()],
         output: vec![to.to_owned()],
         ..NodeProto::default()
@@ -144,6 +143,22 @@ impl Importer<'_> {
         Ok(self.graph.constant(id).cloned())
     }
 
+    /// Notes the nodes of a body that never runs, as long as there are no more than a model may
+    /// have.
+    fn never_runs(&mut self, graph: &GraphProto, label: &Label) {
+        for node in &graph.node {
+            if self.source.limits.nodes_max <= self.graph.story.origins.len() {
+                return;
+            }
+            let name = format!("{}/{}", label.name, name_of(node));
+            let inner = self.graph.story.begin(label.index, name, node.op_type());
+            self.graph.story.settle(inner.origin, Body::NeverRuns);
+            for graph in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+                self.never_runs(graph, &inner);
+            }
+        }
+    }
+
     /// Copies a graph that sees the names around it, and gives the names of its results.
     fn inner_graph(
         &mut self,
@@ -174,7 +189,7 @@ impl Importer<'_> {
             return Err(Error::invalid_model("has more outputs than its body"));
         }
         for (from, to) in found.iter().zip(wanted).filter(|(_, to)| !to.is_empty()) {
-            self.node(label.index, alias(from, to, label))?;
+            self.translate(alias(from, to), label)?;
         }
         Ok(())
     }
@@ -185,8 +200,14 @@ impl Importer<'_> {
         let Some(condition) = self.constant(condition)? else {
             return Err(Error::unsupported("has a condition that is computed from data"));
         };
-        let taken = condition.as_bytes().first() == Some(&1);
-        let branch = body(&node, if taken { "then_branch" } else { "else_branch" })?;
+        let [taken, other] = match condition.as_bytes().first() {
+            Some(1) => ["then_branch", "else_branch"],
+            _ => ["else_branch", "then_branch"],
+        };
+        if let Some(other) = attribute(&node, other).and_then(|attribute| attribute.g) {
+            self.never_runs(&other, label);
+        }
+        let branch = body(&node, taken)?;
         let found = self.inner_graph(branch, Names::new(), label)?;
         self.name_results(&found, &node.output, label)
     }
@@ -237,6 +258,9 @@ impl Importer<'_> {
             let results = found[1..=carried.len()].to_vec();
             carried = results;
         }
+        if collected.is_empty() {
+            self.never_runs(&body, label);
+        }
         let stacks = body.output.len() - 1 - carried.len();
         for stack in 0..stacks {
             let parts = collected.iter().map(|found| found[stack].clone()).collect();
@@ -263,7 +287,7 @@ impl Importer<'_> {
                 output: vec![format!("{prefix}{round}")],
                 ..NodeProto::default()
             };
-            self.node(label.index, node)?;
+            self.translate(node, label)?;
         }
         let axis = AttributeProto { name: Some("axis".into()), i: Some(0), ..Default::default() };
         let joined = format!("{prefix}all");
@@ -274,7 +298,7 @@ impl Importer<'_> {
             attribute: vec![axis],
             ..NodeProto::default()
         };
-        self.node(label.index, node)?;
+        self.translate(node, label)?;
         Ok(joined)
     }
 

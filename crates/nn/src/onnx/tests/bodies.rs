@@ -2,11 +2,11 @@
 
 use super::*;
 
-fn node(operator: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
+pub(super) fn node(operator: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
     File::default().node(operator, inputs, outputs).graph.node.remove(0)
 }
 
-fn body(nodes: Vec<NodeProto>, inputs: &[&str], outputs: &[&str]) -> GraphProto {
+pub(super) fn body(nodes: Vec<NodeProto>, inputs: &[&str], outputs: &[&str]) -> GraphProto {
     let ports = |names: &[&str]| {
         let port = |name: &&str| ValueInfoProto { name: Some((*name).into()), r#type: None };
         names.iter().map(port).collect()
@@ -14,11 +14,11 @@ fn body(nodes: Vec<NodeProto>, inputs: &[&str], outputs: &[&str]) -> GraphProto 
     GraphProto { node: nodes, input: ports(inputs), output: ports(outputs), ..Default::default() }
 }
 
-fn graph(name: &str, graph: GraphProto) -> AttributeProto {
+pub(super) fn graph(name: &str, graph: GraphProto) -> AttributeProto {
     AttributeProto { name: Some(name.into()), g: Some(graph), ..Default::default() }
 }
 
-fn truth(name: &str, value: u8) -> TensorProto {
+pub(super) fn truth(name: &str, value: u8) -> TensorProto {
     TensorProto {
         name: Some(name.into()),
         data_type: Some(9),
@@ -27,7 +27,7 @@ fn truth(name: &str, value: u8) -> TensorProto {
     }
 }
 
-fn count(name: &str, value: i64) -> TensorProto {
+pub(super) fn count(name: &str, value: i64) -> TensorProto {
     TensorProto { dims: Vec::new(), ..integers(name, &[value]) }
 }
 
@@ -37,13 +37,13 @@ fn kernels(bytes: &[u8]) -> Result<Vec<&'static str>, Error> {
     Ok(plan.steps.iter().map(|step| step.kernel).collect())
 }
 
-fn with_functions(file: &File, functions: Vec<FunctionProto>) -> Vec<u8> {
+pub(super) fn with_functions(file: &File, functions: Vec<FunctionProto>) -> Vec<u8> {
     let model = ModelProto::decode(&file.bytes()[..]).unwrap();
     ModelProto { functions, ..model }.encode_to_vec()
 }
 
 /// Twice its input, by a leaky function whose slope the call gives.
-fn twice() -> FunctionProto {
+pub(super) fn twice() -> FunctionProto {
     let mut leaky = node("LeakyRelu", &["a"], &["h"]);
     leaky.attribute.push(AttributeProto {
         name: Some("alpha".into()),
@@ -61,7 +61,7 @@ fn twice() -> FunctionProto {
     }
 }
 
-fn call(file: File) -> File {
+pub(super) fn call(file: File) -> File {
     let mut file = file;
     file.graph.node.last_mut().unwrap().domain = Some("com.example".into());
     file.attribute(AttributeProto {

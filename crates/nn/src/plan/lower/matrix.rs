@@ -132,8 +132,7 @@ impl Lowering<'_> {
         }
         // Transposed rows of several matrices do not join without another copy.
         let turned = super::Located { storage: located.storage, view: oriented(located.view) };
-        let dtype = self.fact(id)?.dtype;
-        let copy = self.copied(&turned, dtype)?;
+        let copy = self.copied(&turned, id)?;
         let strides = row_major_strides(extents);
         Ok((Some(Spot { storage: copy.storage, offset: 0 }), strides))
     }

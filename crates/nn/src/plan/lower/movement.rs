@@ -5,6 +5,7 @@ use anabranch_hal::kernel::{Gather, Kernel};
 
 use super::{Located, Lowering, RawOperand, RawStep};
 use crate::error::Error;
+use crate::fate::Reason;
 use crate::graph::{Node, ValueId};
 use crate::ops::{Facts, pad_amounts};
 use crate::shape::{View, resolve_axis};
@@ -20,7 +21,7 @@ impl Lowering<'_> {
             let source = self.locate(id)?;
             let extent = source.view.shape[axis];
             let view = whole.slice(axis, start, 1, extent);
-            self.copy(&source, &Located { storage, view }, dtype)?;
+            self.copy(Reason::Part, &source, &Located { storage, view }, dtype)?;
             start += extent;
         }
         Ok(())
@@ -58,12 +59,14 @@ impl Lowering<'_> {
             Some(tensor) => {
                 let view = View::contiguous(&[]).expand(&whole.shape);
                 let filling = Located { storage: self.add_constant(tensor), view };
-                self.copy(&filling, &Located { storage, view: whole.clone() }, dtype)?;
+                let target = Located { storage, view: whole.clone() };
+                self.copy(Reason::Part, &filling, &target, dtype)?;
             }
             None if 0 < bytes => self.done.steps.push(RawStep {
                 operation: Operation::Fill(0),
                 operands: vec![RawOperand { storage, offset: 0, bytes }],
                 node: self.current,
+                why: Reason::Part,
             }),
             None => {}
         }
@@ -71,6 +74,6 @@ impl Lowering<'_> {
             let before = usize::try_from(before).unwrap_or(0);
             view.slice(axis, before, 1, source.view.shape[axis])
         });
-        self.copy(&source, &Located { storage, view: inner }, dtype)
+        self.copy(Reason::Part, &source, &Located { storage, view: inner }, dtype)
     }
 }

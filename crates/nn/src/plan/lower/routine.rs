@@ -5,6 +5,7 @@ use anabranch_hal::kernel::{Kernel, Routine};
 use super::{Home, Lowering, Spot};
 use crate::dtype::DType;
 use crate::error::Error;
+use crate::fate::{Misfit, Reason};
 use crate::fold;
 use crate::graph::Node;
 use crate::host::PadMode;
@@ -12,44 +13,51 @@ use crate::ops::{Fact, Facts, Op, pad_amounts};
 use crate::shape::element_count;
 use crate::tensor::Tensor;
 
-/// Whether the device has kernels for an operator on inputs of these types and ranks.
-pub(in crate::plan) fn on_device(op: &Op, inputs: &Facts<'_>) -> bool {
-    let single = |index: usize| inputs.optional(index).is_none_or(|fact| fact.dtype == DType::F32);
-    let constant = |index: usize| inputs.optional(index).is_none_or(|fact| fact.constant.is_some());
-    let all_single = || (0..inputs.len()).all(single);
+/// Why the device has no kernel for a node on inputs of these types and ranks, or nothing if
+/// it has one.
+pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit> {
+    let typed = |index: usize| inputs.optional(index).map(|fact| (index, fact.dtype));
+    let unlike = |(input, dtype): (usize, DType)| Misfit::ElementType { input, dtype };
+    let foreign = |index: usize| typed(index).filter(|typed| typed.1 != DType::F32).map(unlike);
+    let narrow = |index: usize| typed(index).filter(|typed| typed.1.is_narrow()).map(unlike);
+    let any_foreign = || (0..inputs.len()).find_map(foreign);
+    let is_computed = |input: usize| {
+        let computed = inputs.optional(input).filter(|fact| fact.constant.is_none());
+        computed.map(|_| Misfit::Computed { input })
+    };
     let rank = inputs.optional(0).map_or(0, |fact| fact.shape.len());
-    match op {
-        Op::Conv { .. } => all_single() && (3..=4).contains(&rank),
+    let image = || (!(3..=4).contains(&rank)).then(|| Misfit::ImageAxes(rank.saturating_sub(2)));
+    match &node.op {
+        Op::Conv { .. } => any_foreign().or_else(image),
         Op::Pool { kind, window } => {
             // The kernel takes what sticks out for padding.
             let sticks_out =
                 window.ceil && *kind == crate::ops::PoolKind::Average { count_padding: true };
-            single(0) && (3..=4).contains(&rank) && !sticks_out
+            let beyond = || sticks_out.then_some(Misfit::WindowBeyondPadding);
+            foreign(0).or_else(image).or_else(beyond)
         }
-        Op::GlobalPool { .. } => single(0) && 3 <= rank,
-        Op::AdaptiveAveragePool { .. } | Op::Normalize { .. } | Op::MatMul { .. } => all_single(),
-        Op::Unary(_) | Op::Softmax { .. } | Op::Reduce { .. } => single(0),
-        Op::Clip => single(0) && constant(1) && constant(2),
-        Op::Binary(_) => {
-            let exponent = inputs.optional(1).is_some_and(|fact| fact.constant.is_some());
-            single(0) && (single(1) || exponent)
-        }
-        Op::Concat { .. } | Op::Gather { .. } | Op::Where => true,
+        Op::GlobalPool { .. } => foreign(0).or_else(|| image().filter(|_| rank < 3)),
+        Op::AdaptiveAveragePool { .. } | Op::Normalize { .. } | Op::MatMul { .. } => any_foreign(),
+        Op::Unary(_) | Op::Softmax { .. } | Op::Reduce { .. } => foreign(0),
+        Op::Clip => foreign(0).or_else(|| is_computed(1)).or_else(|| is_computed(2)),
+        // A constant exponent becomes an `f32`.
+        Op::Binary(_) => foreign(0).or_else(|| foreign(1).filter(|_| is_computed(1).is_some())),
+        Op::Concat { .. } | Op::Gather { .. } | Op::Where => None,
         Op::Pad { mode } => {
             let grows = pad_amounts(inputs)
                 .is_ok_and(|amounts| amounts.iter().all(|&(a, b)| 0 <= a && 0 <= b));
-            *mode == PadMode::Constant && grows && constant(2)
+            let fits = *mode == PadMode::Constant && grows;
+            (!fits).then_some(Misfit::PaddingMode).or_else(|| is_computed(2))
         }
-        Op::Cast { to } => {
-            !to.is_narrow() && inputs.optional(0).is_some_and(|fact| !fact.dtype.is_narrow())
-        }
-        _ => false,
+        Op::Cast { to } if to.is_narrow() => Some(Misfit::NarrowResult(*to)),
+        Op::Cast { .. } => narrow(0),
+        _ => Some(Misfit::Operator(node.label.operator.clone())),
     }
 }
 
 impl Lowering<'_> {
     /// Lets the node be a routine of its stream.
-    pub(super) fn routine(&mut self, node: &Node) -> Result<(), Error> {
+    pub(super) fn routine(&mut self, node: &Node, misfit: Misfit) -> Result<(), Error> {
         let inputs = self.known.inputs(node)?;
         let results = node.op.infer(&inputs, node.outputs.len())?;
         let given: Vec<Option<Fact>> = inputs
@@ -65,7 +73,8 @@ impl Lowering<'_> {
             spots.push(match node.outputs.get(place).copied().flatten() {
                 Some(id) => self.produce(id)?,
                 None => {
-                    Spot { storage: self.add_storage(Home::Temporary, fact.bytes()), offset: 0 }
+                    let storage = self.add_storage(Home::Temporary, fact.bytes(), None);
+                    Spot { storage, offset: 0 }
                 }
             });
         }
@@ -80,7 +89,7 @@ impl Lowering<'_> {
                 .map_err(|error| format!("{label}: {error}"))
         };
         let routine = Routine::new(input_bytes, output_bytes, flops, Box::new(body));
-        self.emit(Kernel::Routine(routine), &spots)
+        self.emit_because(Reason::Routine(misfit), Kernel::Routine(routine), &spots)
     }
 }
 

@@ -24,7 +24,7 @@ impl Lowering<'_> {
         if known.is_none() {
             self.done.weights.push(weight);
         }
-        self.add_storage(Home::Weight(index), bytes)
+        self.add_storage(Home::Weight(index), bytes, None)
     }
 
     /// A constant of the model in the layout that the device prefers for `kernel`, which is in
@@ -46,7 +46,7 @@ impl Lowering<'_> {
         if known.is_none() {
             self.done.constants.push(tensor);
         }
-        self.add_storage(Home::Constant(index), bytes)
+        self.add_storage(Home::Constant(index), bytes, None)
     }
 
     /// A parameter as a vector of `shape`, to which it broadcasts; only constants are stretched.

@@ -60,6 +60,22 @@ fn integers_are_computed_as_integers() {
     assert_eq!(found.as_i32(), Some(&[14, 14, 0][..]));
 }
 
+#[test]
+fn a_routine_knows_which_input_is_left_out() {
+    let mut model = ModelBuilder::new("clip", 1);
+    let x = model.typed_input("x", DType::F64, &known(&[3]));
+    let bound = model.constant(Tensor::from_f64(&[], vec![2.0]).unwrap());
+    let y = model.push("Clip", Op::Clip, &[x, bound, bound]);
+    model.output("y", y);
+    let mut graph = model.build().unwrap().into_graph();
+    graph.nodes[0].inputs[1] = None;
+    let session =
+        Session::from_model(&device(), Model::new(graph), &SessionOptions::default()).unwrap();
+    let x = Tensor::from_f64(&[3], vec![-7.0, 1.0, 3.0]).unwrap();
+    let found = session.run(&[("x", &x)]).unwrap().remove(0).1;
+    assert_eq!(elements_of(&found), [-7.0, 1.0, 2.0]);
+}
+
 /// A model that gives its first input as many columns as its second one says.
 fn folder(limits: Limits) -> Session {
     let mut model = ModelBuilder::new("folder", 1);

@@ -210,6 +210,16 @@ impl Real {
     }
 }
 
+impl Drop for Real {
+    /// What is left with the device keeps the stream, and the stream the device.
+    fn drop(&mut self) {
+        self.control.run_until_idle(0);
+        // A stream that failed has nothing open, and says so.
+        let _ = self.stream.flush(CommitMode::Now);
+        self.control.run_until_idle(0);
+    }
+}
+
 /// Takes one trace on both sides.
 fn follow(calls: &[Vec<Call>], trace: &[Act]) {
     let (mut design, real) = (Design::new(calls), Real::new());
