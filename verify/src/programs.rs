@@ -16,6 +16,7 @@ mod verdict;
 mod world;
 
 use anabranch_hal::cpu::{self, CpuConfig};
+use anabranch_hal::cuda;
 use anabranch_hal::device::Device as Native;
 use anabranch_hal::null;
 use anabranch_hal::sim::{Config, SimControl, SimDevice};
@@ -46,6 +47,8 @@ pub enum On {
     Null,
     /// The processor with so many workers.
     Cpu(usize),
+    /// The first card of CUDA.
+    Cuda,
 }
 
 impl On {
@@ -58,6 +61,9 @@ impl On {
             Self::Cpu(workers) => {
                 let native = cpu::open(&CpuConfig { workers, memory_bytes });
                 return (native.expect("the system has a thread left"), None);
+            }
+            Self::Cuda => {
+                return (cuda::open(0, Some(memory_bytes)).expect("there is a card"), None);
             }
         };
         let (native, control) = SimDevice::new(Config { memory_bytes, ..config });

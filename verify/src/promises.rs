@@ -26,6 +26,8 @@ use anabranch_sync::model::check_once;
 use anabranch_sync::{Arc, Mutex};
 
 pub use crate::conformance::{Lose, Verdict};
+#[cfg(feature = "cuda")]
+pub use subjects::CUDA;
 pub use subjects::{CPU, NULL, SIM, SIM_LAZY, SUBJECTS};
 
 /// Opens the runtimes that are checked.

@@ -51,6 +51,16 @@ impl Subject for Cpu {
     }
 }
 
+#[cfg(feature = "cuda")]
+struct Cuda;
+
+#[cfg(feature = "cuda")]
+impl Subject for Cuda {
+    fn open(&self, memory_bytes: usize) -> Box<dyn Device> {
+        anabranch_hal::cuda::open(0, Some(memory_bytes)).expect("there is a card")
+    }
+}
+
 /// Checks one obligation, which the device has to show unless it is among the `unsupported`.
 fn check(subject: &dyn Subject, obligation: Obligation, unsupported: &[Obligation]) {
     let verdict = obligation.check(subject);
@@ -97,4 +107,9 @@ suite! {
     cpu_one_core: Cpu { workers: 1 }, unsupported [D7Loss];
     cpu_two_cores: Cpu { workers: 2 }, unsupported [D7Loss];
     cpu_many_cores: Cpu { workers: 5 }, unsupported [D7Loss];
+}
+
+#[cfg(feature = "cuda")]
+suite! {
+    cuda: Cuda, unsupported [D7Loss];
 }

@@ -103,6 +103,12 @@ fn check(name: &str) {
     assert_eq!(device.allocated_bytes(), 0, "{name}: the parent lost memory");
 }
 
+#[cfg(feature = "cuda")]
+#[test]
+fn d13_fork_on_cuda() {
+    check("cuda");
+}
+
 #[test]
 fn d13_fork() {
     for name in ["null", "sim", "cpu"] {

@@ -206,6 +206,17 @@ fn programs_with_faults_on_the_processor() {
     println!("{total:?}");
 }
 
+#[cfg(feature = "cuda")]
+#[test]
+fn programs_with_faults_on_cuda() {
+    let total = explore("cuda", 60, &case(Just(On::Cuda), 120, 1));
+    assert!(0 < total.failed && 0 < total.refused, "{total:?}");
+    println!("{total:?}");
+    let total = explore("cuda, long", 4, &case(Just(On::Cuda), 4_000, 0));
+    assert!(1_000 < total.commands, "{total:?}");
+    println!("{total:?}");
+}
+
 #[test]
 fn long_programs_with_faults() {
     let on = prop_oneof![

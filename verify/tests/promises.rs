@@ -46,6 +46,12 @@ fn promises_on_the_processor() {
     check(CPU);
 }
 
+#[cfg(feature = "cuda")]
+#[test]
+fn promises_on_cuda() {
+    check(verify::promises::CUDA);
+}
+
 #[test]
 fn every_promise_has_a_name_of_its_own_and_is_shown_somewhere() {
     let mut ids: Vec<&str> = Promise::all().map(|promise| promise.id).collect();

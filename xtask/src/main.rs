@@ -7,10 +7,12 @@ mod ci;
 mod cross;
 mod debian;
 mod dependencies;
+mod device;
 mod executions;
 mod mutants;
 mod onnx;
 mod peers;
+mod ptx;
 mod python;
 mod sanitizers;
 mod shell;
@@ -29,6 +31,8 @@ cargo xtask <task>
   tidy                 the rules of the house that no lint checks (also a test of this package)
   ci [FILTER...]       what continuous integration runs, in its order: all, or the named steps
   cross                type-checks the workspace for aarch64 macOS and aarch64 Linux
+  device cuda [--build|NAME...]
+                       builds the suites for a card of CUDA into one folder, and runs them there
   executions           writes what loom explores of every scenario into verify/executions.txt
   ledger               prints the register of properties into docs/VERIFICATION.md
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail
@@ -37,6 +41,7 @@ cargo xtask <task>
   onnx [--json|--record]
                        runs the node tests of ONNX and compares the counts with verify/onnx.txt
   peers [--json]       measures the program beside PyTorch, ONNX Runtime and OpenVINO, into docs/
+  ptx [--check]        compiles the functions of the CUDA device, or compares what is checked in
   sanitizers [NAME...] address (with leaks) and thread, over tests, conformance and stress
   survivors [FILTER..] changes the files that decide with cargo-mutants; compares what survives
   tla [FILTER...]      checks the protocols in verify/tla, with and without each of their rules
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
         ("tidy", []) => tidy::run(&root),
         ("ci", filters) => ci::run(&root, filters),
         ("cross", []) => cross::run(&root),
+        ("device", arguments) => device::run(&root, arguments),
         ("executions", []) => ci::executions(&root),
         ("ledger", []) => ledger(&root),
         ("mutants", [flag, filters @ ..]) if flag == "--orderings" => {
@@ -62,6 +68,7 @@ fn main() -> ExitCode {
         ("mutants", filters) => mutants::run(&root, filters),
         ("onnx", flags) => onnx::run(&root, flags),
         ("peers", flags) => peers::run(&root, flags),
+        ("ptx", flags) => ptx::run(&root, flags),
         ("sanitizers", names) => sanitizers::run(&root, names),
         ("survivors", filters) => survivors::run(&root, filters),
         ("tla", filters) => tla::run(&root, filters),

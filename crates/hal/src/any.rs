@@ -1,6 +1,7 @@
 //! Devices by name.
 
 use crate::cpu::{self, CpuConfig};
+use crate::cuda;
 use crate::device::{Device, Info};
 use crate::error::{Error, ErrorKind};
 use crate::null;
@@ -36,14 +37,18 @@ impl Options {
 }
 
 /// Every device that [`open`] knows, as it would be with the default options. The answer is the
-/// same until the process ends; nothing is opened.
+/// same until the process ends; nothing is opened, but the driver of what is plugged in starts.
 pub fn list() -> Vec<Info> {
     let options = Options::default();
     let config = options.cpu();
-    vec![cpu::info(&config), null::info(config.memory_bytes), sim::info(&options.sim())]
+    let mut devices =
+        vec![cpu::info(&config), null::info(config.memory_bytes), sim::info(&options.sim())];
+    devices.extend(cuda::list().unwrap_or_default());
+    devices
 }
 
-/// Opens a device: `cpu`, `null` or `sim`, each also with the index 0, as in `cpu:0`.
+/// Opens a device: `cpu`, `null`, `sim` or `cuda`, each also with its index, as in `cpu:0`. There
+/// may be several of `cuda`.
 ///
 /// ```
 /// use anabranch_hal::any::{self, Options};
@@ -62,20 +67,34 @@ pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
         ("cpu", "0") => cpu::open(&options.cpu()),
         ("null", "0") => Ok(null::open(options.cpu().memory_bytes)),
         ("sim", "0") => Ok(SimDevice::new(options.sim()).0),
+        ("cuda", index) => match parse(index) {
+            Some(index) => cuda::open(index, options.memory_bytes).map_err(|error| {
+                let is_missing = error.kind() == ErrorKind::NoSuchDevice;
+                if is_missing { missing(name, &error.to_string()) } else { error }
+            }),
+            None => Err(missing(name, "a device of `cuda` has a number, as in `cuda:0`")),
+        },
         _ => Err(unknown(name, kind)),
     }
 }
 
+/// An index as it is written in the list.
+fn parse(index: &str) -> Option<usize> {
+    index.parse().ok().filter(|number: &usize| number.to_string() == index)
+}
+
 fn unknown(name: &str, kind: &str) -> Error {
-    let known: Vec<_> = list().into_iter().map(|info| info.name).collect();
-    let known = known.join(", ");
     let reason = match kind {
         "cpu" | "null" | "sim" => format!("there is one device `{kind}`, which is `{kind}:0`"),
-        "cuda" | "metal" | "vulkan" | "rocm" | "hip" => {
-            format!("this build has no `{kind}` devices")
-        }
+        "metal" | "vulkan" | "rocm" | "hip" => format!("this build has no `{kind}` devices"),
         _ => "no kind of device has that name".to_owned(),
     };
+    missing(name, &reason)
+}
+
+fn missing(name: &str, reason: &str) -> Error {
+    let known: Vec<_> = list().into_iter().map(|info| info.name).collect();
+    let known = known.join(", ");
     let message = format!("there is no device `{name}`: {reason}; there are {known}");
     Error::new(ErrorKind::NoSuchDevice, message)
 }

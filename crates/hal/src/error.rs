@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Closed,
     /// No device of that name exists here.
     NoSuchDevice,
+    /// The device failed in a way that this process cannot recover from; another one may.
+    MustRestartProcess,
 }
 
 /// An error of a device. Cheap to clone, because every waiter is told.

@@ -13,17 +13,16 @@ use crate::error::{Error, ErrorKind};
 #[cfg(test)]
 mod tests;
 
-/// Hands out host memory up to a limit. Thread-safe and lock-free.
+/// What live allocations may add up to. Thread-safe and lock-free.
 #[derive(Debug)]
-pub(crate) struct Heap {
+pub(crate) struct Budget {
     limit_bytes: usize,
     used_bytes: AtomicUsize,
-    generation: Generation,
 }
 
-impl Heap {
+impl Budget {
     pub(crate) fn new(limit_bytes: usize) -> Self {
-        Self { limit_bytes, used_bytes: AtomicUsize::new(0), generation: Generation::current() }
+        Self { limit_bytes, used_bytes: AtomicUsize::new(0) }
     }
 
     /// Bytes of live allocations.
@@ -31,29 +30,11 @@ impl Heap {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
-    /// Allocates zeroed memory.
+    /// Makes room, before memory is taken from the system.
     ///
-    /// The sum of live allocations stays within the limit at every moment: room is claimed before
-    /// the memory is taken from the system and given back after it was returned.
-    pub(crate) fn allocate(heap: &Arc<Self>, bytes: usize) -> Result<Memory, Error> {
-        heap.claim(bytes)?;
-        let (address, layout) = zeroed(bytes).inspect_err(|_| heap.unclaim(bytes))?;
-        let owner = Arc::clone(heap);
-        let release = move |address: NonNull<u8>, bytes| {
-            if owner.generation.is_forked() {
-                std::mem::forget(owner);
-                return;
-            }
-            if let Some(layout) = layout {
-                free(address, layout);
-            }
-            owner.unclaim(bytes);
-        };
-        // SAFETY: The memory is zeroed, aligned and `bytes` long, and only `release` frees it.
-        Ok(unsafe { Memory::from_raw(address, bytes, Box::new(release)) })
-    }
-
-    fn claim(&self, bytes: usize) -> Result<(), Error> {
+    /// # Errors
+    /// `OutOfMemory` beyond the limit.
+    pub(crate) fn claim(&self, bytes: usize) -> Result<(), Error> {
         let grown = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.limit_bytes);
         match self.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown) {
             Ok(_) => Ok(()),
@@ -64,8 +45,49 @@ impl Heap {
         }
     }
 
-    fn unclaim(&self, bytes: usize) {
+    /// Gives room back, after the memory was returned.
+    pub(crate) fn unclaim(&self, bytes: usize) {
         self.used_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Hands out host memory up to a limit. Thread-safe and lock-free.
+#[derive(Debug)]
+pub(crate) struct Heap {
+    budget: Budget,
+    generation: Generation,
+}
+
+impl Heap {
+    pub(crate) fn new(limit_bytes: usize) -> Self {
+        Self { budget: Budget::new(limit_bytes), generation: Generation::current() }
+    }
+
+    /// Bytes of live allocations.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.budget.used_bytes()
+    }
+
+    /// Allocates zeroed memory.
+    ///
+    /// The sum of live allocations stays within the limit at every moment: room is claimed before
+    /// the memory is taken from the system and given back after it was returned.
+    pub(crate) fn allocate(heap: &Arc<Self>, bytes: usize) -> Result<Memory, Error> {
+        heap.budget.claim(bytes)?;
+        let (address, layout) = zeroed(bytes).inspect_err(|_| heap.budget.unclaim(bytes))?;
+        let owner = Arc::clone(heap);
+        let release = move |address: NonNull<u8>, bytes| {
+            if owner.generation.is_forked() {
+                std::mem::forget(owner);
+                return;
+            }
+            if let Some(layout) = layout {
+                free(address, layout);
+            }
+            owner.budget.unclaim(bytes);
+        };
+        // SAFETY: The memory is zeroed, aligned and `bytes` long, and only `release` frees it.
+        Ok(unsafe { Memory::from_raw(address, bytes, Box::new(release)) })
     }
 }
 

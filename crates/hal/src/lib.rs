@@ -13,6 +13,7 @@ pub mod any;
 pub mod buffer;
 pub mod command;
 pub mod cpu;
+pub mod cuda;
 pub mod device;
 pub mod dtype;
 pub mod error;

@@ -125,7 +125,9 @@ impl From<hal::Error> for Error {
         let kind = match error.kind() {
             hal::ErrorKind::OutOfMemory => ErrorKind::OutOfMemory,
             hal::ErrorKind::Unsupported => ErrorKind::Unsupported,
-            hal::ErrorKind::DeviceLost => ErrorKind::DeviceLost,
+            hal::ErrorKind::DeviceLost | hal::ErrorKind::MustRestartProcess => {
+                ErrorKind::DeviceLost
+            }
             hal::ErrorKind::Closed => ErrorKind::Closed,
             hal::ErrorKind::NoSuchDevice => ErrorKind::InvalidArgument,
             _ => ErrorKind::CommandFailed,

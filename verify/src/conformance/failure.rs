@@ -2,14 +2,19 @@
 
 use std::panic::resume_unwind;
 
-use anabranch_hal::command::{Command, Submission};
+use anabranch_hal::buffer::Slice;
+use anabranch_hal::command::{Command, Operation, Submission};
 use anabranch_hal::device::{Completion, Device, Priority, QueueId, Sink};
+use anabranch_hal::dtype::DType;
 use anabranch_hal::error::{Error, ErrorKind};
+use anabranch_hal::kernel::{Gather, Kernel};
 use anabranch_sync::atomic::{AtomicUsize, Ordering};
 use anabranch_sync::{Arc, Mutex, thread};
 
 use super::Subject;
-use super::harness::{End, Gate, Line, Outcome, ensure, flag, is_up, raise};
+use super::harness::{
+    End, Gate, Line, Outcome, bytes, ensure, fill, flag, is_filled, is_up, raise,
+};
 
 fn fail(message: &'static str) -> Command {
     Command::Host(Box::new(move || Err(Error::new(ErrorKind::CommandFailed, message))))
@@ -68,8 +73,43 @@ pub(super) fn failure(subject: &dyn Subject) -> Outcome {
     bystander.succeed(3)?;
     ensure(!is_up(&later) && !is_up(&followed), || "a doomed command ran".to_owned())?;
     doomed_in_order(&*device)?;
+    if subject.computes() {
+        contents(&*device)?;
+    }
     device.shutdown();
     Ok(())
+}
+
+/// A kernel that its operands make fail: what is behind it in its submission does not run, and
+/// what it was not asked to write stays as it was.
+fn contents(device: &dyn Device) -> Outcome {
+    let line = Line::new(device, 20)?;
+    let [table, index, row, behind] =
+        [device.allocate(64)?, device.allocate(64)?, device.allocate(64)?, device.allocate(64)?];
+    let gather = Kernel::Gather(Gather {
+        element_bytes: 4,
+        outer: 1,
+        axis: 4,
+        inner: 4,
+        count: 2,
+        index: DType::I32,
+    });
+    let operands = [&table, &index, &row].map(|memory| Slice::whole(memory.clone())).to_vec();
+    let operation = Operation::Kernel(Arc::new(gather));
+    let gather = || Command::Run { operation: operation.clone(), operands: operands.clone() };
+    table.write(0, &[5; 64])?;
+    index.write(0, &[3, 0, 0, 0, 0xff, 0xff, 0xff, 0xff])?;
+    line.submit(1, vec![gather(), fill(&behind, 1)]);
+    line.succeed(1)?;
+    let rows = bytes(&row)?;
+    ensure(rows[..32] == [5; 32], || format!("rows 3 and -1 are {rows:?}"))?;
+    ensure(is_filled(&behind, 1), || "the fill behind the kernel is missing".to_owned())?;
+
+    index.write(0, &[4, 0, 0, 0])?;
+    line.submit(2, vec![gather(), fill(&behind, 2)]);
+    let kind = line.reach(2).result.err().map(|error| error.kind());
+    ensure(kind == Some(ErrorKind::CommandFailed), || format!("row 4 of 4 led to {kind:?}"))?;
+    ensure(is_filled(&behind, 1), || "a command behind a kernel that failed ran".to_owned())
 }
 
 /// What a failed queue is given later is told as failed only after what it waits for.

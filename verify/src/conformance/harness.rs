@@ -229,12 +229,12 @@ pub(super) fn copy(source: &Memory, target: &Memory) -> Command {
     Command::Run { operation: Operation::Copy, operands }
 }
 
-pub(super) fn bytes(memory: &Memory) -> Vec<u8> {
+pub(super) fn bytes(memory: &Memory) -> Result<Vec<u8>, Error> {
     let mut bytes = vec![0; memory.bytes()];
-    memory.read(0, &mut bytes);
-    bytes
+    memory.read(0, &mut bytes)?;
+    Ok(bytes)
 }
 
 pub(super) fn is_filled(memory: &Memory, byte: u8) -> bool {
-    bytes(memory).iter().all(|found| *found == byte)
+    bytes(memory).is_ok_and(|bytes| bytes.iter().all(|found| *found == byte))
 }

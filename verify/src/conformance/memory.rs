@@ -19,7 +19,7 @@ pub(super) fn memory(subject: &dyn Subject) -> Outcome {
         let address = memory.address().addr().get();
         ensure(address.is_multiple_of(ALIGN_BYTES), || format!("{memory:?} is not aligned"))?;
         let pattern = u8::try_from(index).unwrap_or(0);
-        memory.write(0, &vec![pattern; memory.bytes()]);
+        memory.write(0, &vec![pattern; memory.bytes()])?;
         live.push((memory, pattern));
     }
     ensure(disjoint(&live), || "two live allocations overlap".to_owned())?;
@@ -27,7 +27,7 @@ pub(super) fn memory(subject: &dyn Subject) -> Outcome {
     device.shutdown();
     for (memory, pattern) in &live {
         ensure(is_filled(memory, *pattern), || format!("{memory:?} was changed"))?;
-        memory.write(0, &vec![!*pattern; memory.bytes()]);
+        memory.write(0, &vec![!*pattern; memory.bytes()])?;
         ensure(is_filled(memory, !*pattern), || format!("{memory:?} died with its device"))?;
     }
     drop(device);

@@ -133,6 +133,34 @@ pub(super) fn told_once(subject: &dyn Subject) -> Outcome {
         rival.join().unwrap_or_else(|_| ensure(false, || "a submitter panicked".to_owned()))?;
     }
     device.shutdown();
+    if computes { effects(subject) } else { Ok(()) }
+}
+
+/// Work that takes a device longer than it takes the host to look at what it did.
+fn effects(subject: &dyn Subject) -> Outcome {
+    const BYTES: usize = 32 << 20;
+    const STEPS: u8 = 12;
+    let device = subject.open(2 * BYTES);
+    let [from, to] = [device.allocate(BYTES)?, device.allocate(BYTES)?];
+    let unseen = flag();
+    let line = {
+        let (to, unseen) = (to.clone(), Arc::clone(&unseen));
+        Line::hooked(&*device, 0, move |told| {
+            let mut last = [0];
+            let read = to.read(BYTES - 1, &mut last);
+            let expected = STEPS * u8::try_from(told.value).unwrap_or(0);
+            unseen.fetch_or(read.is_err() || last != [expected], Ordering::AcqRel);
+        })?
+    };
+    for value in 1..=3 {
+        let first = STEPS * (u8::try_from(value).unwrap_or(0) - 1) + 1;
+        let steps = (first..first + STEPS).flat_map(|byte| [fill(&from, byte), copy(&from, &to)]);
+        line.run(value, steps.collect());
+        line.succeed(value)?;
+    }
+    ensure(!is_up(&unseen), || "a sink was told before the last copy had ended".to_owned())?;
+    drop(line);
+    device.shutdown();
     Ok(())
 }
 

@@ -39,7 +39,50 @@ pub(super) fn results(subject: &dyn Subject) -> Outcome {
             ensure(*result == first, || format!("round {round} differs from the run alone"))?;
         }
     }
+    tables(&**device)?;
     device.shutdown();
+    Ok(())
+}
+
+/// More tables than any device keeps anything for, on one queue, one after the other and again.
+fn tables(device: &dyn Device) -> Outcome {
+    const TABLES: u8 = 70;
+    const BYTES: usize = 256;
+    let line = Line::new(device, 100)?;
+    let node = |operation, slots: &[u32]| {
+        let operand = |&slot: &u32| Operand { slot, offset: 0, bytes: BYTES };
+        Node { operation, operands: slots.iter().map(operand).collect() }
+    };
+    let relu = Kernel::Unary(Unary { function: Function::Relu, count: BYTES / 4 });
+    let nodes = vec![
+        node(Operation::Copy, &[0, 1]),
+        node(Operation::Kernel(Arc::new(relu)), &[0, 2]),
+        node(Operation::Fill(9), &[3]),
+    ];
+    let executable = Arc::new(Executable::new(nodes, None));
+    let allocate = || device.allocate(BYTES);
+    let mut all = Vec::new();
+    for number in 0..TABLES {
+        let table = [allocate()?, allocate()?, allocate()?, allocate()?];
+        table[0].write(0, &f32::from(number).to_le_bytes().repeat(BYTES / 4))?;
+        all.push(table);
+    }
+    for round in 0..2 {
+        for (number, table) in (1..).zip(&all) {
+            let slices = table.iter().cloned().map(Slice::whole).collect();
+            let launch = Command::Launch { executable: Arc::clone(&executable), table: slices };
+            line.submit_and_help(round * u64::from(TABLES) + number, vec![launch]);
+        }
+        line.succeed((round + 1) * u64::from(TABLES))?;
+        for (number, [input, copied, result, filled]) in all.iter().enumerate() {
+            let (given, again) = (bytes(input)?, [bytes(copied)?, bytes(result)?]);
+            let well = again.iter().all(|found| *found == given) && bytes(filled)? == [9; BYTES];
+            ensure(well, || format!("table {number} of round {round} got another one's results"))?;
+            for memory in [copied, result, filled] {
+                memory.write(0, &[0xee; BYTES])?;
+            }
+        }
+    }
     Ok(())
 }
 
@@ -131,7 +174,7 @@ fn run(
     let table: Vec<Memory> =
         SLOT_BYTES.iter().map(|bytes| device.allocate(*bytes)).collect::<Result<_, _>>()?;
     for (seed, memory) in [0, 1, 4].into_iter().map(|slot| (slot, &table[slot])) {
-        memory.write(0, &noise(seed, memory.bytes()));
+        memory.write(0, &noise(seed, memory.bytes()))?;
     }
     let mut outputs = Vec::new();
     for value in 1..=rounds {
@@ -139,7 +182,7 @@ fn run(
         let launch = Command::Launch { executable: Arc::clone(network), table: slices };
         line.submit_and_help(value, vec![launch]);
         line.succeed(value)?;
-        outputs.push(bytes(&table[5]));
+        outputs.push(bytes(&table[5])?);
     }
     Ok(outputs)
 }

@@ -18,7 +18,11 @@ pub const SIM_LAZY: &dyn Subject = &Sim { name: "sim, lazy", config: Config::laz
 /// The processor.
 pub const CPU: &dyn Subject = &Cpu;
 
-/// Every one of them.
+/// A card of CUDA.
+#[cfg(feature = "cuda")]
+pub const CUDA: &dyn Subject = &Cuda;
+
+/// Every one of them that every machine has.
 pub const SUBJECTS: &[&dyn Subject] = &[NULL, SIM, SIM_LAZY, CPU];
 
 struct Null;
@@ -77,6 +81,29 @@ impl Subject for Cpu {
     fn open(&self, limits: Limits) -> Device {
         let config = CpuConfig { workers: 2, memory_bytes: MEMORY_BYTES };
         let native = cpu::open(&config).expect("the system has a thread left");
+        Device::open(native, limits).expect("a fresh device makes a stream")
+    }
+
+    fn open_to_lose(&self) -> Option<(Device, Lose)> {
+        None
+    }
+
+    fn computes(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(feature = "cuda")]
+struct Cuda;
+
+#[cfg(feature = "cuda")]
+impl Subject for Cuda {
+    fn name(&self) -> &'static str {
+        "cuda"
+    }
+
+    fn open(&self, limits: Limits) -> Device {
+        let native = anabranch_hal::cuda::open(0, Some(MEMORY_BYTES)).expect("there is a card");
         Device::open(native, limits).expect("a fresh device makes a stream")
     }
 

@@ -63,6 +63,7 @@ const ALLOWED: &[(&str, &[&str], &str)] = &[
     ),
     ("crates/hal/src/error.rs", &["std::sync"], "shares an error's text, not a state"),
     ("crates/hal/src/cpu", &["std::time::Instant"], "is the clock of a device"),
+    ("crates/hal/src/cuda", &["std::time::Instant"], "is the clock of a device"),
     ("crates/hal/src/null", &["std::time::Instant"], "is the clock of a device"),
     ("crates/app/", &["std::time::Instant", "std::time::SystemTime"], "the layer with a clock"),
     ("verify/", &["std::time::Instant", "std::time::SystemTime"], "measures and dates a round"),

@@ -45,7 +45,9 @@ impl Arguments {
             })
             .collect();
         say(table::table(&["device", "description", "cores", "memory"], 2, &cells))?;
-        say("\nThis build has no CUDA devices.")?;
+        if let Err(reason) = anabranch_hal::cuda::list() {
+            say(format!("\nThere are no CUDA devices: {reason}."))?;
+        }
         Ok(Verdict::Clean)
     }
 }

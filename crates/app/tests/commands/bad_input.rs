@@ -110,7 +110,7 @@ fn names() {
     bad.refuses("inspect good.onnx --input integers.npy", &["good.onnx", "image", "i64"]);
     bad.refuses("devices --device cpu", &["--device"]);
     bad.refuses("run good.onnx --input good.npy --device tpu:0", &["tpu:0", "cpu:0"]);
-    bad.refuses("stress --device cuda:0", &["cuda:0", "no `cuda` devices"]);
+    bad.refuses("stress --device cuda:99", &["no device `cuda:99`", "cpu:0"]);
     bad.refuses("stress --workload conv-bn,nothing", &["'nothing'", "conv-bn"]);
     bad.refuses("explode", &["explode"]);
 }

@@ -25,7 +25,7 @@ mod tiles;
 mod walk;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;

@@ -62,7 +62,7 @@ fn model_submission_completes_without_help() {
         queue.submit(submission(1, &[], vec![fill(&memory, 7)]));
         assert!(ledger.wait(1)[0].result.is_ok());
         let mut bytes = [0; 8];
-        memory.read(0, &mut bytes);
+        memory.read(0, &mut bytes).unwrap();
         assert_eq!(bytes, [7; 8]);
         drop((memory, queue));
         device.shutdown();
@@ -124,7 +124,7 @@ fn model_wait_is_kept_across_queues() {
         assert!(second_ledger.wait(1)[0].result.is_ok());
         assert_eq!(first_ledger.told.lock().len(), 1);
         let mut bytes = [0; 4];
-        copy.read(0, &mut bytes);
+        copy.read(0, &mut bytes).unwrap();
         assert_eq!(bytes, [3; 4]);
         drop((first, second, memory, copy));
         device.shutdown();
@@ -178,7 +178,7 @@ fn model_tiles_are_spread_and_counted() {
         queue.submit_and_help(submission(1, &[], vec![fill(&x, 7), copy]));
         assert!(ledger.wait(1)[0].result.is_ok());
         let mut seen = vec![0; bytes];
-        y.read(0, &mut seen);
+        y.read(0, &mut seen).unwrap();
         assert!(seen.iter().all(|byte| *byte == 7));
         drop((queue, x, y));
         device.shutdown();
@@ -202,7 +202,7 @@ fn private_slots_of_any_size_hold_what_was_written() {
             let told = ledger.wait(usize::try_from(value).unwrap());
             assert_eq!(told.last().unwrap().result, Ok(()));
             let mut seen = vec![0; bytes];
-            table[0].read(0, &mut seen);
+            table[0].read(0, &mut seen).unwrap();
             assert!(seen.iter().all(|byte| *byte == 7), "{bytes} bytes");
         }
         drop(queue);

@@ -12,9 +12,9 @@ fn model_addresses_are_aligned_and_zeroed() {
             let memory = Heap::allocate(&heap, bytes).unwrap();
             assert_eq!(memory.address().addr().get() % ALIGN_BYTES, 0);
             let mut seen = vec![1; bytes];
-            memory.read(0, &mut seen);
+            memory.read(0, &mut seen).unwrap();
             assert!(seen.iter().all(|byte| *byte == 0));
-            memory.write(0, &seen);
+            memory.write(0, &seen).unwrap();
             assert_eq!(heap.used_bytes(), bytes);
         }
         assert_eq!(heap.used_bytes(), 0);

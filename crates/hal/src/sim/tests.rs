@@ -34,7 +34,7 @@ fn submit(queue: &dyn Queue, value: u64, waits: &[(u64, u64)], commands: Vec<Com
 
 fn first_byte(memory: &Memory) -> u8 {
     let mut byte = [0];
-    memory.read(0, &mut byte);
+    memory.read(0, &mut byte).unwrap();
     byte[0]
 }
 

@@ -11,9 +11,11 @@ use crate::ops::{Norm, Op, Padding, PoolKind, Window};
 use crate::{DType, Dim, ModelBuilder, Value, reference};
 use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 
+/// The processor, or the device that `ANABRANCH_DEVICE` names.
 fn device() -> Device {
+    let name = std::env::var("ANABRANCH_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
     let options = any::Options { workers: Some(2), ..Default::default() };
-    Device::open(any::open("cpu", &options).unwrap(), rt::Limits::default()).unwrap()
+    Device::open(any::open(&name, &options).unwrap(), rt::Limits::default()).unwrap()
 }
 
 fn known(shape: &[usize]) -> Vec<Dim> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use anabranch_hal::buffer::Slice;
+use anabranch_hal::error as hal;
 use anabranch_hal::kernel::Access;
 use anabranch_sync::Arc;
 
@@ -94,12 +95,13 @@ impl Buffer {
     ///
     /// # Errors
     /// `InvalidArgument` when the range leaves the buffer or the buffer is frozen; `Busy` while
-    /// commands that use it have not completed; `ForkedChild`.
+    /// commands that use it have not completed; `ForkedChild`; what the device says that
+    /// cannot copy.
     pub fn write(&self, offset: usize, source: &[u8]) -> Result<(), Error> {
         self.check_range(offset, source.len())?;
         let whole = source.len() == self.bytes();
         self.with_host(Access::Write, whole, || {
-            self.0.slice.memory.write(self.0.slice.offset + offset, source);
+            self.0.slice.memory.write(self.0.slice.offset + offset, source)
         })
     }
 
@@ -107,11 +109,12 @@ impl Buffer {
     ///
     /// # Errors
     /// `InvalidArgument` when the range leaves the buffer; `Busy` while commands that write it
-    /// have not completed; `Poisoned` when such a command failed; `ForkedChild`.
+    /// have not completed; `Poisoned` when such a command failed; `ForkedChild`; what the device
+    /// says that cannot copy.
     pub fn read(&self, offset: usize, target: &mut [u8]) -> Result<(), Error> {
         self.check_range(offset, target.len())?;
         self.with_host(Access::Read, false, || {
-            self.0.slice.memory.read(self.0.slice.offset + offset, target);
+            self.0.slice.memory.read(self.0.slice.offset + offset, target)
         })
     }
 
@@ -152,12 +155,17 @@ impl Buffer {
 
     /// Runs `copy` while the buffer is mapped. The lock is not held meanwhile: who would conflict
     /// is refused instead of made to wait.
-    fn with_host(&self, access: Access, whole: bool, copy: impl FnOnce()) -> Result<(), Error> {
+    fn with_host(
+        &self,
+        access: Access,
+        whole: bool,
+        copy: impl FnOnce() -> Result<(), hal::Error>,
+    ) -> Result<(), Error> {
         self.0.arena.backend().check_process()?;
         self.0.usage.lock().begin_host(access)?;
-        copy();
-        self.0.usage.lock().end_host(access, whole);
-        Ok(())
+        let copied = copy();
+        self.0.usage.lock().end_host(access, whole && copied.is_ok());
+        Ok(copied?)
     }
 }
 

@@ -1,14 +1,14 @@
 //! Every kernel against a naive one in `f64`, and against itself: in another batch, on another
 //! instruction set.
 
-mod elementwise;
-mod functions;
+pub(crate) mod elementwise;
+pub(crate) mod functions;
 mod invariance;
-mod movement;
-mod products;
-mod reference;
+pub(crate) mod movement;
+pub(crate) mod products;
+pub(crate) mod reference;
 mod rows;
-mod spatial;
+pub(crate) mod spatial;
 
 use super::*;
 
@@ -16,14 +16,14 @@ use super::*;
 const CANARY_BYTES: usize = 128;
 
 /// A small generator: the same numbers on every machine.
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d)
     }
 
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -32,25 +32,25 @@ impl Random {
     }
 
     /// From `low` to `high`, both included.
-    fn size(&mut self, low: usize, high: usize) -> usize {
+    pub(crate) fn size(&mut self, low: usize, high: usize) -> usize {
         low + usize::try_from(self.next() % (high - low + 1) as u64).unwrap()
     }
 
-    fn flag(&mut self) -> bool {
+    pub(crate) fn flag(&mut self) -> bool {
         self.next() & 1 == 1
     }
 
-    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.size(0, all.len() - 1)]
     }
 
     /// From -1 to 1.
-    fn float(&mut self) -> f32 {
+    pub(crate) fn float(&mut self) -> f32 {
         let bits = u32::try_from(self.next() >> 40).unwrap();
         bits as f32 / 8_388_608.0 - 1.0
     }
 
-    fn floats(&mut self, count: usize) -> Vec<f32> {
+    pub(crate) fn floats(&mut self, count: usize) -> Vec<f32> {
         (0..count).map(|_| self.float()).collect()
     }
 }
@@ -85,6 +85,15 @@ impl Memory {
         // SAFETY: The tests read inside what they asked for.
         (0..count).map(|i| unsafe { self.address(offset + i).read() }).collect()
     }
+}
+
+/// Runs `kernel` on the processor as it is.
+pub(crate) fn run_here(
+    kernel: &Kernel,
+    inputs: &[Vec<u8>],
+    bytes: usize,
+) -> Result<Vec<u8>, Error> {
+    run_bytes(Isa::detect(), kernel, inputs, bytes)
 }
 
 /// Runs `kernel` tile after tile, last one first, and gives back the output of `bytes` bytes.
@@ -129,11 +138,11 @@ fn run_bytes(
     Ok(output.read(CANARY_BYTES, bytes))
 }
 
-fn to_bytes(values: &[f32]) -> Vec<u8> {
+pub(crate) fn to_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-fn from_bytes(bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn from_bytes(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
 }
 
@@ -152,7 +161,7 @@ fn packed(isa: Isa, kernel: &Kernel, plain: &[f32]) -> Vec<f32> {
 }
 
 /// Random `f32` inputs of the sizes that the kernel asks for.
-fn inputs(random: &mut Random, kernel: &Kernel) -> Vec<Vec<f32>> {
+pub(crate) fn inputs(random: &mut Random, kernel: &Kernel) -> Vec<Vec<f32>> {
     let specs = kernel.operands().unwrap();
     specs[..specs.len() - 1]
         .iter()

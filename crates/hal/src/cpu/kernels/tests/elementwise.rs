@@ -4,7 +4,7 @@ use super::*;
 use crate::kernel::{Binary, BinaryFunction, Function, Select};
 
 /// A shape, with strides of views that broadcast some axes.
-fn broadcast<const N: usize>(random: &mut Random) -> (Vec<usize>, [Vec<usize>; N]) {
+pub(crate) fn broadcast<const N: usize>(random: &mut Random) -> (Vec<usize>, [Vec<usize>; N]) {
     let shape: Vec<usize> =
         (0..random.size(0, 4)).map(|_| random.pick(&[1, 2, 3, 5, 16, 33])).collect();
     let views = [(); N].map(|()| {
@@ -24,7 +24,7 @@ fn broadcast<const N: usize>(random: &mut Random) -> (Vec<usize>, [Vec<usize>; N
     (shape, views)
 }
 
-fn place(shape: &[usize], strides: &[usize], mut index: usize) -> usize {
+pub(crate) fn place(shape: &[usize], strides: &[usize], mut index: usize) -> usize {
     let mut offset = 0;
     for (&extent, &stride) in shape.iter().zip(strides).rev() {
         offset += index % extent * stride;

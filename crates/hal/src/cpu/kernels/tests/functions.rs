@@ -49,7 +49,7 @@ fn functions_are_accurate_to_a_few_units_in_the_last_place() {
     }
 }
 
-const ALL: [Function; 22] = [
+pub(crate) const ALL: [Function; 22] = [
     Function::Identity,
     Function::Relu,
     Function::LeakyRelu { alpha: 0.1 },

@@ -5,7 +5,7 @@ use crate::dtype::DType;
 use crate::kernel::{Gather, Routine, StridedCopy};
 
 /// Strides of a dense view whose axes lie in a random order and direction, and its first element.
-fn dense(random: &mut Random, shape: &[usize], gap: usize) -> (Vec<isize>, usize) {
+pub(crate) fn dense(random: &mut Random, shape: &[usize], gap: usize) -> (Vec<isize>, usize) {
     let mut order: Vec<usize> = (0..shape.len()).collect();
     for i in (1..order.len()).rev() {
         order.swap(i, random.size(0, i));

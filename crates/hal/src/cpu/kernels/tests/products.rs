@@ -3,7 +3,7 @@
 use super::*;
 use crate::kernel::{Conv2d, Function, MatMul, MatrixLayout};
 
-fn random_conv(random: &mut Random) -> Conv2d {
+pub(crate) fn random_conv(random: &mut Random) -> Conv2d {
     loop {
         let groups = random.pick(&[1, 1, 1, 2, 3]);
         let kernel = Conv2d {
@@ -98,7 +98,7 @@ fn strides(random: &mut Random, batch: &[usize], rows: usize, columns: usize) ->
     MatrixLayout { batch: strides, row, column }
 }
 
-fn random_matmul(random: &mut Random) -> MatMul {
+pub(crate) fn random_matmul(random: &mut Random) -> MatMul {
     let batch: Vec<usize> = (0..random.size(0, 2)).map(|_| random.size(1, 3)).collect();
     let (m, n, k) = (random.size(0, 20), random.size(0, 70), random.pick(&[0, 1, 7, 64, 300, 600]));
     let a = strides(random, &batch, m, k);

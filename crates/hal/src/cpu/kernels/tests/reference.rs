@@ -2,7 +2,7 @@
 
 use crate::kernel::*;
 
-pub(super) fn function(f: Function, x: f64) -> f64 {
+pub(crate) fn function(f: Function, x: f64) -> f64 {
     let clip = |x: f64, low: f64, high: f64| if x.is_nan() { x } else { x.max(low).min(high) };
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     match f {
@@ -43,7 +43,7 @@ pub(super) fn function(f: Function, x: f64) -> f64 {
 }
 
 /// The Taylor series near zero, the continued fraction of the complement elsewhere.
-pub(super) fn erf(x: f64) -> f64 {
+pub(crate) fn erf(x: f64) -> f64 {
     if x.is_nan() {
         return x;
     }
@@ -62,12 +62,12 @@ pub(super) fn erf(x: f64) -> f64 {
 }
 
 /// The results of a product, and for each the sum of the magnitudes of what was added.
-pub(super) struct Sums {
-    pub(super) values: Vec<f64>,
-    pub(super) magnitudes: Vec<f64>,
+pub(crate) struct Sums {
+    pub(crate) values: Vec<f64>,
+    pub(crate) magnitudes: Vec<f64>,
 }
 
-pub(super) fn conv2d(kernel: &Conv2d, inputs: &[Vec<f32>]) -> Sums {
+pub(crate) fn conv2d(kernel: &Conv2d, inputs: &[Vec<f32>]) -> Sums {
     let [oh, ow] = kernel.out_size().unwrap();
     let [h, w] = kernel.in_size;
     let [kh, kw] = kernel.kernel;
@@ -119,7 +119,7 @@ fn at(shape: &[usize], strides: &[usize], mut index: usize) -> usize {
 }
 
 /// Results by position in the output, which starts out as `NaN`.
-pub(super) fn matmul(kernel: &MatMul, inputs: &[Vec<f32>], count: usize) -> Sums {
+pub(crate) fn matmul(kernel: &MatMul, inputs: &[Vec<f32>], count: usize) -> Sums {
     let mut sums = Sums { values: vec![f64::NAN; count], magnitudes: vec![0.0; count] };
     let matrices: usize = kernel.batch.iter().product();
     for matrix in 0..matrices {
@@ -151,7 +151,7 @@ pub(super) fn matmul(kernel: &MatMul, inputs: &[Vec<f32>], count: usize) -> Sums
     sums
 }
 
-pub(super) fn normalize(kernel: &Normalize, inputs: &[Vec<f32>]) -> Vec<f64> {
+pub(crate) fn normalize(kernel: &Normalize, inputs: &[Vec<f32>]) -> Vec<f64> {
     let Normalize { outer, channels, inner, .. } = *kernel;
     let x: Vec<f64> = inputs[0].iter().map(|&x| x.into()).collect();
     let mut next = 0;
@@ -163,28 +163,35 @@ pub(super) fn normalize(kernel: &Normalize, inputs: &[Vec<f32>]) -> Vec<f64> {
     let given = kernel.statistics == Statistics::Given;
     let (means, variances) = (take(given), take(given));
     let row = matches!(kernel.statistics, Statistics::Row | Statistics::RowRms);
+    let moments = |members: &[f64]| {
+        let n = members.len() as f64;
+        let mean = members.iter().sum::<f64>() / n;
+        (mean, members.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n)
+    };
+    let length = match kernel.statistics {
+        Statistics::Given => 1,
+        Statistics::Group { groups } => channels / groups * inner,
+        Statistics::Row | Statistics::RowRms => inner,
+    };
+    let all: Vec<(f64, f64)> = x
+        .chunks(length.max(1))
+        .map(|members| match kernel.statistics {
+            Statistics::Given => (0.0, 0.0),
+            Statistics::Group { .. } | Statistics::Row => moments(members),
+            Statistics::RowRms => {
+                (0.0, members.iter().map(|x| x * x).sum::<f64>() / inner as f64)
+            }
+        })
+        .collect();
     let mut y = Vec::new();
     for (i, &value) in x.iter().enumerate() {
         let channel = i / inner % channels;
-        let moments = |members: &[f64]| {
-            let n = members.len() as f64;
-            let mean = members.iter().sum::<f64>() / n;
-            (mean, members.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / n)
-        };
         let (mean, variance) = match kernel.statistics {
             Statistics::Given => {
                 let of = |table: &Option<Vec<f32>>| f64::from(table.as_ref().unwrap()[channel]);
                 (of(&means), of(&variances))
             }
-            Statistics::Group { groups } => {
-                let length = channels / groups * inner;
-                moments(&x[i / length * length..][..length])
-            }
-            Statistics::Row => moments(&x[i / inner * inner..][..inner]),
-            Statistics::RowRms => {
-                let members = &x[i / inner * inner..][..inner];
-                (0.0, members.iter().map(|x| x * x).sum::<f64>() / inner as f64)
-            }
+            _ => all[i / length],
         };
         let parameter = if row { i % inner } else { channel };
         let scale = scale.as_ref().map_or(1.0, |scale| f64::from(scale[parameter]));
@@ -196,7 +203,7 @@ pub(super) fn normalize(kernel: &Normalize, inputs: &[Vec<f32>]) -> Vec<f64> {
     y
 }
 
-pub(super) fn pool2d(kernel: &Pool2d, x: &[f32]) -> Vec<f64> {
+pub(crate) fn pool2d(kernel: &Pool2d, x: &[f32]) -> Vec<f64> {
     let [h, w] = kernel.in_size;
     let [oh, ow] = kernel.out_size;
     let mut y = Vec::new();
@@ -235,7 +242,7 @@ pub(super) fn pool2d(kernel: &Pool2d, x: &[f32]) -> Vec<f64> {
     y
 }
 
-pub(super) fn adaptive(kernel: &AdaptiveAveragePool2d, x: &[f32]) -> Vec<f64> {
+pub(crate) fn adaptive(kernel: &AdaptiveAveragePool2d, x: &[f32]) -> Vec<f64> {
     let ([h, w], [oh, ow]) = (kernel.in_size, kernel.out_size);
     let mut y = Vec::new();
     for plane in 0..kernel.planes {
@@ -253,21 +260,23 @@ pub(super) fn adaptive(kernel: &AdaptiveAveragePool2d, x: &[f32]) -> Vec<f64> {
     y
 }
 
-pub(super) fn softmax(kernel: &Softmax, x: &[f32]) -> Vec<f64> {
-    let Softmax { outer: _, axis, inner, log } = *kernel;
-    (0..x.len())
-        .map(|i| {
-            let start = i / (axis * inner) * axis * inner + i % inner;
-            let members = (0..axis).map(|k| f64::from(x[start + k * inner]));
-            let max = members.clone().fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = members.map(|x| (x - max).exp()).sum();
-            let shifted = f64::from(x[i]) - max;
-            if log { shifted - sum.ln() } else { shifted.exp() / sum }
-        })
-        .collect()
+pub(crate) fn softmax(kernel: &Softmax, x: &[f32]) -> Vec<f64> {
+    let Softmax { outer, axis, inner, log } = *kernel;
+    let mut y = vec![0.0; x.len()];
+    for (o, column) in (0..outer).flat_map(|o| (0..inner).map(move |column| (o, column))) {
+        let at = |k: usize| (o * axis + k) * inner + column;
+        let members = (0..axis).map(|k| f64::from(x[at(k)]));
+        let max = members.clone().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = members.map(|x| (x - max).exp()).sum();
+        for k in 0..axis {
+            let shifted = f64::from(x[at(k)]) - max;
+            y[at(k)] = if log { shifted - sum.ln() } else { shifted.exp() / sum };
+        }
+    }
+    y
 }
 
-pub(super) fn reduce(kernel: &Reduce, x: &[f32]) -> Vec<f64> {
+pub(crate) fn reduce(kernel: &Reduce, x: &[f32]) -> Vec<f64> {
     let kept: usize =
         kernel.shape.iter().zip(&kernel.reduced).filter(|(_, r)| !**r).map(|(e, _)| e).product();
     let mut members = vec![Vec::new(); kept];

@@ -3,7 +3,7 @@
 use super::*;
 use crate::kernel::{AdaptiveAveragePool2d, Pool2d, Pooling};
 
-fn random_pool(random: &mut Random) -> Pool2d {
+pub(crate) fn random_pool(random: &mut Random) -> Pool2d {
     Pool2d {
         pooling: random.pick(&[
             Pooling::Max,

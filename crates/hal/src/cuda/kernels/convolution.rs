@@ -1,0 +1,219 @@
+//! Convolution.
+
+use crate::error::Error;
+use crate::kernel::Conv2d;
+
+use super::arguments::{
+    Structure, activation, launch, launch_threads, long, operand, optional, small, word,
+};
+use super::tiles::{self, Cut, Extents};
+use super::{Lowered, Parameter};
+
+/// Output channels of a group below which every output is computed on its own.
+const DIRECT_CHANNELS: usize = 8;
+
+/// The extents of a weight.
+struct Weight {
+    outputs: usize,
+    /// Input channels of a group.
+    inputs: usize,
+    taps: usize,
+    depth: usize,
+    /// Floats that a packed row takes: a multiple of four, so that it can be read four by four.
+    pitch: usize,
+}
+
+impl Weight {
+    fn of(kernel: &Conv2d) -> Option<Self> {
+        let inputs = kernel.in_channels.checked_div(kernel.groups)?;
+        let taps = kernel.kernel[0].checked_mul(kernel.kernel[1])?;
+        let depth = inputs.checked_mul(taps)?;
+        let pitch = depth.checked_next_multiple_of(4)?;
+        Some(Self { outputs: kernel.out_channels, inputs, taps, depth, pitch })
+    }
+
+    fn packed_bytes(&self) -> Option<usize> {
+        self.outputs.checked_mul(self.pitch)?.checked_mul(size_of::<f32>())
+    }
+
+    /// Brings a weight into the order of output channel, tap, input channel.
+    fn pack(&self, from: Parameter, to: Parameter) -> Result<Lowered, Error> {
+        if self.outputs * self.depth == 0 {
+            return Ok(Lowered::nothing());
+        }
+        let sizes =
+            [self.outputs, self.depth, self.pitch, self.inputs, self.depth, 1, self.taps];
+        let mut parameters = vec![from, to];
+        parameters.extend(sizes.map(long));
+        launch_threads("ab_pack", self.outputs * self.pitch, parameters).map(Lowered::one)
+    }
+}
+
+/// Bytes of the packed weight.
+pub(super) fn packed_bytes(kernel: &Conv2d) -> Option<usize> {
+    Weight::of(kernel)?.packed_bytes()
+}
+
+fn weight(kernel: &Conv2d) -> Result<Weight, Error> {
+    Weight::of(kernel).ok_or_else(|| super::unsupported("the weight cannot be addressed"))
+}
+
+pub(super) fn pack(kernel: &Conv2d) -> Result<Lowered, Error> {
+    weight(kernel)?.pack(operand(0), operand(1))
+}
+
+pub(super) fn lower(kernel: &Conv2d) -> Result<Lowered, Error> {
+    let Some(layer) = Layer::new(kernel)? else { return Ok(Lowered::nothing()) };
+    let few = layer.extents.rows < DIRECT_CHANNELS && kernel.groups > 1;
+    if few || layer.reciprocals().is_none() {
+        return layer.with_weight(|weight, _| layer.direct(weight));
+    }
+    layer.with_weight(|weight, scratch| layer.tiled(weight, scratch, tiles::best(layer.extents)))
+}
+
+/// A convolution with all that its functions ask for.
+struct Layer<'a> {
+    kernel: &'a Conv2d,
+    weight: Weight,
+    out_size: [usize; 2],
+    extents: Extents,
+}
+
+impl<'a> Layer<'a> {
+    /// `None` when there is nothing to write.
+    fn new(kernel: &'a Conv2d) -> Result<Option<Self>, Error> {
+        let out_size = kernel.out_size().unwrap_or([0, 0]);
+        let extents = Extents {
+            count: kernel.groups,
+            rows: kernel.out_channels / kernel.groups,
+            columns: kernel.batch * out_size[0] * out_size[1],
+            depth: weight(kernel)?.depth,
+        };
+        let outputs = extents.rows * extents.columns;
+        Ok((outputs > 0).then_some(Self { kernel, weight: weight(kernel)?, out_size, extents }))
+    }
+
+    /// Lowers with the packed weight: the operand, or scratch memory that it is packed to first.
+    fn with_weight(
+        &self,
+        lower: impl FnOnce(Parameter, usize) -> Result<Lowered, Error>,
+    ) -> Result<Lowered, Error> {
+        if self.kernel.packed {
+            return lower(operand(1), 0);
+        }
+        let bytes = self.weight.packed_bytes().unwrap_or(0).next_multiple_of(256);
+        let mut lowered = self.weight.pack(operand(1), Parameter::Scratch(0))?;
+        let layer = lower(Parameter::Scratch(0), bytes)?;
+        lowered.launches.extend(layer.launches);
+        lowered.scratch_bytes = bytes + layer.scratch_bytes;
+        Ok(lowered)
+    }
+
+    fn structure(&self, cut: [usize; 2], tiles: [usize; 2]) -> Result<Parameter, Error> {
+        let kernel = self.kernel;
+        let [height, width] = kernel.in_size;
+        let [top, left, bottom, right] = kernel.pads;
+        for (what, size) in [
+            ("rows of a padded image", height + top + bottom),
+            ("columns of a padded image", width + left + right),
+            ("pixels of an image", self.out_size[0] * self.out_size[1]),
+        ] {
+            small(what, size)?;
+        }
+        let inputs = self.weight.inputs;
+        let sizes = [kernel.batch, kernel.in_channels, kernel.out_channels, kernel.groups]
+            .into_iter()
+            .chain(kernel.in_size)
+            .chain(self.out_size)
+            .chain(kernel.kernel)
+            .chain(kernel.stride)
+            .chain(kernel.dilation)
+            .chain([top, left, inputs, self.extents.rows, self.weight.depth, self.weight.pitch])
+            .chain(tiles)
+            .chain([cut[1], cut[0]])
+            .map(|size| small("an extent of a convolution", size))
+            .collect::<Result<Vec<u32>, Error>>()?;
+        Ok(Structure::default()
+            .words(sizes)
+            .words(self.reciprocals().unwrap_or_default())
+            .long(self.extents.columns)
+            .activation(kernel.activation)
+            .done())
+    }
+
+    /// The reciprocals by which tiles find their way in the window; `None` when the shape is too
+    /// large for tiles.
+    fn reciprocals(&self) -> Option<[u32; 2]> {
+        let Weight { inputs, depth, .. } = self.weight;
+        let [height, width] = self.kernel.in_size;
+        let group = inputs.checked_mul(height)?.checked_mul(width)?;
+        let found = [inputs, self.kernel.kernel[1]].map(|divisor| reciprocal(depth, divisor));
+        let fits = group < 1 << 31 && self.extents.columns < 1 << 31;
+        fits.then_some([found[0]?, found[1]?])
+    }
+
+    /// Bias, residual and output.
+    fn targets(&self) -> Vec<Parameter> {
+        let mut next = 2;
+        let bias = optional(self.kernel.bias, &mut next);
+        let residual = optional(self.kernel.residual, &mut next);
+        vec![bias, residual, operand(next)]
+    }
+
+    /// A thread for each output.
+    fn direct(&self, weight: Parameter) -> Result<Lowered, Error> {
+        let mut parameters = vec![operand(0), weight];
+        parameters.extend(self.targets());
+        parameters.push(self.structure([1, 0], [0, 0])?);
+        let outputs = self.kernel.out_channels * self.extents.columns;
+        launch_threads("ab_conv_direct", outputs, parameters).map(Lowered::one)
+    }
+
+    /// A block for each tile, or for a part of it; partial sums lie `scratch` bytes into the
+    /// scratch memory.
+    fn tiled(&self, weight: Parameter, scratch: usize, cut: Cut) -> Result<Lowered, Error> {
+        let tiles = cut.tiles(self.extents);
+        let function = cut.tile.convolution;
+        let mut parameters = vec![operand(0), weight];
+        parameters.extend(self.targets());
+        let partial = Parameter::Scratch(scratch);
+        parameters.extend([partial.clone(), self.structure([cut.parts, cut.part], tiles)?]);
+        let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(self.extents.count);
+        let mut first = launch(function, blocks, [256, 1, 1], parameters)?;
+        first.grid[1] = small(function, cut.parts)?;
+        if cut.parts == 1 {
+            return Ok(Lowered::one(first));
+        }
+        let size = self.kernel.out_channels * self.extents.columns;
+        let mut parameters = self.targets();
+        parameters.extend([partial, long(size)]);
+        let pixels = small("pixels of an image", self.out_size[0] * self.out_size[1])?;
+        let channels = small("output channels", self.kernel.out_channels)?;
+        let parts = small("parts of a convolution", cut.parts)?;
+        parameters.extend([pixels, channels, parts, 0].map(word));
+        parameters.push(activation(self.kernel.activation));
+        let join = launch_threads("ab_conv_join", size.div_ceil(4), parameters)?;
+        let scratch_bytes = cut.parts * size * size_of::<f32>();
+        Ok(Lowered { launches: vec![first, join], scratch_bytes })
+    }
+}
+
+/// A number whose product with any number up to `most` has the quotient by `divisor` as its high
+/// word, and 0 for a divisor that changes nothing; `None` when 32 bits are too few.
+fn reciprocal(most: usize, divisor: usize) -> Option<u32> {
+    if divisor < 2 {
+        return Some(0);
+    }
+    most.checked_mul(divisor).filter(|&product| product < 1 << 32)?;
+    u32::try_from((1usize << 32).div_ceil(divisor)).ok()
+}
+
+/// Every way to compute a convolution that the module has functions for.
+#[cfg(test)]
+pub(super) fn all(kernel: &Conv2d) -> Vec<Lowered> {
+    let Some(layer) = Layer::new(kernel).expect("the shape is small") else { return Vec::new() };
+    let tiled = |cut| layer.with_weight(|weight, scratch| layer.tiled(weight, scratch, cut));
+    let mut all: Vec<_> = tiles::cuts(layer.extents).map(tiled).collect();
+    all.push(layer.with_weight(|weight, _| layer.direct(weight)));
+    all.into_iter().map(|lowered| lowered.expect("the shape is small")).collect()
+}

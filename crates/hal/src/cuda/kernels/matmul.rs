@@ -1,0 +1,153 @@
+//! Batched matrix multiplication.
+
+use crate::error::Error;
+use crate::kernel::MatMul;
+
+use super::arguments::{Structure, launch, launch_threads, long, operand, optional, small};
+use super::axes::{Axes, Axis};
+use super::tiles::{self, Cut, Extents};
+use super::{Lowered, MULTIPROCESSORS, Parameter};
+
+/// Batch axes that a function takes.
+const BATCH_AXES_MAX: usize = 8;
+/// Rows of `a` up to which `b` is streamed past all of them.
+const FEW_ROWS: usize = 8;
+/// Columns of `y` that one block streams, at most.
+const STREAM_COLUMNS: usize = 8;
+
+/// Floats that a packed column takes: a multiple of four, so that it can be read four by four.
+fn pitch(kernel: &MatMul) -> usize {
+    kernel.k.next_multiple_of(4)
+}
+
+/// Bytes of the packed operand: its columns, one after the other.
+pub(super) fn packed_bytes(kernel: &MatMul) -> Option<usize> {
+    if kernel.b.batch.iter().any(|&stride| stride != 0) {
+        return None;
+    }
+    kernel.k.checked_next_multiple_of(4)?.checked_mul(kernel.n)?.checked_mul(size_of::<f32>())
+}
+
+pub(super) fn pack(kernel: &MatMul) -> Result<Lowered, Error> {
+    if kernel.k == 0 || kernel.n == 0 {
+        return Ok(Lowered::nothing());
+    }
+    let pitch = pitch(kernel);
+    let sizes = [kernel.n, kernel.k, pitch, kernel.k, kernel.b.column, 0, kernel.b.row];
+    let mut parameters = vec![operand(0), operand(1)];
+    parameters.extend(sizes.map(long));
+    launch_threads("ab_pack", kernel.n * pitch, parameters).map(Lowered::one)
+}
+
+/// A product with all that its functions ask for.
+struct Product<'a> {
+    kernel: &'a MatMul,
+    batch: Axes<3>,
+    extents: Extents,
+    /// Strides of `b`.
+    row: usize,
+    column: usize,
+}
+
+pub(super) fn lower(kernel: &MatMul) -> Result<Lowered, Error> {
+    let Some(product) = Product::new(kernel) else { return Ok(Lowered::nothing()) };
+    if kernel.m <= FEW_ROWS && product.is_deep() {
+        return product.few_rows();
+    }
+    product.tiled(tiles::best(product.extents))
+}
+
+impl<'a> Product<'a> {
+    /// `None` when there is nothing to write.
+    fn new(kernel: &'a MatMul) -> Option<Self> {
+        let axis = |(axis, &extent)| {
+            let strides = [&kernel.a, &kernel.b, &kernel.y].map(|layout| layout.batch[axis]);
+            Axis { extent, strides }
+        };
+        let batch = Axes::joined(kernel.batch.iter().enumerate().map(axis));
+        let (count, rows, columns) = (batch.count(), kernel.m, kernel.n);
+        let (row, column) =
+            if kernel.packed { (1, pitch(kernel)) } else { (kernel.b.row, kernel.b.column) };
+        let extents = Extents { count, rows, columns, depth: kernel.k };
+        (count * rows * columns > 0).then_some(Self { kernel, batch, extents, row, column })
+    }
+
+    /// Whether the columns of `b` are contiguous, and its rows are not.
+    fn is_deep(&self) -> bool {
+        self.kernel.packed || self.row == 1 && self.column != 1
+    }
+
+    fn structure(&self, cut: [usize; 2], tiles: [usize; 2]) -> Result<Parameter, Error> {
+        let MatMul { m, n, k, .. } = *self.kernel;
+        let (a, y) = (&self.kernel.a, &self.kernel.y);
+        let structure = Structure::default()
+            .longs([m, n, k, a.row, a.column, self.row, self.column, y.row, y.column])
+            .longs([cut[1], self.extents.count])
+            .word(small("parts of a product", cut[0])?)
+            .word(small("tiles of a product", tiles[0])?)
+            .word(small("tiles of a product", tiles[1])?)
+            .float(self.kernel.alpha)
+            .activation(self.kernel.activation);
+        Ok(self.batch.add_to(structure, BATCH_AXES_MAX)?.done())
+    }
+
+    /// Bias, residual and output.
+    fn targets(&self) -> Vec<Parameter> {
+        let mut next = 2;
+        let bias = optional(self.kernel.bias, &mut next);
+        let residual = optional(self.kernel.residual, &mut next);
+        vec![bias, residual, operand(next)]
+    }
+
+    /// A warp for each column of `y`.
+    fn few_rows(&self) -> Result<Lowered, Error> {
+        let function = match self.kernel.m {
+            1 => "ab_matmul_rows_1",
+            2 => "ab_matmul_rows_2",
+            3 | 4 => "ab_matmul_rows_4",
+            _ => "ab_matmul_rows_8",
+        };
+        let Extents { count, columns, depth, .. } = self.extents;
+        let warps = (count * columns / MULTIPROCESSORS).clamp(1, STREAM_COLUMNS);
+        let across = columns.div_ceil(warps);
+        let mut parameters = vec![operand(0), operand(1)];
+        parameters.extend(self.targets());
+        parameters.push(self.structure([1, depth], [1, across])?);
+        let threads = small(function, 32 * warps)?;
+        launch(function, count * across, [threads, 1, 1], parameters).map(Lowered::one)
+    }
+
+    /// A block for each tile, or for a part of it.
+    fn tiled(&self, cut: Cut) -> Result<Lowered, Error> {
+        let tiles = cut.tiles(self.extents);
+        let function = cut.tile.matmul[usize::from(self.is_deep())];
+        let structure = self.structure([cut.parts, cut.part], tiles)?;
+        let mut parameters = vec![operand(0), operand(1)];
+        parameters.extend(self.targets());
+        parameters.extend([Parameter::Scratch(0), structure.clone()]);
+        let Extents { count, rows, columns, .. } = self.extents;
+        let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(count);
+        let mut first = launch(function, blocks, [256, 1, 1], parameters)?;
+        first.grid[1] = small(function, cut.parts)?;
+        if cut.parts == 1 {
+            return Ok(Lowered::one(first));
+        }
+        let mut parameters = self.targets();
+        parameters.extend([Parameter::Scratch(0), structure]);
+        let threads = count * rows * columns.div_ceil(4);
+        let join = launch_threads("ab_matmul_join", threads, parameters)?;
+        let scratch_bytes = cut.parts * count * rows * columns * size_of::<f32>();
+        Ok(Lowered { launches: vec![first, join], scratch_bytes })
+    }
+}
+
+/// Every way to compute a product that the module has functions for.
+#[cfg(test)]
+pub(super) fn all(kernel: &MatMul) -> Vec<Lowered> {
+    let Some(product) = Product::new(kernel) else { return Vec::new() };
+    let mut all: Vec<_> = tiles::cuts(product.extents).map(|cut| product.tiled(cut)).collect();
+    if kernel.m <= FEW_ROWS {
+        all.push(product.few_rows());
+    }
+    all.into_iter().map(|lowered| lowered.expect("the shape is small")).collect()
+}

@@ -1,0 +1,157 @@
+//! Normalisation, softmax and reductions.
+
+use crate::error::Error;
+use crate::kernel::{Normalize, Reduce, Reduction, Softmax, Statistics};
+
+use super::arguments::{Structure, launch, launch_threads, long, operand, optional, small, word};
+use super::axes::{Axes, Axis};
+use super::{Lowered, MULTIPROCESSORS, Parameter};
+
+/// Rows up to this length are work for a warp: it keeps all of their elements.
+const WARP_LENGTH: usize = 256;
+/// Warps of a block that has a row for each.
+const WARPS: usize = 4;
+/// Elements that a block takes whose statistics are given.
+const PIECE: usize = 1024;
+/// Columns of a block that works on columns, and threads for each.
+const COLUMNS: usize = 32;
+const COLUMN_THREADS: usize = 8;
+
+/// A warp or a block for each of `units` rows, which are `length` long.
+fn by_rows(
+    names: [&'static str; 2],
+    units: usize,
+    length: usize,
+    parameters: Vec<Parameter>,
+) -> Result<super::Launch, Error> {
+    if length <= WARP_LENGTH {
+        launch(names[0], units.div_ceil(WARPS), [128, 1, 1], parameters)
+    } else {
+        launch(names[1], units, [256, 1, 1], parameters)
+    }
+}
+
+pub(super) fn normalize(kernel: &Normalize) -> Result<Lowered, Error> {
+    let Normalize { outer, channels, inner, .. } = *kernel;
+    let count = outer * channels * inner;
+    if count == 0 {
+        return Ok(Lowered::nothing());
+    }
+    let (units, length, group, kind) = match kernel.statistics {
+        Statistics::Given => (count, 0, 0, 0),
+        Statistics::Group { groups } => {
+            let group = channels / groups;
+            (outer * groups, group * inner, group, 0)
+        }
+        Statistics::Row => (outer * channels, inner, 0, 1),
+        Statistics::RowRms => (outer * channels, inner, 0, 2),
+    };
+    let rows = Structure::default()
+        .longs([units, length, channels, inner])
+        .word(small("channels of a group", group)?)
+        .word(kind)
+        .float(kernel.epsilon)
+        .word(0)
+        .activation(kernel.activation)
+        .done();
+    let mut next = 1;
+    let mut parameters = vec![operand(0)];
+    parameters.push(optional(kernel.scale, &mut next));
+    parameters.push(optional(kernel.shift, &mut next));
+    let launch = if kernel.statistics == Statistics::Given {
+        parameters.extend([operand(next), operand(next + 1), operand(next + 2), rows]);
+        let blocks = match inner {
+            1 => count.div_ceil(PIECE),
+            _ => outer * channels * inner.div_ceil(PIECE),
+        };
+        launch("ab_normalize_given", blocks, [256, 1, 1], parameters)?
+    } else {
+        parameters.extend([operand(next), rows]);
+        by_rows(["ab_normalize_warp", "ab_normalize_block"], units, length, parameters)?
+    };
+    Ok(Lowered::one(launch))
+}
+
+pub(super) fn softmax(kernel: &Softmax) -> Result<Lowered, Error> {
+    let Softmax { outer, axis, inner, log } = *kernel;
+    if outer * axis * inner == 0 {
+        return Ok(Lowered::nothing());
+    }
+    let log = word(u32::from(log));
+    let mut parameters = vec![operand(0), operand(1), long(outer), long(axis)];
+    let launch = if inner == 1 {
+        parameters.push(log);
+        by_rows(["ab_softmax_warp", "ab_softmax_block"], outer, axis, parameters)?
+    } else {
+        parameters.extend([long(inner), log]);
+        let blocks = outer * inner.div_ceil(COLUMNS);
+        launch("ab_softmax_columns", blocks, [32, 8, 1], parameters)?
+    };
+    Ok(Lowered::one(launch))
+}
+
+fn code(reduction: Reduction) -> u32 {
+    match reduction {
+        Reduction::Sum => 0,
+        Reduction::Mean => 1,
+        Reduction::Max => 2,
+        Reduction::Min => 3,
+        Reduction::Prod => 4,
+        Reduction::SumSquare => 5,
+        Reduction::L1 => 6,
+        Reduction::L2 => 7,
+    }
+}
+
+/// Parts that `depth` is cut into, of at least `least` each, when `blocks` blocks do not fill the
+/// card.
+fn parts(blocks: usize, depth: usize, least: usize) -> usize {
+    (2 * MULTIPROCESSORS / blocks.max(1)).min(depth / least).max(1)
+}
+
+pub(super) fn reduce(kernel: &Reduce) -> Result<Lowered, Error> {
+    let mut strides = vec![1usize; kernel.shape.len()];
+    for axis in (1..kernel.shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * kernel.shape[axis];
+    }
+    let axes = |wanted: bool| {
+        let all = kernel.shape.iter().zip(&kernel.reduced).zip(&strides);
+        Axes::joined(
+            all.filter(move |&((_, &reduced), _)| reduced == wanted)
+                .map(|((&extent, _), &stride)| Axis { extent, strides: [stride] }),
+        )
+    };
+    let (kept, reduced) = (axes(false), axes(true));
+    let (outputs, depth) = (kept.count(), reduced.count());
+    if outputs == 0 {
+        return Ok(Lowered::nothing());
+    }
+    // Outputs that lie side by side are reduced side by side.
+    let columns = kept.0.last().is_some_and(|axis| axis.strides == [1]);
+    let parts = match columns {
+        true => parts(outputs.div_ceil(COLUMNS), depth, 8 * COLUMN_THREADS),
+        false => parts(outputs, depth, 8 * 1024),
+    };
+    let part = depth.div_ceil(parts);
+    let parts = depth.div_ceil(part.max(1)).max(1);
+    let structure = Structure::default()
+        .longs([outputs, depth, part])
+        .words([small("parts of a reduction", parts)?, code(kernel.reduction)]);
+    let structure = kept.add_to(structure, 16)?;
+    let structure = reduced.add_to(structure, 16)?.done();
+    let parameters = vec![operand(0), operand(1), Parameter::Scratch(0), structure.clone()];
+    let first = if columns {
+        let blocks = outputs.div_ceil(COLUMNS) * parts;
+        launch("ab_reduce_columns", blocks, [32, 8, 1], parameters)?
+    } else {
+        let names = ["ab_reduce_warp", "ab_reduce_block"];
+        by_rows(names, outputs * parts, part, parameters)?
+    };
+    if parts == 1 {
+        return Ok(Lowered::one(first));
+    }
+    let parameters = vec![operand(1), Parameter::Scratch(0), structure];
+    let join = launch_threads("ab_reduce_join", outputs, parameters)?;
+    let scratch_bytes = outputs * parts * size_of::<f64>();
+    Ok(Lowered { launches: vec![first, join], scratch_bytes })
+}

@@ -1,0 +1,9 @@
+//! What is launched, checked everywhere; and what it computes, on a card.
+
+mod card;
+mod device;
+mod elementwise;
+mod launches;
+mod movement;
+mod products;
+mod rows;

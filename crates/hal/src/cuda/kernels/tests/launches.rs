@@ -1,0 +1,277 @@
+//! What every launch must be, whatever card runs it.
+
+use std::collections::HashMap;
+
+use super::super::tiles::{self, Cut, Extents, TILES};
+use super::super::{Launch, Lowered, PTX, Parameter, convolution, lower, matmul, packed_bytes};
+use crate::cpu::kernels::tests::elementwise::broadcast;
+use crate::cpu::kernels::tests::movement::dense;
+use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
+use crate::cpu::kernels::tests::spatial::random_pool;
+use crate::cpu::kernels::tests::Random;
+use crate::dtype::DType;
+use crate::error::ErrorKind;
+use crate::kernel::*;
+
+/// The sizes in bytes of the parameters of each function of the module.
+fn functions() -> HashMap<&'static str, Vec<usize>> {
+    let mut functions = HashMap::new();
+    for text in PTX.split(".entry ").skip(1) {
+        let (name, rest) = text.split_once('(').expect("a function has parameters");
+        let (list, _) = rest.split_once(')').expect("the list ends");
+        let bytes = |line: &str| -> usize {
+            if let Some((_, size)) = line.split_once('[') {
+                return size.trim().trim_end_matches(']').parse().expect("a size");
+            }
+            if line.contains("64") { 8 } else { 4 }
+        };
+        functions.insert(name.trim(), list.trim().split(",\n").map(bytes).collect());
+    }
+    functions
+}
+
+/// Fails unless the driver would take the launches, and every address lies inside its memory.
+fn check(functions: &HashMap<&str, Vec<usize>>, kernel: &Kernel, lowered: &Lowered) {
+    let operands = kernel.operands().unwrap();
+    for launch in &lowered.launches {
+        let what = format!("{kernel:?}: {launch:?}");
+        let [x, y, z] = launch.grid;
+        assert!((1..1 << 31).contains(&x) && (1..1 << 16).contains(&y) && z == 1, "{what}");
+        let threads: u32 = launch.block.iter().product();
+        assert!((32..=256).contains(&threads) && threads.is_multiple_of(32), "{what}");
+        assert_eq!(launch.shared_bytes, 0, "{what}");
+        let sizes = functions.get(launch.function).unwrap_or_else(|| panic!("{what}"));
+        let size = |parameter: &Parameter| match parameter {
+            Parameter::Bytes(bytes) => bytes.len(),
+            Parameter::Operand { index, offset } => {
+                let bytes = operands[*index].bytes.or_else(|| packed_bytes(kernel)).unwrap();
+                assert!(*offset == 0 || *offset < bytes, "{what}");
+                8
+            }
+            Parameter::Scratch(offset) => {
+                assert!(offset.is_multiple_of(256) && *offset <= lowered.scratch_bytes, "{what}");
+                8
+            }
+            Parameter::Failure => 8,
+        };
+        assert_eq!(&launch.parameters.iter().map(size).collect::<Vec<_>>(), sizes, "{what}");
+    }
+    let nothing = operands.last().is_some_and(|output| output.bytes == Some(0));
+    assert_eq!(lowered.launches.is_empty(), nothing, "{kernel:?}");
+}
+
+/// A kernel of each kind but convolutions, products and routines.
+fn random_kernels(random: &mut Random) -> Vec<Kernel> {
+    let functions = [Function::Relu, Function::Gelu, Function::Clip { low: 0.0, high: 1.0 }];
+    let activation = random.pick(&functions);
+    let size = |random: &mut Random| random.pick(&[0, 1, 3, 4, 31, 257, 1025, 5000]);
+    let (shape, [a, b, c]) = broadcast(random);
+    let copied: Vec<usize> = (0..random.size(0, 4)).map(|_| random.pick(&[0, 1, 5, 16, 40])).collect();
+    let (source, target) = (dense(random, &copied, 2), dense(random, &copied, 1));
+    let statistics =
+        random.pick(&[Statistics::Given, Statistics::Group { groups: 2 }, Statistics::RowRms]);
+    let bytes = random.pick(&[1, 2, 4, 8]);
+    vec![
+        Kernel::Unary(Unary { function: activation, count: size(random) }),
+        Kernel::Binary(Binary {
+            function: BinaryFunction::Pow,
+            activation,
+            shape: shape.clone(),
+            a_strides: a.clone(),
+            b_strides: b.clone(),
+        }),
+        Kernel::Select(Select {
+            element_bytes: bytes,
+            shape,
+            condition_strides: c,
+            a_strides: a,
+            b_strides: b,
+        }),
+        Kernel::Cast(Cast { from: DType::F16, to: DType::I64, count: size(random) }),
+        Kernel::Normalize(Normalize {
+            outer: random.size(0, 3),
+            channels: 2 * random.size(0, 3),
+            inner: size(random),
+            statistics,
+            epsilon: 1e-5,
+            scale: random.flag(),
+            shift: random.flag(),
+            activation,
+        }),
+        Kernel::Softmax(Softmax {
+            outer: size(random),
+            axis: size(random),
+            inner: random.size(0, 2),
+            log: random.flag(),
+        }),
+        Kernel::Reduce(Reduce {
+            reduction: Reduction::Mean,
+            reduced: copied.iter().map(|_| random.flag()).collect(),
+            shape: copied.clone(),
+        }),
+        Kernel::Pool2d(random_pool(random)),
+        Kernel::AdaptiveAveragePool2d(AdaptiveAveragePool2d {
+            planes: random.size(0, 5),
+            in_size: [random.size(0, 40), random.size(0, 30)],
+            out_size: [random.size(0, 4), random.size(0, 4)],
+        }),
+        Kernel::StridedCopy(StridedCopy {
+            element_bytes: bytes,
+            shape: copied,
+            source_offset: source.1,
+            source_strides: source.0,
+            target_offset: target.1,
+            target_strides: target.0,
+        }),
+        Kernel::Gather(Gather {
+            element_bytes: bytes,
+            outer: random.size(0, 3),
+            axis: random.size(0, 9),
+            inner: size(random),
+            count: random.size(0, 9),
+            index: DType::I32,
+        }),
+    ]
+}
+
+#[test]
+fn launches_fit_their_functions() {
+    let functions = functions();
+    let mut random = Random::new(201);
+    for _ in 0..150 {
+        for kernel in random_kernels(&mut random) {
+            check(&functions, &kernel, &lower(&kernel).unwrap());
+        }
+        let conv = random_conv(&mut random);
+        for lowered in convolution::all(&conv) {
+            check(&functions, &Kernel::Conv2d(conv.clone()), &lowered);
+        }
+        let matmul = random_matmul(&mut random);
+        for lowered in matmul::all(&matmul) {
+            check(&functions, &Kernel::MatMul(matmul.clone()), &lowered);
+        }
+    }
+}
+
+#[test]
+fn every_sum_is_in_one_tile_and_every_product_in_one_part() {
+    let mut random = Random::new(202);
+    for _ in 0..2000 {
+        let extents = Extents {
+            count: random.size(1, 3),
+            rows: random.size(1, 700),
+            columns: random.size(1, 3000),
+            depth: random.pick(&[0, 1, 31, 32, 33, 147, 576, 4608, 100_000, (1 << 33) + 5]),
+        };
+        for Cut { tile, parts, part } in tiles::cuts(extents).chain([tiles::best(extents)]) {
+            let [down, across] = Cut { tile, parts, part }.tiles(extents);
+            let covers = |count: usize, size: usize, all: usize| {
+                (count - 1) * size < all.max(1) && all <= count * size
+            };
+            assert!(covers(down, tile.rows, extents.rows), "{extents:?} {tile:?}");
+            assert!(covers(across, tile.columns, extents.columns), "{extents:?} {tile:?}");
+            assert!(covers(parts, part, extents.depth), "{extents:?} {parts} parts of {part}");
+            assert!(part.is_multiple_of(32) && part < 1 << 31, "{extents:?} {part}");
+        }
+    }
+    assert!(TILES.iter().all(|tile| tile.rows.is_multiple_of(32) && tile.columns.is_multiple_of(16)));
+}
+
+/// Threads of a launch along its first axis.
+fn threads(launch: &Launch) -> usize {
+    launch.grid[0] as usize * launch.block[0] as usize
+}
+
+#[test]
+fn every_element_has_a_thread() {
+    for count in [1, 3, 4, 5, 255, 256, 257, 1023, 1024, 1025, 99_999] {
+        let all = |kernel: Kernel, each: usize| {
+            let lowered = lower(&kernel).unwrap();
+            let [launch] = &lowered.launches[..] else { panic!("one launch for {kernel:?}") };
+            let (blocks, block) = (launch.grid[0] as usize, launch.block[0] as usize);
+            assert!(count <= each * threads(launch), "{kernel:?}");
+            assert!((blocks - 1) * block * each < count, "{kernel:?}");
+        };
+        all(Kernel::Unary(Unary { function: Function::Exp, count }), 4);
+        all(Kernel::Cast(Cast { from: DType::U8, to: DType::F32, count }), 1);
+        let copy = |stride| StridedCopy {
+            element_bytes: 8,
+            shape: vec![count],
+            source_offset: 0,
+            source_strides: vec![stride],
+            target_offset: 0,
+            target_strides: vec![1],
+        };
+        all(Kernel::StridedCopy(copy(3)), 1);
+    }
+}
+
+#[test]
+fn shapes_that_no_launch_can_express_are_refused() {
+    let rank = 18;
+    let strides: Vec<usize> = (0..rank).map(|axis| 3usize.pow(axis)).collect();
+    let wide = Kernel::Binary(Binary {
+        function: BinaryFunction::Add,
+        activation: Function::Identity,
+        shape: vec![2; rank as usize],
+        a_strides: strides.clone(),
+        b_strides: strides,
+    });
+    let image = Kernel::Conv2d(Conv2d {
+        batch: 1,
+        in_channels: 1,
+        out_channels: 1,
+        groups: 1,
+        in_size: [1 << 16, 1 << 16],
+        kernel: [1, 1],
+        stride: [1, 1],
+        pads: [0; 4],
+        ..random_conv(&mut Random::new(203))
+    });
+    let routine = Kernel::Routine(Routine::new(vec![], vec![], 0, Box::new(|_, _| Ok(()))));
+    for kernel in [wide, image, routine] {
+        assert!(kernel.operands().is_ok(), "{kernel:?}");
+        let error = lower(&kernel).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{kernel:?}");
+    }
+}
+
+#[test]
+fn a_packed_constant_has_the_size_that_its_launches_write() {
+    let mut random = Random::new(204);
+    for _ in 0..200 {
+        for kernel in
+            [Kernel::Conv2d(random_conv(&mut random)), Kernel::MatMul(random_matmul(&mut random))]
+        {
+            let Some(bytes) = packed_bytes(&kernel) else { continue };
+            let pack = Kernel::Pack(Box::new(kernel));
+            assert_eq!(packed_bytes(&pack), Some(bytes));
+            let lowered = lower(&pack).unwrap();
+            let launched = lowered.launches.first().map_or(0, threads);
+            assert!(bytes.div_ceil(4) <= launched, "{pack:?}");
+            assert!(launched < bytes.div_ceil(4) + 256, "{pack:?}");
+        }
+    }
+}
+
+/// The sources in the order of their names.
+const SOURCES: [&str; 9] = [
+    include_str!("../anabranch.cu"),
+    include_str!("../convolution.cu"),
+    include_str!("../elementwise.cu"),
+    include_str!("../matmul.cu"),
+    include_str!("../movement.cu"),
+    include_str!("../number.cu"),
+    include_str!("../pooling.cu"),
+    include_str!("../product.cu"),
+    include_str!("../rows.cu"),
+];
+
+#[test]
+fn the_module_is_as_new_as_its_sources() {
+    let digest = SOURCES.concat().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+        (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let line = PTX.lines().nth(1).unwrap();
+    assert!(line.ends_with(&format!("{digest:016x}")), "run `cargo xtask ptx`: {line}");
+}

@@ -1,0 +1,84 @@
+#!/bin/sh
+# Runs the suites of this folder on a card of CUDA, and writes a report of each into a folder.
+#
+#   cuda.sh FOLDER [NAME...]     all of them, or those whose name begins like this
+#
+# `cargo xtask device cuda` puts this and what it runs into one folder, which can be carried to a
+# machine that has a driver and nothing else. Exits with 0 if all passed, with 1 if one did not,
+# and with 77 without a card, where nothing has passed.
+
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$1" || exit 2
+out=$(cd "$1" && pwd)
+shift
+cd "$here" || exit 2
+
+./anabranch devices > "$out/devices.txt" 2>&1
+if ! grep -q 'cuda:0' "$out/devices.txt"; then
+    echo "skipped: no CUDA device"
+    tail -n 1 "$out/devices.txt"
+    exit 77
+fi
+
+table="$out/table.txt"
+: > "$table"
+failed=0
+
+# part NAME SECONDS COMMAND...
+part() {
+    name=$1
+    limit=$2
+    shift 2
+    case " $wanted " in
+        *" all "*) ;;
+        *)
+            found=no
+            for one in $wanted; do
+                case "$name" in "$one"*) found=yes ;; esac
+            done
+            [ "$found" = yes ] || return 0
+            ;;
+    esac
+    begin=$(date +%s)
+    timeout "$limit" "$@" > "$out/$name.txt" 2>&1
+    code=$?
+    seconds=$(($(date +%s) - begin))
+    case $code in
+        0) verdict=passed ;;
+        124) verdict="FAILED: still running" ;;
+        *) verdict="FAILED: exit code $code" ;;
+    esac
+    [ $code -eq 0 ] || failed=1
+    printf '%-44s %4d s  %s\n' "$name" "$seconds" "$verdict" >> "$table"
+}
+
+wanted=${*:-all}
+digits=digits
+
+# The driver compiles when the device is opened for the first time, and finds it the second time.
+part open-first 180 ./launches cuda:0
+part open-again 60 ./launches cuda:0
+# Each by itself, because one that is broken may hang.
+for test in $(./conformance cuda:: --list | sed -n 's/: test$//p'); do
+    part "conformance-${test#cuda::}" 30 ./conformance --exact "$test"
+done
+part kernels 300 ./anabranch_hal cuda::
+part networks 300 env ANABRANCH_DEVICE=cuda:0 ./anabranch_nn session:: --test-threads 4
+part full 60 ./full_card
+part lost 60 ./lost_card
+part threads 60 ./threads_device
+part fork 120 ./fork_device cuda
+part promises 180 ./promises promises_on_cuda --nocapture
+part programs 180 ./programs on_cuda --nocapture
+for model in conv-bn instance-norm; do
+    part "run-$model" 60 ./anabranch run "$digits/digits-$model.onnx" --device cuda:0 \
+        --input "$digits/digits-images.npy" --expect "$digits/digits-$model-logits.npy" --threads 8
+done
+part stress 120 ./anabranch stress --device cuda:0 --workload all --threads 8
+part stress-own 120 ./anabranch stress --device cuda:0 --workload all --threads 16 --own-sessions
+part stress-failures 120 ./anabranch stress --device cuda:0 --threads 8 --failures --deadlines
+part verify 180 ./anabranch verify --device cuda:0 --seconds 1 --report "$out/verify.md"
+part bench-ops 60 ./anabranch bench ops --device cuda:0 --seconds 0.05
+
+cat "$table"
+exit $failed

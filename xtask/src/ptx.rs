@@ -1,0 +1,161 @@
+//! The device functions of the CUDA device, compiled ahead of time.
+//!
+//! The compiler is NVIDIA's own as a library, which comes as a Python package, so that nobody needs
+//! more than a driver to run them and nothing but Python to change them.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::shell;
+
+/// The package of the compiler. Later ones write PTX that older drivers refuse.
+const PACKAGE: &str = "nvidia-cuda-nvrtc-cu12==12.4.127";
+
+/// A folder of sources with what they are compiled to.
+struct Module {
+    folder: &'static str,
+    /// The source that includes the others.
+    unit: &'static str,
+    /// The result.
+    file: &'static str,
+}
+
+const MODULES: [Module; 2] = [
+    Module { folder: "crates/hal/src/cuda/kernels", unit: "anabranch.cu", file: "anabranch.ptx" },
+    Module { folder: "crates/hal/src/cuda/stamps", unit: "stamps.cu", file: "stamps.ptx" },
+];
+
+/// The oldest architecture that has asynchronous copies to shared memory; the driver compiles for
+/// newer ones.
+const OPTIONS: [&str; 2] = ["--gpu-architecture=compute_80", "--std=c++17"];
+
+/// Calls the library: its path, the folder of the sources, the unit and the options are arguments.
+const COMPILE: &str = "\
+import ctypes, os, sys
+library, folder, unit, *options = sys.argv[1:]
+nvrtc = ctypes.CDLL(library)
+program, size = ctypes.c_void_p(), ctypes.c_size_t()
+with open(os.path.join(folder, unit), 'rb') as file:
+    source = file.read()
+def call(function, *arguments):
+    return getattr(nvrtc, 'nvrtc' + function)(*arguments)
+def text(kind):
+    call('Get' + kind + 'Size', program, ctypes.byref(size))
+    buffer = ctypes.create_string_buffer(size.value)
+    call('Get' + kind, program, buffer)
+    return buffer.value.decode()
+options = [option.encode() for option in [*options, '--include-path=' + folder]]
+assert call('CreateProgram', ctypes.byref(program), source, unit.encode(), 0, None, None) == 0
+failed = call('CompileProgram', program, len(options), (ctypes.c_char_p * len(options))(*options))
+sys.stderr.write(text('ProgramLog'))
+if failed:
+    sys.exit(1)
+sys.stdout.write(text('PTX'))
+";
+
+/// Compiles the functions and writes the modules, or with `--check` compares them.
+///
+/// # Errors
+/// That there is no compiler, what it says, and a module that is not what its sources give.
+pub(crate) fn run(root: &Path, flags: &[String]) -> Result<(), String> {
+    let check = match flags {
+        [] => false,
+        [flag] if flag == "--check" => true,
+        _ => return Err(format!("unknown arguments: {}", flags.join(" "))),
+    };
+    let library = library(root)?;
+    MODULES.iter().try_for_each(|module| module.make(root, &library, check))
+}
+
+impl Module {
+    fn make(&self, root: &Path, library: &Path, check: bool) -> Result<(), String> {
+        let Self { folder: name, unit, file } = self;
+        let folder = root.join(name);
+        let mut command = Command::new("python3");
+        command.args(["-c", COMPILE]).arg(library).arg(&folder).arg(unit).args(OPTIONS);
+        let output = shell::capture(&mut command)?;
+        if !output.success {
+            return Err(format!("{unit} does not compile:\n{}", output.stderr));
+        }
+        let text = module(&sources(&folder)?, &output.stdout);
+        let path = folder.join(file);
+        let failed = |error| format!("{}: {error}", path.display());
+        if !check {
+            return fs::write(&path, text).map_err(failed);
+        }
+        if fs::read_to_string(&path).map_err(failed)? == text {
+            println!("{name}/{file} is what its sources give");
+            return Ok(());
+        }
+        Err(format!("{name}/{file} is not what its sources give; write it with `cargo xtask ptx`"))
+    }
+}
+
+/// The compiled text below a comment that says what it was made of, without empty lines.
+fn module(sources: &str, compiled: &str) -> String {
+    let mut text = format!(
+        "// Written by `cargo xtask ptx` with {PACKAGE} {}\n// Of sources with the digest {:016x}\n",
+        OPTIONS.join(" "),
+        digest(sources.as_bytes()),
+    );
+    for line in compiled.lines().filter(|line| !line.trim().is_empty()) {
+        let _ = writeln!(text, "{line}");
+    }
+    text
+}
+
+/// All sources in the order of their names.
+fn sources(folder: &Path) -> Result<String, String> {
+    let failed = |error| format!("{}: {error}", folder.display());
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "cu"));
+    paths.sort();
+    paths.iter().map(|path| fs::read_to_string(path).map_err(failed)).collect()
+}
+
+/// The digest FNV-1a, by which a test of the device sees that the module is not older than its
+/// sources.
+fn digest(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |digest, &byte| {
+        (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// The library of the compiler, fetched when it is missing.
+fn library(root: &Path) -> Result<PathBuf, String> {
+    let (_, version) = PACKAGE.split_once("==").ok_or("the package has no version")?;
+    let folder = shell::target(root).join("nvrtc").join(version);
+    let library = folder.join("nvidia/cuda_nvrtc/lib/libnvrtc.so.12");
+    if library.is_file() {
+        return Ok(library);
+    }
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let python = |arguments: &[&str]| {
+        let mut command = Command::new("python3");
+        command.current_dir(&folder).args(arguments);
+        let output = shell::capture(&mut command)?;
+        let said = format!("{}\n{}{}", shell::describe(&command), output.stdout, output.stderr);
+        if output.success { Ok(()) } else { Err(said) }
+    };
+    python(&["-m", "pip", "install", "--quiet", "--no-deps", "--target", ".", PACKAGE])
+        .map_err(|error| format!("{error}\nthe compiler comes from PyPI, through pip"))?;
+    let missing = || format!("{PACKAGE} was installed, but {} is not there", library.display());
+    library.is_file().then_some(&library).cloned().ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_says_what_it_was_made_of() {
+        let module = module("a", "// one\n\n.entry f\n");
+        let mut lines = module.lines();
+        assert!(lines.next().is_some_and(|line| line.contains(PACKAGE)), "{module}");
+        assert!(lines.next().is_some_and(|line| line.ends_with("af63dc4c8601ec8c")), "{module}");
+        assert_eq!(lines.collect::<Vec<_>>(), ["// one", ".entry f"]);
+    }
+}
