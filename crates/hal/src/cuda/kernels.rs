@@ -101,9 +101,7 @@ pub(super) fn lower(kernel: &Kernel) -> Result<Lowered, Error> {
         Kernel::Pack(kernel) => match &**kernel {
             Kernel::Conv2d(kernel) => convolution::pack(kernel),
             Kernel::MatMul(kernel) => matmul::pack(kernel),
-            other => {
-                Err(unsupported(format!("the operand of {} cannot be packed", other.name())))
-            }
+            other => Err(unsupported(format!("the operand of {} cannot be packed", other.name()))),
         },
     }
 }

@@ -24,9 +24,8 @@ fn ulp(x: f64) -> f64 {
 }
 
 fn functions(card: &mut Card, report: &mut Report) {
-    let special = [
-        0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 0.3, -0.7, 1e-30, 100.0, -100.0, f32::INFINITY, f32::NAN,
-    ];
+    let special =
+        [0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 0.3, -0.7, 1e-30, 100.0, -100.0, f32::INFINITY, f32::NAN];
     for function in ALL {
         for count in [0, 1, 2, 3, 4, 5, special.len()] {
             let kernel = Kernel::Unary(Unary { function, count });
@@ -182,8 +181,27 @@ const TYPES: [DType; 13] = [
 /// Numbers of a type at its edges, and random ones of every size.
 fn numbers(random: &mut Random, dtype: DType) -> Vec<u8> {
     let floats = [
-        0.0, -0.0, -0.9, 1.9, 300.0, -300.0, 65504.0, 65519.99, 65520.0, 65520.01, 1e20, -1e20, 1e-8,
-        2f64.powi(-25), 3.39e38, 3.4e38, 9.3e18, -9.3e18, 1.9e19, f64::NAN, f64::INFINITY,
+        0.0,
+        -0.0,
+        -0.9,
+        1.9,
+        300.0,
+        -300.0,
+        65504.0,
+        65519.99,
+        65520.0,
+        65520.01,
+        1e20,
+        -1e20,
+        1e-8,
+        2f64.powi(-25),
+        3.39e38,
+        3.4e38,
+        9.3e18,
+        -9.3e18,
+        1.9e19,
+        f64::NAN,
+        f64::INFINITY,
         f64::NEG_INFINITY,
     ];
     let mut bytes = Vec::new();

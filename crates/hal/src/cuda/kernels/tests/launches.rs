@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use super::super::tiles::{self, Cut, Extents, TILES};
 use super::super::{Launch, Lowered, PTX, Parameter, convolution, lower, matmul, packed_bytes};
+use crate::cpu::kernels::tests::Random;
 use crate::cpu::kernels::tests::elementwise::broadcast;
 use crate::cpu::kernels::tests::movement::dense;
 use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
 use crate::cpu::kernels::tests::spatial::random_pool;
-use crate::cpu::kernels::tests::Random;
 use crate::dtype::DType;
 use crate::error::ErrorKind;
 use crate::kernel::*;
@@ -66,7 +66,8 @@ fn random_kernels(random: &mut Random) -> Vec<Kernel> {
     let activation = random.pick(&functions);
     let size = |random: &mut Random| random.pick(&[0, 1, 3, 4, 31, 257, 1025, 5000]);
     let (shape, [a, b, c]) = broadcast(random);
-    let copied: Vec<usize> = (0..random.size(0, 4)).map(|_| random.pick(&[0, 1, 5, 16, 40])).collect();
+    let copied: Vec<usize> =
+        (0..random.size(0, 4)).map(|_| random.pick(&[0, 1, 5, 16, 40])).collect();
     let (source, target) = (dense(random, &copied, 2), dense(random, &copied, 1));
     let statistics =
         random.pick(&[Statistics::Given, Statistics::Group { groups: 2 }, Statistics::RowRms]);
@@ -174,7 +175,9 @@ fn every_sum_is_in_one_tile_and_every_product_in_one_part() {
             assert!(part.is_multiple_of(32) && part < 1 << 31, "{extents:?} {part}");
         }
     }
-    assert!(TILES.iter().all(|tile| tile.rows.is_multiple_of(32) && tile.columns.is_multiple_of(16)));
+    assert!(
+        TILES.iter().all(|tile| tile.rows.is_multiple_of(32) && tile.columns.is_multiple_of(16))
+    );
 }
 
 /// Threads of a launch along its first axis.
