@@ -17,9 +17,15 @@ pub(super) fn check(card: &mut Card, report: &mut Report) {
     conversions(card, report);
 }
 
+/// The nearest `f32`.
+#[expect(clippy::cast_possible_truncation, reason = "the rounding is what is wanted")]
+fn single(x: f64) -> f32 {
+    x as f32
+}
+
 /// The distance of the nearest `f32` to the next one.
 fn ulp(x: f64) -> f64 {
-    let x = (x.abs() as f32).max(f32::MIN_POSITIVE);
+    let x = single(x.abs()).max(f32::MIN_POSITIVE);
     f64::from(x.next_up()) - f64::from(x)
 }
 
@@ -60,7 +66,7 @@ fn functions(card: &mut Card, report: &mut Report) {
     ] {
         let count = 60_000;
         let x: Vec<f32> = (0..count)
-            .map(|i| (low + (high - low) * f64::from(i) / f64::from(count)) as f32)
+            .map(|i| single(low + (high - low) * f64::from(i) / f64::from(count)))
             .collect();
         let kernel = Kernel::Unary(Unary { function, count: x.len() });
         let expected: Vec<f64> =
@@ -216,7 +222,7 @@ fn numbers(random: &mut Random, dtype: DType) -> Vec<u8> {
             }
         }
         DType::F32 => {
-            bytes.extend(floats.iter().flat_map(|&x| (x as f32).to_le_bytes()));
+            bytes.extend(floats.iter().flat_map(|&x| single(x).to_le_bytes()));
             bytes.extend((0..9000).flat_map(|_| ((random.next() >> 32) as u32).to_le_bytes()));
         }
         DType::F16 | DType::BF16 => bytes.extend((0..=u16::MAX).flat_map(u16::to_le_bytes)),
