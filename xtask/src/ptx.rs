@@ -13,6 +13,9 @@ use crate::shell;
 /// The package of the compiler. Later ones write PTX that older drivers refuse.
 const PACKAGE: &str = "nvidia-cuda-nvrtc-cu12==12.4.127";
 
+/// The compiler in its folder.
+const LIBRARY: &str = "./libnvrtc.so.12";
+
 /// A folder of sources with what they are compiled to.
 struct Module {
     folder: &'static str,
@@ -31,14 +34,13 @@ const MODULES: [Module; 2] = [
 /// newer ones.
 const OPTIONS: [&str; 2] = ["--gpu-architecture=compute_80", "--std=c++17"];
 
-/// Calls the library: its path, the folder of the sources, the unit and the options are arguments.
+/// Compiles what it reads; its arguments are the library and the options.
 const COMPILE: &str = "\
-import ctypes, os, sys
-library, folder, unit, *options = sys.argv[1:]
+import ctypes, sys
+library, *options = sys.argv[1:]
 nvrtc = ctypes.CDLL(library)
 program, size = ctypes.c_void_p(), ctypes.c_size_t()
-with open(os.path.join(folder, unit), 'rb') as file:
-    source = file.read()
+source = sys.stdin.buffer.read()
 def call(function, *arguments):
     return getattr(nvrtc, 'nvrtc' + function)(*arguments)
 def text(kind):
@@ -46,8 +48,8 @@ def text(kind):
     buffer = ctypes.create_string_buffer(size.value)
     call('Get' + kind, program, buffer)
     return buffer.value.decode()
-options = [option.encode() for option in [*options, '--include-path=' + folder]]
-assert call('CreateProgram', ctypes.byref(program), source, unit.encode(), 0, None, None) == 0
+options = [option.encode() for option in options]
+assert call('CreateProgram', ctypes.byref(program), source, b'anabranch.cu', 0, None, None) == 0
 failed = call('CompileProgram', program, len(options), (ctypes.c_char_p * len(options))(*options))
 sys.stderr.write(text('ProgramLog'))
 if failed:
@@ -55,10 +57,10 @@ if failed:
 sys.stdout.write(text('PTX'))
 ";
 
-/// Compiles the functions and writes the modules, or with `--check` compares them.
+/// Compiles the functions and writes the module, or with `--check` compares it.
 ///
 /// # Errors
-/// That there is no compiler, what it says, and a module that is not what its sources give.
+/// That there is no compiler, what it says, and a module that is not what the sources give.
 pub(crate) fn run(root: &Path, flags: &[String]) -> Result<(), String> {
     let check = match flags {
         [] => false,
@@ -73,9 +75,17 @@ impl Module {
     fn make(&self, root: &Path, library: &Path, check: bool) -> Result<(), String> {
         let Self { folder: name, unit, file } = self;
         let folder = root.join(name);
-        let mut command = Command::new("python3");
-        command.args(["-c", COMPILE]).arg(library).arg(&folder).arg(unit).args(OPTIONS);
-        let output = shell::capture(&mut command)?;
+        let whole = shell::target(root).join(unit);
+        let failed = |error| format!("{}: {error}", whole.display());
+        fs::write(&whole, included(&folder, unit)?).map_err(failed)?;
+        let source = fs::File::open(&whole).map_err(failed)?;
+        // The compiler lets the order of some instructions follow from where its memory lies, so
+        // every run of it has the same addresses and the same environment.
+        let mut command = Command::new("setarch");
+        command.args(["--addr-no-randomize", "python3", "-I", "-c", COMPILE, LIBRARY]);
+        command.args(OPTIONS).current_dir(library).stdin(source);
+        command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        let output = shell::capture(command.env("PYTHONHASHSEED", "0"))?;
         if !output.success {
             return Err(format!("{unit} does not compile:\n{}", output.stderr));
         }
@@ -106,6 +116,21 @@ fn module(sources: &str, compiled: &str) -> String {
     text
 }
 
+/// The unit with the sources that it includes.
+fn included(folder: &Path, unit: &str) -> Result<String, String> {
+    let read = |name: &str| {
+        let path = folder.join(name);
+        fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    let name = |line: &str| Some(line.strip_prefix("#include \"")?.strip_suffix('"')?.to_owned());
+    let unit = read(unit)?;
+    let lines = unit.lines().map(|line| match name(line) {
+        Some(name) => read(&name),
+        None => Ok(format!("{line}\n")),
+    });
+    lines.collect()
+}
+
 /// All sources in the order of their names.
 fn sources(folder: &Path) -> Result<String, String> {
     let failed = |error| format!("{}: {error}", folder.display());
@@ -124,13 +149,14 @@ fn digest(bytes: &[u8]) -> u64 {
     })
 }
 
-/// The library of the compiler, fetched when it is missing.
+/// The folder of the library of the compiler, which is fetched when it is missing.
 fn library(root: &Path) -> Result<PathBuf, String> {
     let (_, version) = PACKAGE.split_once("==").ok_or("the package has no version")?;
     let folder = shell::target(root).join("nvrtc").join(version);
-    let library = folder.join("nvidia/cuda_nvrtc/lib/libnvrtc.so.12");
+    let lib = folder.join("nvidia/cuda_nvrtc/lib");
+    let library = lib.join(LIBRARY);
     if library.is_file() {
-        return Ok(library);
+        return Ok(lib);
     }
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let python = |arguments: &[&str]| {
@@ -143,7 +169,7 @@ fn library(root: &Path) -> Result<PathBuf, String> {
     python(&["-m", "pip", "install", "--quiet", "--no-deps", "--target", ".", PACKAGE])
         .map_err(|error| format!("{error}\nthe compiler comes from PyPI, through pip"))?;
     let missing = || format!("{PACKAGE} was installed, but {} is not there", library.display());
-    library.is_file().then_some(&library).cloned().ok_or_else(missing)
+    library.is_file().then_some(lib).ok_or_else(missing)
 }
 
 #[cfg(test)]

@@ -100,6 +100,7 @@ static __device__ __forceinline__ void write_one(const float *bias, const float 
 // Each thread copies elements of one column of each stage: of one output pixel. The input channels of
 // a group have less than 2^31 elements, and there are less than 2^31 columns.
 template <class T> struct ConvSource {
+    static const bool LONG = true;
     static const int STEP = T::THREADS / T::BN;
     DeepCopy<T, T::BM> weight;
     const Conv &p;

@@ -41,8 +41,7 @@ impl Weight {
         if self.outputs * self.depth == 0 {
             return Ok(Lowered::nothing());
         }
-        let sizes =
-            [self.outputs, self.depth, self.pitch, self.inputs, self.depth, 1, self.taps];
+        let sizes = [self.outputs, self.depth, self.pitch, self.inputs, self.depth, 1, self.taps];
         let mut parameters = vec![from, to];
         parameters.extend(sizes.map(long));
         launch_threads("ab_pack", self.outputs * self.pitch, parameters).map(Lowered::one)

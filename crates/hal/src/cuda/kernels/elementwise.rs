@@ -15,8 +15,7 @@ pub(super) fn unary(kernel: &Unary) -> Result<Lowered, Error> {
     if kernel.count == 0 {
         return Ok(Lowered::nothing());
     }
-    let parameters =
-        vec![operand(0), operand(1), long(kernel.count), activation(kernel.function)];
+    let parameters = vec![operand(0), operand(1), long(kernel.count), activation(kernel.function)];
     launch_threads("ab_unary", kernel.count.div_ceil(FOUR), parameters).map(Lowered::one)
 }
 

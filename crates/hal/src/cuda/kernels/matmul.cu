@@ -103,6 +103,7 @@ template <class T> struct Columns<T, true> {
 };
 
 template <class T, bool DEEP> struct MatMulSource {
+    static const bool LONG = false;
     DeepCopy<T, T::BM> a;
     typename Columns<T, DEEP>::Copy b;
 

@@ -195,7 +195,8 @@ static __device__ __forceinline__ void multiply(const float *a, const float *b, 
     }
 }
 
-// Adds the products of a depth; `source` fills its stages one after the other.
+// Adds the products of a depth; `source` fills its stages one after the other, STAGES - 1 ahead of the
+// products.
 template <class T, bool DEEP, class Source>
 static __device__ __forceinline__ void accumulate(Source &source, float *memory, int depth, float (&sums)[T::TM][T::TN]) {
     typedef Room<T, DEEP> R;
@@ -207,10 +208,20 @@ static __device__ __forceinline__ void accumulate(Source &source, float *memory,
     int left = depth;
     int use = 0;
     int fill = 0;
-    // The first rounds only fill: copies are STAGES - 1 ahead of products.
+    int ahead = T::STAGES - 1;
+    if (!Source::LONG) {
 #pragma unroll 1
-    for (int ahead = T::STAGES - 1; depth > 0;) {
-        if (ahead == 0) {
+        for (; ahead > 0; ahead--) {
+            if (left > 0) source.fill(base + 4 * fill * R::STAGE, base + 4 * (fill * R::STAGE + T::A_STAGE), left);
+            left -= T::BK;
+            copies_commit();
+            fill++;
+        }
+    }
+    // A source whose code is long has it once: its first rounds only fill.
+#pragma unroll 1
+    while (depth > 0) {
+        if (!Source::LONG || ahead == 0) {
             copies_wait<T::STAGES - 2>();
             __syncthreads();
         }
@@ -218,7 +229,7 @@ static __device__ __forceinline__ void accumulate(Source &source, float *memory,
         left -= T::BK;
         copies_commit();
         fill = fill + 1 == T::STAGES ? 0 : fill + 1;
-        if (ahead > 0) {
+        if (Source::LONG && ahead > 0) {
             ahead--;
             continue;
         }

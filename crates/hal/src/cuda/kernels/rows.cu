@@ -61,8 +61,8 @@ static __device__ __forceinline__ void normalize(const float *x, const float *sc
     float low = isinf(high) || high != high ? 0.0f : (float)(mean - (double)high);
     u64 first_channel = p.kind == GROUP ? unit * p.group % p.channels : 0;
     // For groups, factor and shift are those of a channel, which ends before `last`.
-    u64 last = p.kind == GROUP ? 0 : p.length;
-    float factor = inverse_deviation(1.0, variance, p.epsilon);
+    u64 last = 0;
+    float factor = p.kind == GROUP ? 0.0f : inverse_deviation(1.0, variance, p.epsilon);
     float offset = 0.0f;
 #pragma unroll 1
     for (u64 base = lane; base < p.length; base += T * KEPT) {
@@ -70,21 +70,28 @@ static __device__ __forceinline__ void normalize(const float *x, const float *sc
 #pragma unroll
         for (int i = 0; i < KEPT; i++) {
             u64 at = base + i * T;
-            v[i] = keeps ? kept[i] : at < p.length ? x[at] : 0.0f;
-            if (at >= last && at < p.length) {
-                u64 channel = at < p.inner ? 0 : at / p.inner;
-                last = (channel + 1) * p.inner;
-                channel += first_channel;
-                factor = inverse_deviation(scale ? scale[channel] : 1.0, variance, p.epsilon);
-                offset = shift ? shift[channel] : 0.0f;
-            }
-            v[i] = v[i] - high - low;
-            if (p.kind == GROUP) {
+            v[i] = (keeps ? kept[i] : at < p.length ? x[at] : 0.0f) - high - low;
+        }
+        if (p.kind == GROUP) {
+#pragma unroll
+            for (int i = 0; i < KEPT; i++) {
+                u64 at = base + i * T;
+                if (at >= last && at < p.length) {
+                    u64 channel = at < p.inner ? 0 : at / p.inner;
+                    last = (channel + 1) * p.inner;
+                    channel += first_channel;
+                    factor = inverse_deviation(scale ? scale[channel] : 1.0, variance, p.epsilon);
+                    offset = shift ? shift[channel] : 0.0f;
+                }
                 v[i] = fmaf(v[i], factor, offset);
-            } else if (at < p.length) {
-                v[i] *= factor;
-                if (scale) v[i] *= scale[at];
-                if (shift) v[i] += shift[at];
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < KEPT; i++) {
+                u64 at = base + i * T;
+                float gain = scale && at < p.length ? scale[at] : 1.0f;
+                float rise = shift && at < p.length ? shift[at] : 0.0f;
+                v[i] = fmaf(v[i] * factor, gain, rise);
             }
         }
 #pragma unroll

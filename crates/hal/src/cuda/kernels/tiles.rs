@@ -32,7 +32,7 @@ pub(super) const TILES: [Tile; 5] = [
         columns: 64,
         matmul: ["ab_matmul_64x64", "ab_matmul_deep_64x64"],
         convolution: "ab_conv_64x64",
-        rate: 60,
+        rate: 57,
     },
     Tile {
         rows: 64,

@@ -178,9 +178,7 @@ pub(crate) fn normalize(kernel: &Normalize, inputs: &[Vec<f32>]) -> Vec<f64> {
         .map(|members| match kernel.statistics {
             Statistics::Given => (0.0, 0.0),
             Statistics::Group { .. } | Statistics::Row => moments(members),
-            Statistics::RowRms => {
-                (0.0, members.iter().map(|x| x * x).sum::<f64>() / inner as f64)
-            }
+            Statistics::RowRms => (0.0, members.iter().map(|x| x * x).sum::<f64>() / inner as f64),
         })
         .collect();
     let mut y = Vec::new();

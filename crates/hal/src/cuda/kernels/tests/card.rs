@@ -146,7 +146,9 @@ impl Card {
             let shared = launch.shared_bytes;
             let pointers = pointers.as_mut_ptr();
             let (stream, extra) = (ptr::null_mut(), ptr::null_mut());
-            call!(cuLaunchKernel(function, gx, gy, gz, bx, by, bz, shared, stream, pointers, extra));
+            call!(cuLaunchKernel(
+                function, gx, gy, gz, bx, by, bz, shared, stream, pointers, extra
+            ));
         }
     }
 }

@@ -34,7 +34,7 @@ impl Report {
             } else {
                 f64::INFINITY
             };
-            if !(error <= 1.0) {
+            if error.is_nan() || error > 1.0 {
                 self.fail(format!("{}\nelement {i}: found {found}, expected {expected}", what()));
                 return;
             }

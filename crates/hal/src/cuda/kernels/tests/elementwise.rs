@@ -17,16 +17,21 @@ pub(super) fn check(card: &mut Card, report: &mut Report) {
     conversions(card, report);
 }
 
+/// The nearest `f32`.
+#[expect(clippy::cast_possible_truncation, reason = "the rounding is what is wanted")]
+fn single(x: f64) -> f32 {
+    x as f32
+}
+
 /// The distance of the nearest `f32` to the next one.
 fn ulp(x: f64) -> f64 {
-    let x = (x.abs() as f32).max(f32::MIN_POSITIVE);
+    let x = single(x.abs()).max(f32::MIN_POSITIVE);
     f64::from(x.next_up()) - f64::from(x)
 }
 
 fn functions(card: &mut Card, report: &mut Report) {
-    let special = [
-        0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 0.3, -0.7, 1e-30, 100.0, -100.0, f32::INFINITY, f32::NAN,
-    ];
+    let special =
+        [0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 0.3, -0.7, 1e-30, 100.0, -100.0, f32::INFINITY, f32::NAN];
     for function in ALL {
         for count in [0, 1, 2, 3, 4, 5, special.len()] {
             let kernel = Kernel::Unary(Unary { function, count });
@@ -61,7 +66,7 @@ fn functions(card: &mut Card, report: &mut Report) {
     ] {
         let count = 60_000;
         let x: Vec<f32> = (0..count)
-            .map(|i| (low + (high - low) * f64::from(i) / f64::from(count)) as f32)
+            .map(|i| single(low + (high - low) * f64::from(i) / f64::from(count)))
             .collect();
         let kernel = Kernel::Unary(Unary { function, count: x.len() });
         let expected: Vec<f64> =
@@ -182,8 +187,27 @@ const TYPES: [DType; 13] = [
 /// Numbers of a type at its edges, and random ones of every size.
 fn numbers(random: &mut Random, dtype: DType) -> Vec<u8> {
     let floats = [
-        0.0, -0.0, -0.9, 1.9, 300.0, -300.0, 65504.0, 65519.99, 65520.0, 65520.01, 1e20, -1e20, 1e-8,
-        2f64.powi(-25), 3.39e38, 3.4e38, 9.3e18, -9.3e18, 1.9e19, f64::NAN, f64::INFINITY,
+        0.0,
+        -0.0,
+        -0.9,
+        1.9,
+        300.0,
+        -300.0,
+        65504.0,
+        65519.99,
+        65520.0,
+        65520.01,
+        1e20,
+        -1e20,
+        1e-8,
+        2f64.powi(-25),
+        3.39e38,
+        3.4e38,
+        9.3e18,
+        -9.3e18,
+        1.9e19,
+        f64::NAN,
+        f64::INFINITY,
         f64::NEG_INFINITY,
     ];
     let mut bytes = Vec::new();
@@ -198,7 +222,7 @@ fn numbers(random: &mut Random, dtype: DType) -> Vec<u8> {
             }
         }
         DType::F32 => {
-            bytes.extend(floats.iter().flat_map(|&x| (x as f32).to_le_bytes()));
+            bytes.extend(floats.iter().flat_map(|&x| single(x).to_le_bytes()));
             bytes.extend((0..9000).flat_map(|_| ((random.next() >> 32) as u32).to_le_bytes()));
         }
         DType::F16 | DType::BF16 => bytes.extend((0..=u16::MAX).flat_map(u16::to_le_bytes)),

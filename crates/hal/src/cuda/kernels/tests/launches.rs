@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use super::super::tiles::{self, Cut, Extents, TILES};
 use super::super::{Launch, Lowered, PTX, Parameter, convolution, lower, matmul, packed_bytes};
+use crate::cpu::kernels::tests::Random;
 use crate::cpu::kernels::tests::elementwise::broadcast;
 use crate::cpu::kernels::tests::movement::dense;
 use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
 use crate::cpu::kernels::tests::spatial::random_pool;
-use crate::cpu::kernels::tests::Random;
 use crate::dtype::DType;
 use crate::error::ErrorKind;
 use crate::kernel::*;
@@ -60,19 +60,36 @@ fn check(functions: &HashMap<&str, Vec<usize>>, kernel: &Kernel, lowered: &Lower
     assert_eq!(lowered.launches.is_empty(), nothing, "{kernel:?}");
 }
 
+fn extent(random: &mut Random) -> usize {
+    random.pick(&[0, 1, 3, 4, 31, 257, 1025, 5000])
+}
+
+fn random_normalize(random: &mut Random, activation: Function) -> Normalize {
+    let statistics =
+        random.pick(&[Statistics::Given, Statistics::Group { groups: 2 }, Statistics::RowRms]);
+    Normalize {
+        outer: random.size(0, 3),
+        channels: 2 * random.size(0, 3),
+        inner: extent(random),
+        statistics,
+        epsilon: 1e-5,
+        scale: random.flag(),
+        shift: random.flag(),
+        activation,
+    }
+}
+
 /// A kernel of each kind but convolutions, products and routines.
 fn random_kernels(random: &mut Random) -> Vec<Kernel> {
     let functions = [Function::Relu, Function::Gelu, Function::Clip { low: 0.0, high: 1.0 }];
     let activation = random.pick(&functions);
-    let size = |random: &mut Random| random.pick(&[0, 1, 3, 4, 31, 257, 1025, 5000]);
     let (shape, [a, b, c]) = broadcast(random);
-    let copied: Vec<usize> = (0..random.size(0, 4)).map(|_| random.pick(&[0, 1, 5, 16, 40])).collect();
+    let copied: Vec<usize> =
+        (0..random.size(0, 4)).map(|_| random.pick(&[0, 1, 5, 16, 40])).collect();
     let (source, target) = (dense(random, &copied, 2), dense(random, &copied, 1));
-    let statistics =
-        random.pick(&[Statistics::Given, Statistics::Group { groups: 2 }, Statistics::RowRms]);
     let bytes = random.pick(&[1, 2, 4, 8]);
     vec![
-        Kernel::Unary(Unary { function: activation, count: size(random) }),
+        Kernel::Unary(Unary { function: activation, count: extent(random) }),
         Kernel::Binary(Binary {
             function: BinaryFunction::Pow,
             activation,
@@ -87,20 +104,11 @@ fn random_kernels(random: &mut Random) -> Vec<Kernel> {
             a_strides: a,
             b_strides: b,
         }),
-        Kernel::Cast(Cast { from: DType::F16, to: DType::I64, count: size(random) }),
-        Kernel::Normalize(Normalize {
-            outer: random.size(0, 3),
-            channels: 2 * random.size(0, 3),
-            inner: size(random),
-            statistics,
-            epsilon: 1e-5,
-            scale: random.flag(),
-            shift: random.flag(),
-            activation,
-        }),
+        Kernel::Cast(Cast { from: DType::F16, to: DType::I64, count: extent(random) }),
+        Kernel::Normalize(random_normalize(random, activation)),
         Kernel::Softmax(Softmax {
-            outer: size(random),
-            axis: size(random),
+            outer: extent(random),
+            axis: extent(random),
             inner: random.size(0, 2),
             log: random.flag(),
         }),
@@ -127,7 +135,7 @@ fn random_kernels(random: &mut Random) -> Vec<Kernel> {
             element_bytes: bytes,
             outer: random.size(0, 3),
             axis: random.size(0, 9),
-            inner: size(random),
+            inner: extent(random),
             count: random.size(0, 9),
             index: DType::I32,
         }),
@@ -174,7 +182,9 @@ fn every_sum_is_in_one_tile_and_every_product_in_one_part() {
             assert!(part.is_multiple_of(32) && part < 1 << 31, "{extents:?} {part}");
         }
     }
-    assert!(TILES.iter().all(|tile| tile.rows.is_multiple_of(32) && tile.columns.is_multiple_of(16)));
+    assert!(
+        TILES.iter().all(|tile| tile.rows.is_multiple_of(32) && tile.columns.is_multiple_of(16))
+    );
 }
 
 /// Threads of a launch along its first axis.

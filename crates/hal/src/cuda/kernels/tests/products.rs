@@ -118,7 +118,8 @@ fn matrices(card: &mut Card, report: &mut Report) {
         let matmul = random_matmul(&mut random);
         compare_matmul(card, report, &mut random, &matmul);
     }
-    for (m, n, k) in [(1, 1000, 1030), (8, 300, 520), (9, 500, 700), (300, 333, 520), (130, 140, 64)]
+    for (m, n, k) in
+        [(1, 1000, 1030), (8, 300, 520), (9, 500, 700), (300, 333, 520), (130, 140, 64)]
     {
         let layout = |columns: usize| MatrixLayout { batch: vec![], row: columns, column: 1 };
         for b in [layout(n), MatrixLayout { batch: vec![], row: 1, column: k }] {
