@@ -68,6 +68,7 @@ pub fn info(config: &CpuConfig) -> Info {
         concurrency: cores,
         memory_bytes: config.memory_bytes,
         in_flight_max: IN_FLIGHT_MAX,
+        batch_invariant: true,
     }
 }
 

@@ -71,6 +71,7 @@ fn describe(index: c_int) -> Result<Info, ffi::Refusal> {
         concurrency: CONCURRENCY,
         memory_bytes: ffi::total_bytes(index)?,
         in_flight_max: IN_FLIGHT_MAX,
+        batch_invariant: false,
     })
 }
 

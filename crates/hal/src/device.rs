@@ -40,6 +40,10 @@ pub struct Info {
     /// Submissions that one queue accepts before the first of them has completed. The kernel
     /// stays below it, so [`Queue::submit`] never waits.
     pub in_flight_max: usize,
+    /// Whether the result of an item is the same bit for bit in every batch. A device that cuts
+    /// its work by the size of the whole does not promise that; the same batch always has the same
+    /// result (D12).
+    pub batch_invariant: bool,
 }
 
 /// When a submission ran, on the device's clock.

@@ -45,6 +45,7 @@ pub fn info(memory_bytes: usize) -> Info {
         concurrency: 1,
         memory_bytes,
         in_flight_max: IN_FLIGHT_MAX,
+        batch_invariant: true,
     }
 }
 

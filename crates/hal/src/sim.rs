@@ -81,6 +81,7 @@ pub fn info(config: &Config) -> Info {
         concurrency: 1,
         memory_bytes: config.memory_bytes,
         in_flight_max: IN_FLIGHT_MAX,
+        batch_invariant: true,
     }
 }
 

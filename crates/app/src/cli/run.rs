@@ -183,13 +183,13 @@ fn write_all(
     Ok(())
 }
 
-/// Everything on this thread alone, one item at a time: what every other result must equal bit
-/// for bit. Plans for all batch sizes are made on the way.
+/// Everything on this thread alone: what every other result must equal bit for bit. One item at a
+/// time, where the device promises that batches make no difference. Plans for all batch sizes are made on the way.
 fn serial_run(device: &Device, session: &Session, items: &Items) -> Result<Rows, Failure> {
     for batch in [items.batches().first(), items.batches().last()].into_iter().flatten() {
         items.run(session, &items.slice(batch.clone())?)?;
     }
-    let units = items.units();
+    let units = if device.info().batch_invariant { items.units() } else { items.batches() };
     let bar = Bar::new("serial run", Some(units.len()));
     let mut parts: Vec<Vec<(String, Tensor)>> = Vec::with_capacity(units.len());
     for (index, unit) in units.into_iter().enumerate() {
