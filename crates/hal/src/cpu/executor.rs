@@ -42,7 +42,7 @@ use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, model, thread};
 use crate::command::{Command, Submission};
 use crate::cpu::execute::{self, Spread, Step};
 use crate::cpu::gang::{Gang, Seat};
-use crate::cpu::kernels::Scratch;
+use crate::cpu::kernels::{Kernels, Scratch};
 use crate::cpu::schedule::{Action, Job, Outcome, State};
 use crate::device::{Completion, Help, Priority, QueueId, Sink, Span};
 use crate::error::{Error, ErrorKind};
@@ -80,6 +80,7 @@ impl Deref for Executor {
 pub(crate) struct Shared {
     generation: Generation,
     epoch: Instant,
+    kernels: Kernels,
     inner: Mutex<Inner>,
     /// Workers sleep here.
     work: Condvar,
@@ -120,10 +121,11 @@ impl Inner {
 
 impl Executor {
     /// Starts an executor and its first worker.
-    pub(crate) fn start(cores: usize) -> Result<Self, Error> {
+    pub(crate) fn start(cores: usize, kernels: Kernels) -> Result<Self, Error> {
         let executor = Self(Arc::new(Shared {
             generation: Generation::current(),
             epoch: Instant::now(),
+            kernels,
             inner: Mutex::new(Inner {
                 schedule: State::new(cores),
                 scratches: (0..cores).map(|_| Scratch::default()).collect(),
@@ -287,7 +289,9 @@ impl Executor {
         let Job { slot, value, work: Work { mut commands, lane }, verdict } = job;
         let start_ns = self.now_ns();
         let mut crew = Crew { executor: self, start_ns, gang: None };
-        let result = verdict.and_then(|()| execute::run(&mut commands, &mut scratch, &mut crew));
+        let result = verdict.and_then(|()| {
+            execute::run(self.kernels, &mut commands, &mut scratch, &mut crew)
+        });
         let gang = crew.disband();
         let end_ns = if commands.is_empty() { start_ns } else { self.now_ns() };
         // Whoever is told may count on the memory to be free.

@@ -11,17 +11,17 @@ pub(in crate::cpu::kernels) const VECTORS_MAX: usize = 8;
 const AHEAD: usize = 512;
 
 /// Adds one step of the depth to a block of sums.
-pub(super) struct Multiply<'a> {
-    pub(super) rows: usize,
+pub(in crate::cpu::kernels) struct Multiply<'a> {
+    pub(in crate::cpu::kernels) rows: usize,
     /// Panel of rows, depth first.
-    pub(super) weights: &'a [f32],
-    pub(super) offsets: &'a [usize],
-    pub(super) columns: &'a [f32],
-    pub(super) group: &'a Group,
+    pub(in crate::cpu::kernels) weights: &'a [f32],
+    pub(in crate::cpu::kernels) offsets: &'a [usize],
+    pub(in crate::cpu::kernels) columns: &'a [f32],
+    pub(in crate::cpu::kernels) group: &'a Group,
     /// Whether the sums continue what the tile holds.
-    pub(super) resume: bool,
+    pub(in crate::cpu::kernels) resume: bool,
     /// Sums, row after row.
-    pub(super) tile: &'a mut [f32],
+    pub(in crate::cpu::kernels) tile: &'a mut [f32],
 }
 
 /// Calls the block of the right size. Sizes that no instruction set uses are left out.

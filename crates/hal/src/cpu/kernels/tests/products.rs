@@ -135,7 +135,7 @@ fn check_matmul(random: &mut Random, matmul: &MatMul) {
     for isa in Isa::all() {
         let plain = run(isa, &kernel, &inputs);
         assert_close(&kernel, &plain, &expected.values, tolerance);
-        if packed_bytes_with(isa, &kernel).is_some() {
+        if Kernels::from(isa).packed_bytes(&kernel).is_some() {
             let b = std::mem::take(&mut inputs[1]);
             inputs[1] = packed(isa, &kernel, &b);
             let kernel = Kernel::MatMul(MatMul { packed: true, ..matmul.clone() });
