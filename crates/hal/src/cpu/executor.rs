@@ -289,9 +289,8 @@ impl Executor {
         let Job { slot, value, work: Work { mut commands, lane }, verdict } = job;
         let start_ns = self.now_ns();
         let mut crew = Crew { executor: self, start_ns, gang: None };
-        let result = verdict.and_then(|()| {
-            execute::run(self.kernels, &mut commands, &mut scratch, &mut crew)
-        });
+        let result = verdict
+            .and_then(|()| execute::run(self.kernels, &mut commands, &mut scratch, &mut crew));
         let gang = crew.disband();
         let end_ns = if commands.is_empty() { start_ns } else { self.now_ns() };
         // Whoever is told may count on the memory to be free.

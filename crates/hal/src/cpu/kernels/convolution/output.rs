@@ -53,6 +53,27 @@ impl<'a> Output<'a> {
     }
 }
 
+impl Output<'_> {
+    /// Whether finished sums need no second pass.
+    pub(super) fn is_at_once(&self) -> bool {
+        is_cheap(self.activation)
+    }
+
+    /// Finishes sums of one output channel that lie together, at once.
+    #[inline(always)]
+    pub(super) fn vector<S: Simd>(&mut self, simd: S, row: usize, target: usize, mut sum: S::V) {
+        let target = self.first + row * self.plane + target;
+        if let Some(bias) = self.bias {
+            sum = simd.add(sum, simd.splat(bias[self.channel + row]));
+        }
+        if let Some(residual) = &self.residual {
+            sum = simd.add(sum, simd.load(residual.window(target, S::LANES)));
+        }
+        let y = activate_cheap(simd, self.activation, sum);
+        simd.store(y, self.target.window_mut(target, S::LANES));
+    }
+}
+
 impl Finish for Output<'_> {
     #[inline(always)]
     fn finish<S: Simd>(

@@ -193,12 +193,13 @@ impl<F: Form<M, N>, const M: usize, const N: usize> Work for Units<'_, F, M, N> 
         blocks.offsets.extend((0..plan.ins).map(|channel| channel * width));
         for block in units.map(|index| plan.block(kernel, index)) {
             let first = block.image * kernel.in_channels + block.group * plan.ins;
-            for (channel, image) in input[first * plane..].chunks(plane).take(plan.ins).enumerate() {
+            for (channel, image) in input[first * plane..].chunks(plane).take(plan.ins).enumerate()
+            {
                 stage.widths(simd, kernel, plan.grid, &block, image, form);
                 let target = &mut columns[channel * width..];
                 stage.heights(simd, plan.grid, &block, target, distance, form);
             }
-            pixels::<S, M>(simd, plan, &block, &mut blocks.groups);
+            pixels::<S, M>(simd, plan, &block, output.is_at_once(), blocks);
             output.begin(block.image, block.group * plan.outs + block.outs.start, 0);
             let used = block.tiles.len().div_ceil(S::LANES);
             for row in block.outs.clone().step_by(S::ROWS) {
@@ -221,11 +222,13 @@ impl<F: Form<M, N>, const M: usize, const N: usize> Work for Units<'_, F, M, N> 
                         });
                     }
                     let channels = row - block.outs.start..row - block.outs.start + rows;
-                    for (v, group) in blocks.groups[first..first + vectors].iter().enumerate() {
+                    let targets = blocks.targets[first * M * M..].chunks_exact(M * M);
+                    let pixels = blocks.groups[first..first + vectors].iter().zip(targets);
+                    for (v, pixels) in pixels.enumerate() {
                         let data = &products[v * S::LANES..];
                         let width = vectors * S::LANES;
                         let products = Products { data, distance: apart, width };
-                        products.finish(simd, channels.clone(), group, tile, &mut output, form);
+                        products.finish(simd, channels.clone(), pixels, tile, &mut output, form);
                     }
                 }
             }

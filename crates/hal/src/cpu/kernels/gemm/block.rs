@@ -60,11 +60,12 @@ fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, work: Mul
     bases.copy_from_slice(&work.group.bases[..VECTORS]);
     let columns = work.columns;
     let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
+    // The size is a constant here, so that the sums never leave their registers.
+    let tile = &mut work.tile[..ROWS * VECTORS * S::LANES];
     if work.resume {
-        let rows = work.tile.chunks_exact(VECTORS * S::LANES);
-        for (sums, row) in sums.iter_mut().zip(rows) {
+        for r in 0..ROWS {
             for v in 0..VECTORS {
-                sums[v] = simd.load(&row[v * S::LANES..]);
+                sums[r][v] = simd.load(&tile[(r * VECTORS + v) * S::LANES..]);
             }
         }
     }
@@ -81,10 +82,9 @@ fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, work: Mul
             }
         }
     }
-    let rows = work.tile.chunks_exact_mut(VECTORS * S::LANES);
-    for (sums, row) in sums.iter().zip(rows) {
+    for r in 0..ROWS {
         for v in 0..VECTORS {
-            simd.store(sums[v], &mut row[v * S::LANES..]);
+            simd.store(sums[r][v], &mut tile[(r * VECTORS + v) * S::LANES..]);
         }
     }
 }

@@ -18,7 +18,8 @@ fn check(seed: u64, shared: &[usize], kernel: impl Fn(usize) -> Kernel) {
             .iter()
             .enumerate()
             .map(|(i, spec)| {
-                let bytes = spec.bytes.unwrap_or_else(|| Kernels::from(isa).packed_bytes(&one).unwrap());
+                let bytes =
+                    spec.bytes.unwrap_or_else(|| Kernels::from(isa).packed_bytes(&one).unwrap());
                 let copies = if shared.contains(&i) { 1 } else { ITEMS };
                 (0..copies).map(|_| to_bytes(&random.floats(bytes.div_ceil(4)))).collect()
             })

@@ -5,6 +5,21 @@
 
 use super::super::super::simd::Simd;
 
+/// Repeats a block for every number below a constant of at most six, so that arrays of vectors that
+/// it indexes stay in registers.
+macro_rules! unrolled {
+    ($i:ident < $end:expr, $body:block) => {
+        unrolled!(@ $i, $end, $body, 0 1 2 3 4 5)
+    };
+    (@ $i:ident, $end:expr, $body:block, $($k:literal)*) => {
+        $(if $k < $end {
+            let $i = $k;
+            $body
+        })*
+    };
+}
+pub(super) use unrolled;
+
 /// Tiles of `M` outputs from `N = M + 2` inputs.
 pub(super) trait Form<const M: usize, const N: usize>: Copy {
     /// The weight's transform: each row times the three taps.

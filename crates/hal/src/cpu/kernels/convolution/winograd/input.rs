@@ -1,17 +1,23 @@
 //! Stages the input of a block of tiles and transforms it.
 
+use std::array;
+
 use super::super::super::gemm::copy;
 use super::super::super::simd::Simd;
 use super::super::strip;
-use super::form::Form;
+use super::form::{Form, unrolled};
 use super::{Block, Plan};
 use crate::kernel::Conv2d;
 
+/// Pixels that two neighbouring tiles of the input share.
+const SHARED: usize = 2;
+
 /// Workspace for one channel.
 pub(super) struct Stage<'a> {
-    /// Padded rows of one phase, without gaps.
+    /// Rows of one phase, without gaps.
     lines: &'a mut [f32],
-    /// Pixels of a phase by their place in the tile, and of the next tile's first two.
+    /// Pixels of a phase by their place in the tile, with room for a vector in front of each; then
+    /// those that a tile shares with the one before, and with the one behind.
     phases: &'a mut [f32],
     /// Rows transformed along the width, by frequency, by phase.
     rows: &'a mut [f32],
@@ -20,10 +26,10 @@ pub(super) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Elements of a phase for at most that many rows of tiles, with what whole vectors touch
-    /// behind them.
+    /// Elements of a phase for at most that many rows of tiles, with what whole vectors touch in
+    /// front of them and behind.
     fn pitch(plan: &Plan, lanes: usize) -> usize {
-        ((plan.block_rows() + 1) * plan.grid[1] + 1).next_multiple_of(lanes) + lanes
+        (plan.block_rows() + 1) * plan.grid[1] + 3 * lanes
     }
 
     /// Elements of the workspace.
@@ -53,44 +59,53 @@ impl<'a> Stage<'a> {
         image: &[f32],
         _: F,
     ) {
-        let width = grid[1];
+        let (width, pitch) = (grid[1], self.pitch);
+        // Lines begin with the pixel after the padding, if the tile before can lend the others.
+        let lent = kernel.pads[1].min(SHARED);
+        let places: [usize; N] = array::from_fn(|k| match k.checked_sub(lent) {
+            None => (M + k) * pitch,
+            Some(k) if k < M => k * pitch + S::LANES,
+            Some(_) => k * pitch,
+        });
         for phase in 0..M {
             // The last two rows of a tile are the first two of the tile below.
-            let rows = block.rows.len() + usize::from(phase < N - M);
+            let rows = block.rows.len() + usize::from(phase < SHARED);
             let first = block.rows.start * M + phase;
             let count = rows * width;
-            for row in 0..rows {
-                let line = &mut self.lines[row * width * M..][..width * M];
-                pixels(simd, kernel, image, first + row * M, 0, line);
+            for (row, line) in self.lines.chunks_exact_mut(width * M).take(rows).enumerate() {
+                pixels(simd, kernel, image, first + row * M, lent, line);
             }
             for at in (0..count).step_by(S::LANES) {
                 let line = &self.lines[at * M..][..S::LANES * M];
-                for (k, lanes) in split::<S, M>(simd, line).into_iter().enumerate() {
-                    simd.store(lanes, &mut self.phases[k * self.pitch + at..]);
-                }
+                let lanes = split::<S, M>(simd, line);
+                unrolled!(k < M, {
+                    simd.store(lanes[k], &mut self.phases[k * pitch + S::LANES + at..]);
+                });
             }
-            let (own, next) = self.phases.split_at_mut(M * self.pitch);
-            for k in 0..N - M {
-                let (own, next) = (&own[k * self.pitch..], &mut next[k * self.pitch..]);
+            let (own, shared) = self.phases.split_at_mut(M * pitch);
+            for (k, shared) in shared.chunks_exact_mut(pitch).enumerate() {
+                // The last phases of the tile before, or the first ones of the tile behind.
+                let from = if k < lent { M - lent + k } else { k - lent };
+                let start = from * pitch + if k < lent { S::LANES - 1 } else { S::LANES + 1 };
                 for at in (0..count).step_by(S::LANES) {
-                    simd.store(simd.load(&own[at + 1..]), &mut next[at..]);
+                    simd.store(simd.load(&own[start + at..]), &mut shared[at..]);
                 }
-            }
-            for row in 0..rows {
-                let mut edge = [0.0; 2];
-                pixels(simd, kernel, image, first + row * M, width * M, &mut edge);
-                for (k, value) in edge.into_iter().enumerate() {
-                    next[k * self.pitch + (row + 1) * width - 1] = value;
+                for row in 0..rows {
+                    if k < lent {
+                        shared[row * width] = 0.0;
+                    } else {
+                        let (y, x) = (first + row * M, width * M + k);
+                        shared[(row + 1) * width - 1] = pixel(kernel, image, y, x);
+                    }
                 }
             }
             for at in (0..count).step_by(S::LANES) {
                 let mut d = [simd.splat(0.0); N];
-                for k in 0..N {
-                    d[k] = simd.load(&self.phases[k * self.pitch + at..]);
-                }
-                for (k, lanes) in F::input(simd, d).into_iter().enumerate() {
-                    simd.store(lanes, &mut self.rows[(k * M + phase) * self.pitch + at..]);
-                }
+                unrolled!(k < N, { d[k] = simd.load(&self.phases[places[k] + at..]) });
+                let t = F::input(simd, d);
+                unrolled!(k < N, {
+                    simd.store(t[k], &mut self.rows[(k * M + phase) * pitch + at..]);
+                });
             }
         }
     }
@@ -111,13 +126,14 @@ impl<'a> Stage<'a> {
         for at in (0..block.tiles.len()).step_by(S::LANES) {
             for x in 0..N {
                 let mut d = [simd.splat(0.0); N];
-                for y in 0..N {
+                unrolled!(y < N, {
                     let row = (x * M + y % M) * self.pitch + y / M * grid[1];
                     d[y] = simd.load(&self.rows[row + start + at..]);
-                }
-                for (y, lanes) in F::input(simd, d).into_iter().enumerate() {
-                    simd.store(lanes, &mut target[(y * N + x) * distance + at..]);
-                }
+                });
+                let t = F::input(simd, d);
+                unrolled!(y < N, {
+                    simd.store(t[y], &mut target[(y * N + x) * distance + at..]);
+                });
             }
         }
     }
@@ -125,14 +141,7 @@ impl<'a> Stage<'a> {
 
 /// Pixels of row `y` of the padded image from column `x` on.
 #[inline(always)]
-fn pixels<S: Simd>(
-    simd: S,
-    kernel: &Conv2d,
-    image: &[f32],
-    y: usize,
-    x: usize,
-    line: &mut [f32],
-) {
+fn pixels<S: Simd>(simd: S, kernel: &Conv2d, image: &[f32], y: usize, x: usize, line: &mut [f32]) {
     let [h, w] = kernel.in_size;
     match y.checked_sub(kernel.pads[0]).filter(|&y| y < h) {
         None => strip::zero(simd, line),
@@ -148,13 +157,21 @@ fn pixels<S: Simd>(
     }
 }
 
+/// The pixel in row `y` and column `x` of the padded image.
+#[inline(always)]
+fn pixel(kernel: &Conv2d, image: &[f32], y: usize, x: usize) -> f32 {
+    let [h, w] = kernel.in_size;
+    let inside =
+        |at: usize, pad: usize, extent: usize| at.checked_sub(pad).filter(|&at| at < extent);
+    let place = inside(y, kernel.pads[0], h).zip(inside(x, kernel.pads[1], w));
+    place.map_or(0.0, |(y, x)| image[y * w + x])
+}
+
 /// Every `M`-th element of `M` vectors, from each of the first `M` on.
 #[inline(always)]
 fn split<S: Simd, const M: usize>(simd: S, line: &[f32]) -> [S::V; M] {
     let mut v = [simd.splat(0.0); M];
-    for (k, v) in v.iter_mut().enumerate() {
-        *v = simd.load(&line[k * S::LANES..]);
-    }
+    unrolled!(k < M, { v[k] = simd.load(&line[k * S::LANES..]) });
     if M == 2 {
         (v[0], v[1]) = simd.deinterleave(v[0], v[1]);
     } else {

@@ -3,36 +3,50 @@
 use std::ops::Range;
 
 use super::super::super::gemm::{Finish, Group, Groups};
+use super::super::super::scratch::Blocks;
 use super::super::super::simd::Simd;
 use super::super::output::Output;
-use super::form::Form;
+use super::form::{Form, unrolled};
 use super::{Block, Plan};
 
 /// Lists where the pixels of each vector of tiles go: row after row of the tile, for tile after
-/// tile.
+/// tile. Vectors that go to one place as they are have a target, the others have runs.
 pub(super) fn pixels<S: Simd, const M: usize>(
     _: S,
     plan: &Plan,
     block: &Block,
-    groups: &mut Vec<Group>,
+    at_once: bool,
+    blocks: &mut Blocks,
 ) {
     let ([height, width], across) = (plan.out, plan.grid[1]);
-    let mut list = Groups::new(groups);
+    let mut list = Groups::new(&mut blocks.groups);
+    blocks.targets.clear();
     for first in block.tiles.clone().step_by(S::LANES) {
         let group = list.add();
         group.vectors = M * M;
-        let tiles: Range<usize> = first..(first + S::LANES).min(block.tiles.end);
+        let known = blocks.targets.len();
+        blocks.targets.resize(known + M * M, None);
+        let end = (first + S::LANES).min(block.tiles.end);
         for y in 0..M {
-            let mut tile = tiles.start;
-            while tile < tiles.end {
+            let mut tile = first;
+            while tile < end {
                 let (row, column) = (tile / across, tile % across);
-                let run = (across - column).min(tiles.end - tile);
+                let run = (across - column).min(end - tile);
                 let (py, px) = (row * M + y, column * M);
-                if py < height {
-                    let lane = (y * S::LANES + tile - tiles.start) * M;
-                    group.run(lane, (run * M).min(width - px), py * width + px);
-                }
+                let mut lane = (y * S::LANES + tile - first) * M;
+                let mut target = py * width + px;
+                let behind = lane + (run * M).min(width - px);
                 tile += run;
+                while py < height && lane < behind {
+                    let vector = lane / S::LANES;
+                    let length = ((vector + 1) * S::LANES).min(behind) - lane;
+                    if at_once && length == S::LANES {
+                        blocks.targets[known + vector] = Some(target);
+                    } else {
+                        group.run(lane, length, target);
+                    }
+                    (lane, target) = (lane + length, target + length);
+                }
             }
         }
     }
@@ -54,41 +68,45 @@ impl Products<'_> {
         &self,
         simd: S,
         channels: Range<usize>,
-        group: &Group,
+        (group, targets): (&Group, &[Option<usize>]),
         tile: &mut [f32],
         output: &mut Output<'_>,
         _: F,
     ) {
         for (r, channel) in channels.enumerate() {
             let mut columns = [[simd.splat(0.0); N]; M];
-            for x in 0..N {
+            unrolled!(x < N, {
                 let mut t = [simd.splat(0.0); N];
-                for (y, t) in t.iter_mut().enumerate() {
-                    *t = simd.load(&self.data[(y * N + x) * self.distance + r * self.width..]);
-                }
-                for (y, lanes) in F::output(simd, t).into_iter().enumerate() {
-                    columns[y][x] = lanes;
-                }
+                unrolled!(y < N, {
+                    t[y] = simd.load(&self.data[(y * N + x) * self.distance + r * self.width..]);
+                });
+                let t = F::output(simd, t);
+                unrolled!(y < M, { columns[y][x] = t[y] });
+            });
+            unrolled!(y < M, {
+                let row = join::<S, M>(simd, F::output(simd, columns[y]));
+                unrolled!(k < M, {
+                    match targets[y * M + k] {
+                        Some(target) => output.vector(simd, channel, target, row[k]),
+                        None => simd.store(row[k], &mut tile[(y * M + k) * S::LANES..]),
+                    }
+                });
+            });
+            if !group.runs.is_empty() {
+                output.finish(simd, channel, 1, group, &mut tile[..M * M * S::LANES]);
             }
-            for (y, t) in columns.into_iter().enumerate() {
-                let row = &mut tile[y * M * S::LANES..][..M * S::LANES];
-                join::<S, M>(simd, F::output(simd, t), row);
-            }
-            output.finish(simd, channel, 1, group, &mut tile[..M * M * S::LANES]);
         }
     }
 }
 
 /// The inverse of splitting a line: elements of the vectors in turn.
 #[inline(always)]
-fn join<S: Simd, const M: usize>(simd: S, mut v: [S::V; M], line: &mut [f32]) {
+fn join<S: Simd, const M: usize>(simd: S, mut v: [S::V; M]) -> [S::V; M] {
     if M == 2 {
         (v[0], v[1]) = simd.interleave(v[0], v[1]);
     } else {
         let (a, b) = (simd.interleave(v[0], v[2]), simd.interleave(v[1], v[3]));
         ((v[0], v[1]), (v[2], v[3])) = (simd.interleave(a.0, b.0), simd.interleave(a.1, b.1));
     }
-    for (v, line) in v.into_iter().zip(line.chunks_exact_mut(S::LANES)) {
-        simd.store(v, line);
-    }
+    v
 }
