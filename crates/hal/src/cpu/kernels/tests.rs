@@ -9,6 +9,7 @@ mod products;
 mod reference;
 mod rows;
 mod spatial;
+mod winograd;
 
 use super::*;
 

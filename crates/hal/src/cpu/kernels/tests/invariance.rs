@@ -84,6 +84,14 @@ fn convolutions_do_not_see_the_batch() {
     check(66, &[1, 2], |n| Kernel::Conv2d(Conv2d { pads: [0; 4], ..conv(n, [4, 9], 13, 1) }));
 }
 
+#[test]
+fn winograd_convolutions_do_not_see_the_batch() {
+    check(67, &[1, 2], |n| Kernel::Conv2d(conv(n, [16, 32], 33, 1)));
+    check(68, &[1, 2], |n| Kernel::Conv2d(conv(n, [48, 36], 10, 2)));
+    check(69, &[1, 2], |n| Kernel::Conv2d(Conv2d { pads: [0; 4], ..conv(n, [17, 21], 8, 1) }));
+    check(70, &[1, 2], |n| Kernel::Conv2d(conv(n, [260, 256], 3, 1)));
+}
+
 fn matmul(m: usize, n: usize, k: usize) -> MatMul {
     let layout = |columns| MatrixLayout { batch: vec![], row: columns, column: 1 };
     MatMul {

@@ -46,8 +46,8 @@ pub(in super::super) fn run(
         let weights = &source[first * ins * 9..][..rows * ins * 9];
         let packed = target.window_mut(first * ins * frequencies, rows * ins * frequencies);
         match size {
-            2 => isa.run(Panel { form: Two, weights, rows, ins, packed }),
-            _ => isa.run(Panel { form: Four, weights, rows, ins, packed }),
+            2 => isa.run(Panel { _form: Two, weights, rows, ins, packed }),
+            _ => isa.run(Panel { _form: Four, weights, rows, ins, packed }),
         }
     }
     Ok(())
@@ -55,7 +55,7 @@ pub(in super::super) fn run(
 
 /// One panel: frequency after frequency, of each its input channels, of each its rows.
 struct Panel<'a, F, const M: usize, const N: usize> {
-    form: F,
+    _form: F,
     weights: &'a [f32],
     rows: usize,
     ins: usize,
@@ -68,7 +68,7 @@ impl<F: Form<M, N>, const M: usize, const N: usize> Work for Panel<'_, F, M, N> 
     /// In `f64`, and rounded once.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let Self { form: _, weights, rows, ins, packed } = self;
+        let Self { weights, rows, ins, packed, .. } = self;
         for (channel, r) in (0..ins).flat_map(|channel| (0..rows).map(move |r| (channel, r))) {
             let taps = &weights[(r * ins + channel) * 9..][..9];
             let mut lines = [[0.0; N]; 3];
