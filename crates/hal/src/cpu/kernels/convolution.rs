@@ -136,7 +136,7 @@ impl Work for Tile<'_> {
                     let plain = (unit.group * plan.out_group + unit.outs.start) * plan.depth();
                     let matrix = Matrix { data: &weights[plain..], row: plan.depth(), column: 1 };
                     let target = &mut packed[..unit.outs.len() * depth.len()];
-                    pack_rows(matrix, 0..unit.outs.len(), depth.clone(), S::ROWS, target);
+                    pack_rows(simd, matrix, 0..unit.outs.len(), depth.clone(), target);
                     &*packed
                 };
                 let offsets = &blocks.offsets[..depth.len()];
@@ -201,9 +201,25 @@ pub(super) mod packing {
                 let depth = channel * plan.taps..end * plan.taps;
                 let at = plan.packed_at(group, first, &depth);
                 let panel = target.window_mut(at, rows * depth.len());
-                pack_rows(matrix, 0..rows, depth, isa.rows(), panel);
+                isa.run(Panel { matrix, rows, depth, target: panel });
             }
         }
         Ok(())
+    }
+
+    struct Panel<'a> {
+        matrix: Matrix<'a>,
+        rows: usize,
+        depth: Range<usize>,
+        target: &'a mut [f32],
+    }
+
+    impl Work for Panel<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            pack_rows(simd, self.matrix, 0..self.rows, self.depth, self.target);
+        }
     }
 }
