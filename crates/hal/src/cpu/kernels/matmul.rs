@@ -321,6 +321,18 @@ impl Output<'_> {
     fn line<S: Simd>(&mut self, simd: S, line: &mut [f32], column: usize, first: usize) {
         let alpha = simd.splat(self.alpha);
         let at_once = is_cheap(self.activation) && self.column == 1;
+        if at_once && line.len().is_multiple_of(S::LANES) {
+            let bias = self.bias.map(|bias| &bias[column..][..line.len()]);
+            let residual = self.residual.as_ref().map(|view| view.window(first, line.len()));
+            let y = self.y.window_mut(first, line.len());
+            for at in (0..line.len()).step_by(S::LANES) {
+                let mut sum = simd.mul(simd.load(&line[at..]), alpha);
+                sum = bias.map_or(sum, |bias| simd.add(sum, simd.load(&bias[at..])));
+                sum = residual.map_or(sum, |residual| simd.add(sum, simd.load(&residual[at..])));
+                simd.store(activate_cheap(simd, self.activation, sum), &mut y[at..]);
+            }
+            return;
+        }
         for (v, lanes) in line.chunks_mut(S::LANES).enumerate() {
             let at = v * S::LANES;
             let mut sum = simd.mul(simd.load_some(lanes), alpha);
