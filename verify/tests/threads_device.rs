@@ -26,7 +26,12 @@ fn threads() -> usize {
 #[test]
 fn d10_shutdown_joins_every_thread() {
     for round in 0..20 {
-        let options = Options { workers: Some(4), memory_bytes: Some(1 << 20), seed: 0 };
+        let options = Options {
+            workers: Some(4),
+            memory_bytes: Some(1 << 20),
+            seed: 0,
+            ..Options::default()
+        };
         let device = any::open("cpu", &options).unwrap();
         let queues: Vec<_> = (0..8)
             .map(|id| {
