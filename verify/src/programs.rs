@@ -59,7 +59,8 @@ impl On {
             Self::Lazy(seed) => Config::lazy(seed),
             Self::Null => return (null::open(memory_bytes), None),
             Self::Cpu(workers) => {
-                let native = cpu::open(&CpuConfig { workers, memory_bytes });
+                let native =
+                    cpu::open(&CpuConfig { workers, memory_bytes, ..CpuConfig::default() });
                 return (native.expect("the system has a thread left"), None);
             }
             Self::Cuda => {

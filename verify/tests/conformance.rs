@@ -46,7 +46,7 @@ struct Cpu {
 
 impl Subject for Cpu {
     fn open(&self, memory_bytes: usize) -> Box<dyn Device> {
-        let config = CpuConfig { workers: self.workers, memory_bytes };
+        let config = CpuConfig { workers: self.workers, memory_bytes, ..CpuConfig::default() };
         cpu::open(&config).expect("the system has a thread left")
     }
 }

@@ -69,7 +69,8 @@ fn child(device: Arc<Box<dyn Device>>, queue: Box<dyn Queue>, memory: Memory) ->
 }
 
 fn check(name: &str) {
-    let options = Options { workers: Some(2), memory_bytes: Some(1 << 20), seed: 3 };
+    let options =
+        Options { workers: Some(2), memory_bytes: Some(1 << 20), seed: 3, ..Options::default() };
     let device: Arc<Box<dyn Device>> = Arc::new(any::open(name, &options).unwrap());
     let stop = Arc::new(AtomicBool::new(false));
     let hammers: Vec<_> = (0..3)

@@ -33,7 +33,12 @@ fn d10_shutdown_joins_every_thread() {
 
 fn check(device: &str, threads_max: usize) {
     for round in 0..20 {
-        let options = Options { workers: Some(4), memory_bytes: Some(1 << 20), seed: 0 };
+        let options = Options {
+            workers: Some(4),
+            memory_bytes: Some(1 << 20),
+            seed: 0,
+            ..Options::default()
+        };
         let device = any::open(device, &options).unwrap();
         let queues: Vec<_> = (0..8)
             .map(|id| {

@@ -19,6 +19,9 @@ pub struct DeviceOptions {
     pub workers: Option<usize>,
     /// Limit of the device's memory, in bytes; all that there is when absent.
     pub memory_bytes: Option<usize>,
+    /// Whether convolutions are computed as they are defined. Otherwise the processor may take a
+    /// way of fewer multiplications, whose error is a small multiple.
+    pub exact: bool,
     /// Seed of the order in which a simulated device runs things.
     pub seed: u64,
     /// Bounds of the runtime on this device.
@@ -60,6 +63,7 @@ pub fn open_device(name: &str, options: &DeviceOptions) -> Result<Device, Error>
     let native = any::Options {
         workers: options.workers,
         memory_bytes: options.memory_bytes,
+        exact: options.exact,
         seed: options.seed,
     };
     let native = any::open(name, &native).map_err(anabranch_rt::Error::from)?;

@@ -17,6 +17,8 @@ pub struct Options {
     pub workers: Option<usize>,
     /// Limit of the device's memory, in bytes; all that there is when absent.
     pub memory_bytes: Option<usize>,
+    /// Whether `cpu` computes exactly what kernels are defined as, and takes no faster way.
+    pub exact: bool,
     /// Seed of the order in which `sim` runs things.
     pub seed: u64,
 }
@@ -27,6 +29,7 @@ impl Options {
         CpuConfig {
             workers: self.workers.unwrap_or(whole.workers),
             memory_bytes: self.memory_bytes.unwrap_or(whole.memory_bytes),
+            exact: self.exact,
         }
     }
 

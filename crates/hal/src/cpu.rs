@@ -17,6 +17,7 @@ use std::mem::{self, ManuallyDrop};
 use anabranch_sync::{Arc, process};
 
 use self::executor::{Executor, Lane};
+use self::kernels::Kernels;
 use crate::buffer::Memory;
 use crate::command::Submission;
 use crate::device::{Device, Help, Info, Priority, Queue, QueueId, Sink};
@@ -36,12 +37,19 @@ pub struct CpuConfig {
     pub workers: usize,
     /// Memory that may be allocated in all, in bytes.
     pub memory_bytes: usize,
+    /// Whether every product that a kernel is defined by is computed and added as it is. Otherwise
+    /// convolutions may take a way of fewer multiplications, whose error is a small multiple.
+    pub exact: bool,
 }
 
 impl Default for CpuConfig {
-    /// Every core and all of the memory of the machine.
+    /// Every core and all of the memory of the machine, and not exact.
     fn default() -> Self {
-        Self { workers: process::available_parallelism(), memory_bytes: heap::physical_bytes() }
+        Self {
+            workers: process::available_parallelism(),
+            memory_bytes: heap::physical_bytes(),
+            exact: false,
+        }
     }
 }
 
@@ -52,8 +60,10 @@ impl Default for CpuConfig {
 /// `OutOfMemory` when the system refuses to start a thread.
 pub fn open(config: &CpuConfig) -> Result<Box<dyn Device>, Error> {
     let cores = config.workers.max(1);
+    let kernels = Kernels::new(config.exact);
     Ok(Box::new(CpuDevice {
-        executor: ManuallyDrop::new(Executor::start(cores)?),
+        executor: ManuallyDrop::new(Executor::start(cores, kernels)?),
+        kernels,
         heap: ManuallyDrop::new(Arc::new(Heap::new(config.memory_bytes))),
         info: info(config),
     }))
@@ -74,6 +84,7 @@ pub fn info(config: &CpuConfig) -> Info {
 
 struct CpuDevice {
     executor: ManuallyDrop<Executor>,
+    kernels: Kernels,
     heap: ManuallyDrop<Arc<Heap>>,
     info: Info,
 }
@@ -107,7 +118,7 @@ unsafe impl Device for CpuDevice {
     }
 
     fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
-        kernels::packed_bytes(kernel)
+        self.kernels.packed_bytes(kernel)
     }
 
     fn allocated_bytes(&self) -> usize {

@@ -160,7 +160,8 @@ pub struct Conv2d {
     pub residual: bool,
     /// Applied last.
     pub activation: Function,
-    /// Whether the weight is in the device's layout.
+    /// Whether the weight is in the device's layout, which may be one for another algorithm of the
+    /// same accuracy, but for a small factor.
     pub packed: bool,
 }
 

@@ -23,7 +23,7 @@ pub use self::control::SimControl;
 use self::machine::{Machine, Work};
 use crate::buffer::Memory;
 use crate::command::Submission;
-use crate::cpu::kernels;
+use crate::cpu::kernels::Kernels;
 use crate::device::{Device, Help, Info, Priority, Queue, QueueId, Sink};
 use crate::error::Error;
 use crate::heap::{self, Heap};
@@ -158,7 +158,7 @@ unsafe impl Device for SimDevice {
     }
 
     fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
-        kernels::packed_bytes(kernel)
+        Kernels::default().packed_bytes(kernel)
     }
 
     fn allocated_bytes(&self) -> usize {

@@ -41,7 +41,7 @@ pub(crate) fn lazy_with(seed: u64, limits: Limits) -> (Device, SimControl) {
 }
 
 pub(crate) fn cpu_device(workers: usize) -> Device {
-    let config = cpu::CpuConfig { workers, memory_bytes: 64 << 20 };
+    let config = cpu::CpuConfig { workers, memory_bytes: 64 << 20, ..Default::default() };
     Device::open(cpu::open(&config).unwrap(), Limits::default()).unwrap()
 }
 

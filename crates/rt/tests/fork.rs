@@ -155,7 +155,7 @@ fn check_intact(handles: Handles) {
 }
 
 fn devices() -> Vec<Box<dyn Native>> {
-    let config = CpuConfig { workers: 2, memory_bytes: 1 << 24 };
+    let config = CpuConfig { workers: 2, memory_bytes: 1 << 24, ..CpuConfig::default() };
     let lazy = SimDevice::new(Config::lazy(1)).0;
     vec![null::open(1 << 24), cpu::open(&config).unwrap(), lazy]
 }

@@ -453,7 +453,7 @@ proptest! {
         commands in 1_usize..6,
     ) {
         check_once(move || {
-            let config = CpuConfig { workers, memory_bytes: 1 << 26 };
+            let config = CpuConfig { workers, memory_bytes: 1 << 26, ..CpuConfig::default() };
             let native = cpu::open(&config).expect("a thread can be started");
             check(native, None, tight(in_flight_max, commands), &steps);
         });
@@ -467,7 +467,7 @@ proptest! {
     ) {
         let programs = Arc::new(Mutex::new(programs));
         check_once(move || {
-            let config = CpuConfig { workers: 2, memory_bytes: 1 << 26 };
+            let config = CpuConfig { workers: 2, memory_bytes: 1 << 26, ..CpuConfig::default() };
             let native = cpu::open(&config).expect("a thread can be started");
             let device = Device::open(native, tight(in_flight_max, 3)).expect("it opens");
             let (leases, streams) = leases(&device);

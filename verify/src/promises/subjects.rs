@@ -79,7 +79,7 @@ impl Subject for Cpu {
     }
 
     fn open(&self, limits: Limits) -> Device {
-        let config = CpuConfig { workers: 2, memory_bytes: MEMORY_BYTES };
+        let config = CpuConfig { workers: 2, memory_bytes: MEMORY_BYTES, ..CpuConfig::default() };
         let native = cpu::open(&config).expect("the system has a thread left");
         Device::open(native, limits).expect("a fresh device makes a stream")
     }

@@ -36,6 +36,9 @@ pub(crate) struct DeviceArguments {
     /// Cores that the device uses [default: all]
     #[arg(long, value_name = "COUNT", value_parser = super::positive)]
     workers: Option<usize>,
+    /// Convolve as defined, without a faster way whose error is a small multiple
+    #[arg(long)]
+    exact: bool,
     /// Memory that the device may use, as in 512M [default: all]
     #[arg(long, value_name = "BYTES", value_parser = super::bytes)]
     memory_limit: Option<usize>,
@@ -57,6 +60,7 @@ impl DeviceArguments {
         let options = DeviceOptions {
             workers: self.workers,
             memory_bytes: self.memory_limit,
+            exact: self.exact,
             limits,
             ..DeviceOptions::default()
         };

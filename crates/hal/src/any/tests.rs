@@ -2,11 +2,12 @@ use anabranch_sync::model;
 
 use super::{Options, list, open};
 use crate::error::ErrorKind;
+use crate::kernel::{Conv2d, Function, Kernel};
 
 #[test]
 fn every_listed_device_opens_by_its_name() {
     model::check(|| {
-        let options = Options { workers: Some(1), memory_bytes: Some(4096), seed: 1 };
+        let options = Options { workers: Some(1), memory_bytes: Some(4096), exact: true, seed: 1 };
         for info in list() {
             let kind = info.name.trim_end_matches(":0");
             for name in [info.name.as_str(), kind] {
@@ -16,6 +17,36 @@ fn every_listed_device_opens_by_its_name() {
                 device.shutdown();
             }
         }
+    });
+}
+
+#[test]
+fn an_exact_processor_packs_nothing_but_the_weight() {
+    model::check(|| {
+        let conv = Kernel::Conv2d(Conv2d {
+            batch: 1,
+            in_channels: 32,
+            out_channels: 32,
+            in_size: [8, 8],
+            kernel: [3, 3],
+            stride: [1, 1],
+            dilation: [1, 1],
+            pads: [1; 4],
+            groups: 1,
+            bias: false,
+            residual: false,
+            activation: Function::Identity,
+            packed: true,
+        });
+        let packed_bytes = |exact: bool| {
+            let device = open("cpu", &Options { exact, ..Options::default() }).unwrap();
+            let bytes = device.packed_bytes(&conv).unwrap();
+            device.shutdown();
+            bytes
+        };
+        let weight_bytes = 32 * 32 * 9 * 4;
+        assert_eq!(packed_bytes(true), weight_bytes);
+        assert!(packed_bytes(false) > weight_bytes);
     });
 }
 

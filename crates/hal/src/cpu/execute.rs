@@ -7,7 +7,7 @@ use anabranch_sync::model;
 
 use crate::buffer::Slice;
 use crate::command::{Command, Executable, HostFn, Operand, Operation};
-use crate::cpu::kernels::{self, RawOperand, Scratch};
+use crate::cpu::kernels::{Kernels, RawOperand, Scratch};
 use crate::error::{Error, ErrorKind};
 
 #[cfg(test)]
@@ -21,6 +21,7 @@ pub(crate) const TILE_BYTES: usize = model::bound(8, 8, 256 << 10);
 /// One operation with its operands, divided into tiles that may run in any order on any thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Step<'a> {
+    kernels: Kernels,
     operation: &'a Operation,
     operands: &'a [RawOperand],
     first: usize,
@@ -44,16 +45,20 @@ impl Spread for Alone {
 }
 
 impl<'a> Step<'a> {
-    pub(crate) fn new(operation: &'a Operation, operands: &'a [RawOperand]) -> Result<Self, Error> {
+    pub(crate) fn new(
+        kernels: Kernels,
+        operation: &'a Operation,
+        operands: &'a [RawOperand],
+    ) -> Result<Self, Error> {
         let tiles = match (operation, operands) {
             (Operation::Fill(_), [target]) => target.bytes.div_ceil(TILE_BYTES),
             (Operation::Copy, [source, target]) if source.bytes == target.bytes => {
                 target.bytes.div_ceil(TILE_BYTES)
             }
-            (Operation::Kernel(kernel), _) => kernels::tile_count(kernel),
+            (Operation::Kernel(kernel), _) => kernels.tile_count(kernel),
             _ => return Err(failed(format!("{operation:?} does not fit its operands"))),
         };
-        Ok(Self { operation, operands, first: 0, tiles })
+        Ok(Self { kernels, operation, operands, first: 0, tiles })
     }
 
     /// Tiles that are left.
@@ -93,7 +98,7 @@ impl<'a> Step<'a> {
             Operation::Kernel(kernel) => {
                 // SAFETY: The operands are ranges of live allocations, which the kernel above
                 // reserves for this command; the tile is below the count.
-                unsafe { kernels::run_tile(kernel, self.operands, tile, scratch) }
+                unsafe { self.kernels.run_tile(kernel, self.operands, tile, scratch) }
             }
         })
     }
@@ -111,6 +116,7 @@ fn part(operand: RawOperand, tile: usize) -> (RawOperand, usize) {
 /// Runs the commands in order up to the first that fails. Host functions are taken out of their
 /// commands; everything else stays, so that what the commands name stays alive.
 pub(crate) fn run(
+    kernels: Kernels,
     commands: &mut [Command],
     scratch: &mut Scratch,
     spread: &mut dyn Spread,
@@ -123,10 +129,10 @@ pub(crate) fn run(
                 for slice in operands.iter() {
                     raw.push(resolve(slice, 0, slice.bytes)?);
                 }
-                spread.run(Step::new(operation, &raw)?, scratch)?;
+                spread.run(Step::new(kernels, operation, &raw)?, scratch)?;
             }
             Command::Launch { executable, table } => {
-                launch(executable, table, &mut raw, scratch, spread)?;
+                launch(kernels, (executable, table), &mut raw, scratch, spread)?;
             }
             Command::Host(function) => {
                 let spent: HostFn = Box::new(|| Ok(()));
@@ -141,8 +147,8 @@ pub(crate) fn run(
 /// Runs the nodes of an executable. Its private slot is memory of the core, which the core's
 /// last launch has left in the cache.
 fn launch(
-    executable: &Executable,
-    table: &[Slice],
+    kernels: Kernels,
+    (executable, table): (&Executable, &[Slice]),
     raw: &mut Vec<RawOperand>,
     scratch: &mut Scratch,
     spread: &mut dyn Spread,
@@ -160,7 +166,7 @@ fn launch(
                 (_, None) => return Err(failed(format!("no slice is bound to slot {slot}"))),
             });
         }
-        spread.run(Step::new(&node.operation, raw)?, scratch)?;
+        spread.run(Step::new(kernels, &node.operation, raw)?, scratch)?;
     }
     Ok(())
 }

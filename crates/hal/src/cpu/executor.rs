@@ -37,12 +37,12 @@ use std::time::Instant;
 
 use anabranch_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use anabranch_sync::process::Generation;
-use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, model, thread};
+use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, hint, model, thread};
 
 use crate::command::{Command, Submission};
 use crate::cpu::execute::{self, Spread, Step};
 use crate::cpu::gang::{Gang, Seat};
-use crate::cpu::kernels::Scratch;
+use crate::cpu::kernels::{Kernels, Scratch};
 use crate::cpu::schedule::{Action, Job, Outcome, State};
 use crate::device::{Completion, Help, Priority, QueueId, Sink, Span};
 use crate::error::{Error, ErrorKind};
@@ -51,6 +51,10 @@ use crate::order::{Entry, Slot};
 /// A submission runs so long before it asks for help with its tiles: about what it costs to wake
 /// a worker, so that short work never pays more than it could gain. The model has no time.
 const LONE_NS: u64 = model::bound(0, 0, 20_000) as u64;
+
+/// How often a worker that has assisted looks for the next seat before it sleeps: as long as the
+/// runner of a gang waits for it.
+const LOOKS_MAX: usize = model::bound(1, 1, 2_000);
 
 /// What a queue's handle and its submissions share.
 pub(crate) struct Lane {
@@ -80,6 +84,7 @@ impl Deref for Executor {
 pub(crate) struct Shared {
     generation: Generation,
     epoch: Instant,
+    kernels: Kernels,
     inner: Mutex<Inner>,
     /// Workers sleep here.
     work: Condvar,
@@ -87,6 +92,8 @@ pub(crate) struct Shared {
     quiet: Condvar,
     /// Hints, copied from the schedule at the end of each section.
     wanted: AtomicBool,
+    offered: AtomicBool,
+    near: AtomicBool,
     spare: AtomicUsize,
     closed: AtomicBool,
 }
@@ -120,10 +127,11 @@ impl Inner {
 
 impl Executor {
     /// Starts an executor and its first worker.
-    pub(crate) fn start(cores: usize) -> Result<Self, Error> {
+    pub(crate) fn start(cores: usize, kernels: Kernels) -> Result<Self, Error> {
         let executor = Self(Arc::new(Shared {
             generation: Generation::current(),
             epoch: Instant::now(),
+            kernels,
             inner: Mutex::new(Inner {
                 schedule: State::new(cores),
                 scratches: (0..cores).map(|_| Scratch::default()).collect(),
@@ -136,6 +144,8 @@ impl Executor {
             work: Condvar::new(),
             quiet: Condvar::new(),
             wanted: AtomicBool::new(false),
+            offered: AtomicBool::new(false),
+            near: AtomicBool::new(false),
             spare: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
         }));
@@ -287,7 +297,8 @@ impl Executor {
         let Job { slot, value, work: Work { mut commands, lane }, verdict } = job;
         let start_ns = self.now_ns();
         let mut crew = Crew { executor: self, start_ns, gang: None };
-        let result = verdict.and_then(|()| execute::run(&mut commands, &mut scratch, &mut crew));
+        let result = verdict
+            .and_then(|()| execute::run(self.kernels, &mut commands, &mut scratch, &mut crew));
         let gang = crew.disband();
         let end_ns = if commands.is_empty() { start_ns } else { self.now_ns() };
         // Whoever is told may count on the memory to be free.
@@ -311,6 +322,8 @@ impl Executor {
             unreachable!("settling yields whom to wake")
         };
         self.wanted.store(inner.schedule.is_wanted(), Ordering::Relaxed);
+        self.offered.store(inner.schedule.is_offered(), Ordering::Relaxed);
+        self.near.store(inner.schedule.is_near(), Ordering::Relaxed);
         self.spare.store(inner.schedule.spare(), Ordering::Relaxed);
         inner.unfiled += spawn;
         let over = inner.schedule.is_over();
@@ -363,6 +376,11 @@ impl Executor {
                     inner = self.inner.lock();
                     inner.scratches.push(scratch);
                     inner.note(Action::Leave);
+                    inner.note(Action::Linger);
+                    self.leave(inner);
+                    self.linger();
+                    inner = self.inner.lock();
+                    inner.note(Action::Arrive);
                 }
                 Outcome::Exit => break,
                 _ => {
@@ -376,6 +394,24 @@ impl Executor {
         }
         inner.note(Action::Retire);
         self.leave(inner);
+    }
+}
+
+impl Shared {
+    /// Looks for a seat, or for anything else to do, for about as long as waking up takes: a caller
+    /// that comes again and again finds its assistant awake.
+    fn linger(&self) {
+        let comes = || {
+            [&self.offered, &self.wanted, &self.closed]
+                .into_iter()
+                .any(|hint| hint.load(Ordering::Relaxed))
+        };
+        for _ in 0..LOOKS_MAX {
+            if comes() {
+                return;
+            }
+            hint::spin_loop();
+        }
     }
 }
 
@@ -393,14 +429,16 @@ struct Crew<'a> {
 }
 
 impl Crew<'_> {
-    /// Invites workers to a step of several tiles, if permits are to spare and the submission has
-    /// run for long enough to be worth a wake-up. True when somebody may come.
+    /// Invites workers to a step of several tiles, if permits are to spare, and a worker is awake
+    /// or the submission has run for long enough to be worth a wake-up. True when somebody may
+    /// come.
     fn recruit(&mut self, tiles: usize) -> bool {
         let here = self.gang.as_ref().map_or(0, |gang| gang.seats());
         if tiles <= here + 1 || self.executor.spare.load(Ordering::Relaxed) == 0 {
             return 0 < here;
         }
-        if self.executor.now_ns() < self.start_ns.saturating_add(LONE_NS) {
+        let near = self.executor.near.load(Ordering::Relaxed);
+        if !near && self.executor.now_ns() < self.start_ns.saturating_add(LONE_NS) {
             return 0 < here;
         }
         let gang = self.gang.get_or_insert_with(Gang::new);

@@ -2,8 +2,8 @@
 //!
 //! A kernel is cut into tiles that do not depend on each other; the cut follows from the shapes.
 //! Every element of an output is a fixed sequence of operations on elements of the inputs: it
-//! depends neither on the batch that it is in, nor on the tile, nor on who runs it. The one thing
-//! that bits depend on besides the operands is the instruction set.
+//! depends neither on the batch that it is in, nor on the tile, nor on who runs it. What bits depend
+//! on besides the operands is the instruction set, and whether the device is exact.
 
 mod cast;
 mod convolution;
@@ -39,15 +39,73 @@ use operand::Operands;
 use simd::Isa;
 use tiles::Tiles;
 
-/// Number of tiles that `kernel` is cut into: 0 when there is nothing to do, 1 when the work is
-/// too small to be shared.
-pub(crate) fn tile_count(kernel: &Kernel) -> usize {
-    tiles(Isa::detect(), kernel).count()
+/// The kernels of one device.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kernels {
+    isa: Isa,
+    exact: bool,
 }
 
-fn tiles(isa: Isa, kernel: &Kernel) -> Tiles {
+impl Default for Kernels {
+    /// Those of a device that is not asked to be exact.
+    fn default() -> Self {
+        Self::new(false)
+    }
+}
+
+impl Kernels {
+    /// Kernels for the best instruction set of the processor. Exact ones multiply and add what
+    /// their documentation says, and nothing else; the others may take a faster way that is within
+    /// a small multiple of the same error.
+    pub(crate) fn new(exact: bool) -> Self {
+        Self { isa: Isa::detect(), exact }
+    }
+
+    /// Number of tiles that `kernel` is cut into: 0 when there is nothing to do, 1 when the work
+    /// is too small to be shared.
+    pub(crate) fn tile_count(self, kernel: &Kernel) -> usize {
+        tiles(self, kernel).count()
+    }
+
+    /// Runs one tile. Blocks for nothing; thread-safe.
+    ///
+    /// # Safety
+    /// The operands satisfy [`Kernel::operands`], are valid for reads, the output for writes too,
+    /// and overlap only as [`Kernel::in_place`] allows. While the call lasts, nobody else writes
+    /// them, nor reads the output, except for the calls for other tiles of the same kernel.
+    /// `tile` is below [`tile_count`](Self::tile_count).
+    ///
+    /// # Errors
+    /// `CommandFailed` when the operands refuse the kernel, `OutOfMemory` when there is no
+    /// workspace.
+    pub(crate) unsafe fn run_tile(
+        self,
+        kernel: &Kernel,
+        operands: &[RawOperand],
+        tile: usize,
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        // SAFETY: The caller promises that the operands are valid and not in other hands.
+        let operands = unsafe { Operands::new(operands) };
+        run(self, kernel, operands, tile, scratch)
+    }
+
+    /// The size of the packed constant operand of a convolution or a matrix multiplication, in
+    /// bytes; `None` for what takes no packed operand.
+    pub(crate) fn packed_bytes(self, kernel: &Kernel) -> Option<usize> {
+        match kernel {
+            Kernel::Conv2d(kernel) => convolution::packed_bytes(self, kernel),
+            Kernel::MatMul(kernel) => matmul::packed_bytes(self.isa, kernel),
+            Kernel::Pack(kernel) => self.packed_bytes(kernel),
+            _ => None,
+        }
+    }
+}
+
+fn tiles(kernels: Kernels, kernel: &Kernel) -> Tiles {
+    let isa = kernels.isa;
     match kernel {
-        Kernel::Conv2d(kernel) => convolution::tiles(isa, kernel),
+        Kernel::Conv2d(kernel) => convolution::tiles(kernels, kernel),
         Kernel::MatMul(kernel) => matmul::tiles(isa, kernel),
         Kernel::Normalize(kernel) => normalize::tiles(kernel),
         Kernel::Pool2d(kernel) => pooling::windows::tiles(kernel),
@@ -62,48 +120,23 @@ fn tiles(isa: Isa, kernel: &Kernel) -> Tiles {
         Kernel::Cast(kernel) => cast::tiles(kernel),
         Kernel::Routine(kernel) => routine::tiles(kernel),
         Kernel::Pack(kernel) => match &**kernel {
-            Kernel::Conv2d(kernel) => convolution::packing::tiles(isa, kernel),
+            Kernel::Conv2d(kernel) => convolution::packing::tiles(kernels, kernel),
             Kernel::MatMul(kernel) => matmul::packing::tiles(isa, kernel),
             _ => Tiles::NONE,
         },
     }
 }
 
-/// Runs one tile. Blocks for nothing; thread-safe.
-///
-/// # Safety
-/// The operands satisfy [`Kernel::operands`], are valid for reads, the output for writes too, and
-/// overlap only as [`Kernel::in_place`] allows. While the call lasts, nobody else writes them,
-/// nor reads the output, except for the calls for other tiles of the same kernel.
-/// `tile` is below [`tile_count`].
-///
-/// # Errors
-/// `CommandFailed` when the operands refuse the kernel, `OutOfMemory` when there is no workspace.
-pub(crate) unsafe fn run_tile(
+fn run(
+    kernels: Kernels,
     kernel: &Kernel,
-    operands: &[RawOperand],
+    operands: Operands<'_>,
     tile: usize,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
-    // SAFETY: The caller promises what is asked for.
-    unsafe { run_tile_with(Isa::detect(), kernel, operands, tile, scratch) }
-}
-
-/// [`run_tile`] with a given instruction set.
-///
-/// # Safety
-/// As for [`run_tile`].
-unsafe fn run_tile_with(
-    isa: Isa,
-    kernel: &Kernel,
-    operands: &[RawOperand],
-    tile: usize,
-    scratch: &mut Scratch,
-) -> Result<(), Error> {
-    // SAFETY: The caller promises that the operands are valid and not in other hands.
-    let operands = unsafe { Operands::new(operands) };
+    let isa = kernels.isa;
     match kernel {
-        Kernel::Conv2d(kernel) => convolution::run(isa, kernel, operands, tile, scratch),
+        Kernel::Conv2d(kernel) => convolution::run(kernels, kernel, operands, tile, scratch),
         Kernel::MatMul(kernel) => matmul::run(isa, kernel, operands, tile, scratch),
         Kernel::Normalize(kernel) => normalize::run(isa, kernel, operands, tile, scratch),
         Kernel::Pool2d(kernel) => pooling::windows::run(isa, kernel, operands, tile, scratch),
@@ -120,28 +153,13 @@ unsafe fn run_tile_with(
         Kernel::Cast(kernel) => cast::run(isa, kernel, operands, tile),
         Kernel::Routine(kernel) => routine::run(kernel, operands),
         Kernel::Pack(kernel) => match &**kernel {
-            Kernel::Conv2d(kernel) => convolution::packing::run(isa, kernel, operands, tile),
+            Kernel::Conv2d(kernel) => convolution::packing::run(kernels, kernel, operands, tile),
             Kernel::MatMul(kernel) => matmul::packing::run(isa, kernel, operands, tile),
             other => {
                 let message = format!("the operand of {} cannot be packed", other.name());
                 Err(Error::new(ErrorKind::Unsupported, message))
             }
         },
-    }
-}
-
-/// The size of the packed constant operand of a convolution or a matrix multiplication, in bytes;
-/// `None` for what takes no packed operand.
-pub(crate) fn packed_bytes(kernel: &Kernel) -> Option<usize> {
-    packed_bytes_with(Isa::detect(), kernel)
-}
-
-fn packed_bytes_with(isa: Isa, kernel: &Kernel) -> Option<usize> {
-    match kernel {
-        Kernel::Conv2d(kernel) => convolution::packed_bytes(kernel),
-        Kernel::MatMul(kernel) => matmul::packed_bytes(isa, kernel),
-        Kernel::Pack(kernel) => packed_bytes_with(isa, kernel),
-        _ => None,
     }
 }
 

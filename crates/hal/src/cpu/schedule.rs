@@ -13,7 +13,7 @@
 //! # Transitions
 //! ```text
 //! worker:  arriving -> Work -> Run -> Finish -> Work ...    (permit from Run to Finish)
-//!                        |---> Assist -> Leave -> Work      (permit from Assist to Leave)
+//!                        |---> Assist -> Leave -> Linger -> arriving   (permit until Leave)
 //!                        |---> Nothing -> Doze -> Rouse -> Work
 //!                        '---> Exit
 //! caller:  Submit, Help -> Run -> Finish -> Help -> Reached | Nothing
@@ -29,7 +29,8 @@
 //! - `permits`: held permits and free ones add up to the cores.
 //! - `fifo`: a caller runs its own queue only if a permit is left for every queue ahead of it.
 //! - `awake`: after `Settle`, each piece of work for which a permit is free has a token, an
-//!   arriving worker, or a worker that holds a permit and looks again before it sleeps.
+//!   arriving worker, or a worker that holds a permit and looks again before it sleeps. A worker
+//!   that lingers arrives.
 //! - `told`: there are never more tokens than sleepers, so no token is lost.
 //!
 //! # Checked by
@@ -71,13 +72,15 @@ pub(crate) enum Action<W, G> {
     Recruit { gang: G, seats: usize },
     /// A worker leaves a seat and gives its permit back.
     Leave,
+    /// A worker without a permit looks around for a moment, and arrives then.
+    Linger,
     /// A worker is about to sleep until there is a token or it has to exit.
     Doze,
     /// A worker wakes.
     Rouse,
     /// The first worker is to be started.
     Enlist,
-    /// A started worker asks for the lock for the first time.
+    /// A worker that was started, or has lingered, asks for the lock.
     Arrive,
     /// The system refused a thread, and will not be asked again.
     Refused,
@@ -200,6 +203,7 @@ impl<W, G: Clone + PartialEq> State<W, G> {
                 return Outcome::Seated(offered);
             }
             Action::Leave => self.free += 1,
+            Action::Linger => self.workers.arriving += 1,
             Action::Doze => self.workers.sleeping += 1,
             Action::Rouse => {
                 self.workers.sleeping -= 1;
@@ -234,6 +238,16 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         let lately = self.recent.iter().copied().max().unwrap_or(0);
         let expected = lately.saturating_sub(self.running).max(self.ready_len());
         self.free.saturating_sub(expected + self.seats.len())
+    }
+
+    /// Whether a worker comes without being woken.
+    pub(crate) fn is_near(&self) -> bool {
+        0 < self.workers.arriving
+    }
+
+    /// Whether seats wait for workers.
+    pub(crate) fn is_offered(&self) -> bool {
+        !self.seats.is_empty()
     }
 
     /// Whether a worker without a token sleeps on.

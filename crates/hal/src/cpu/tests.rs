@@ -34,7 +34,7 @@ impl Sink for Teller {
 }
 
 fn device(workers: usize) -> Box<dyn Device> {
-    open(&CpuConfig { workers, memory_bytes: 1 << 28 }).unwrap()
+    open(&CpuConfig { workers, memory_bytes: 1 << 28, ..CpuConfig::default() }).unwrap()
 }
 
 fn queue(device: &dyn Device, id: u64) -> (Box<dyn Queue>, Arc<Ledger>) {

@@ -13,7 +13,7 @@ use super::state::Job;
 use crate::buffer::Slice;
 use crate::command::{Command, HostFn, Operation};
 use crate::cpu::execute::{self, Step};
-use crate::cpu::kernels::{RawOperand, Scratch};
+use crate::cpu::kernels::{Kernels, RawOperand, Scratch};
 use crate::device::{Completion, Span};
 use crate::error::{Error, ErrorKind};
 use crate::heap::Heap;
@@ -195,7 +195,7 @@ fn routine(operation: &Operation, operands: &[Slice]) -> Result<(), Error> {
     let operand =
         |copy: &crate::buffer::Memory| RawOperand { address: copy.address(), bytes: copy.bytes() };
     let raw: Vec<_> = copies.iter().map(operand).collect();
-    Step::new(operation, &raw)?.run_all(&mut Scratch::default())?;
+    Step::new(Kernels::default(), operation, &raw)?.run_all(&mut Scratch::default())?;
     let results = operands.iter().zip(&copies).skip(inputs);
     for ((slice, copy), &bytes) in results.zip(&routine.outputs) {
         let mut result = vec![0; bytes];

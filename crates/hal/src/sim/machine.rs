@@ -11,7 +11,7 @@ use super::random::Random;
 use super::{Config, Mode};
 use crate::command::Command;
 use crate::cpu::execute::{self, Alone};
-use crate::cpu::kernels::Scratch;
+use crate::cpu::kernels::{Kernels, Scratch};
 use crate::device::{Completion, Help, Priority, QueueId, Sink, Span};
 use crate::error::{Error, ErrorKind};
 use crate::order::{Action, Entry, Outcome, Slot, State};
@@ -38,7 +38,8 @@ impl Work {
     }
 
     fn execute(&mut self) -> Result<(), Error> {
-        execute::run(&mut self.commands, &mut Scratch::default(), &mut Alone)
+        let kernels = Kernels::default();
+        execute::run(kernels, &mut self.commands, &mut Scratch::default(), &mut Alone)
     }
 }
 

@@ -5,7 +5,7 @@ use anabranch_sync::{Arc, model, thread};
 use super::Gang;
 use crate::command::Operation;
 use crate::cpu::execute::{Step, TILE_BYTES};
-use crate::cpu::kernels::{RawOperand, Scratch};
+use crate::cpu::kernels::{Kernels, RawOperand, Scratch};
 
 fn member(gang: &Arc<Gang>) -> thread::JoinHandle<()> {
     let gang = Arc::clone(gang);
@@ -24,7 +24,7 @@ fn model_member_and_runner_share_the_tiles_of_two_steps() {
             let operation = Operation::Fill(byte);
             let address = NonNull::from(&mut memory[0]);
             let operands = [RawOperand { address, bytes: tiles * TILE_BYTES }];
-            let step = Step::new(&operation, &operands).unwrap();
+            let step = Step::new(Kernels::default(), &operation, &operands).unwrap();
             gang.run(step, &mut Scratch::default()).unwrap();
             assert!(memory.iter().all(|found| *found == byte));
         }

@@ -5,10 +5,14 @@
 //! needs is staged in a [`strip`], once for each element; there, a tap is a constant distance, so
 //! that a vector of pixels is read where it lies. Without padding and with stride 1, the input is
 //! such a strip already.
+//!
+//! A packed weight of the right kind is multiplied by [`winograd`] instead, unless the device is to
+//! be exact.
 
 mod output;
 mod plan;
 mod strip;
+mod winograd;
 
 use std::ops::Range;
 
@@ -18,14 +22,23 @@ use crate::kernel::Conv2d;
 use output::Output;
 use plan::Plan;
 
+use super::Kernels;
 use super::gemm::{self, Matrix, Step, pack_rows};
 use super::operand::Operands;
 use super::scratch::Scratch;
 use super::simd::{Isa, Simd, Work};
 use super::tiles::Tiles;
 
+/// Whether the packed weight of `kernel` is one for [`winograd`].
+fn is_winograd(kernels: Kernels, kernel: &Conv2d) -> bool {
+    !kernels.exact && winograd::fits(kernel)
+}
+
 /// Bytes of the packed weight.
-pub(super) fn packed_bytes(kernel: &Conv2d) -> Option<usize> {
+pub(super) fn packed_bytes(kernels: Kernels, kernel: &Conv2d) -> Option<usize> {
+    if is_winograd(kernels, kernel) {
+        return winograd::packed_bytes(kernel);
+    }
     weight_count(kernel)?.checked_mul(size_of::<f32>())
 }
 
@@ -37,18 +50,26 @@ fn weight_count(kernel: &Conv2d) -> Option<usize> {
 }
 
 /// How `kernel` is divided.
-pub(super) fn tiles(isa: Isa, kernel: &Conv2d) -> Tiles {
+pub(super) fn tiles(kernels: Kernels, kernel: &Conv2d) -> Tiles {
+    let isa = kernels.isa;
+    if kernel.packed && is_winograd(kernels, kernel) {
+        return winograd::tiles(isa, kernel);
+    }
     Plan::new(isa, kernel).map_or(Tiles::NONE, |plan| plan.tiles)
 }
 
 /// Runs one tile.
 pub(super) fn run(
-    isa: Isa,
+    kernels: Kernels,
     kernel: &Conv2d,
     operands: Operands<'_>,
     tile: usize,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
+    let isa = kernels.isa;
+    if kernel.packed && is_winograd(kernels, kernel) {
+        return winograd::run(isa, kernel, operands, tile, scratch);
+    }
     match Plan::new(isa, kernel) {
         None => Ok(()),
         Some(plan) => {
@@ -77,7 +98,7 @@ impl Work for Tile<'_> {
         let input = operands.view::<f32>(0, input)?.all();
         let weights = weight_count(kernel).unwrap_or(0);
         let weights = operands.view::<f32>(1, weights)?.all();
-        let mut output = Output::new(kernel, plan, operands)?;
+        let mut output = Output::new(kernel, plan.out, operands)?;
         let steps = plan.in_group.div_ceil(plan.channels.max(1)).max(1);
         let own = if kernel.packed { 0 } else { plan.outs * plan.channels * plan.taps };
         let groups_max = plan.vectors(plan.rows, S::LANES).div_ceil(plan.group_vectors);
@@ -90,7 +111,8 @@ impl Work for Tile<'_> {
             if group_rows.0 != unit.rows.len() {
                 group_rows = (unit.rows.len(), plan.groups(simd, &unit, &mut blocks.groups));
             }
-            output.begin(&unit);
+            let channel = unit.group * plan.out_group + unit.outs.start;
+            output.begin(unit.image, channel, unit.rows.start);
             let groups = &blocks.groups[..group_rows.1];
             for index in 0..steps {
                 let first = index * plan.channels;
@@ -114,7 +136,7 @@ impl Work for Tile<'_> {
                     let plain = (unit.group * plan.out_group + unit.outs.start) * plan.depth();
                     let matrix = Matrix { data: &weights[plain..], row: plan.depth(), column: 1 };
                     let target = &mut packed[..unit.outs.len() * depth.len()];
-                    pack_rows(matrix, 0..unit.outs.len(), depth.clone(), S::ROWS, target);
+                    pack_rows(simd, matrix, 0..unit.outs.len(), depth.clone(), target);
                     &*packed
                 };
                 let offsets = &blocks.offsets[..depth.len()];
@@ -138,7 +160,11 @@ pub(super) mod packing {
     }
 
     /// How the packing is divided.
-    pub(in crate::cpu::kernels) fn tiles(isa: Isa, kernel: &Conv2d) -> Tiles {
+    pub(in crate::cpu::kernels) fn tiles(kernels: Kernels, kernel: &Conv2d) -> Tiles {
+        let isa = kernels.isa;
+        if is_winograd(kernels, kernel) {
+            return winograd::packing::tiles(isa, kernel);
+        }
         let rows = isa.rows().min(kernel.out_channels);
         let depth = weight_count(kernel).unwrap_or(0) / kernel.out_channels.max(1);
         let unit_ns = depth.saturating_mul(rows);
@@ -147,11 +173,15 @@ pub(super) mod packing {
 
     /// Packs the panels of one tile.
     pub(in crate::cpu::kernels) fn run(
-        isa: Isa,
+        kernels: Kernels,
         kernel: &Conv2d,
         operands: Operands<'_>,
         tile: usize,
     ) -> Result<(), Error> {
+        let isa = kernels.isa;
+        if is_winograd(kernels, kernel) {
+            return winograd::packing::run(isa, kernel, operands, tile);
+        }
         let count = weight_count(kernel).unwrap_or(0);
         let source = operands.view::<f32>(0, count)?.all();
         let mut target = operands.output::<f32>(count)?;
@@ -160,7 +190,7 @@ pub(super) mod packing {
         let Some(plan) = Plan::new(isa, &one).filter(|plan| plan.depth() > 0) else {
             return Ok(());
         };
-        for unit in tiles(isa, kernel).units(tile) {
+        for unit in tiles(kernels, kernel).units(tile) {
             let (group, panel) = (unit / panels(isa, kernel), unit % panels(isa, kernel));
             let first = panel * isa.rows();
             let rows = isa.rows().min(plan.out_group - first);
@@ -171,9 +201,25 @@ pub(super) mod packing {
                 let depth = channel * plan.taps..end * plan.taps;
                 let at = plan.packed_at(group, first, &depth);
                 let panel = target.window_mut(at, rows * depth.len());
-                pack_rows(matrix, 0..rows, depth, isa.rows(), panel);
+                isa.run(Panel { matrix, rows, depth, target: panel });
             }
         }
         Ok(())
+    }
+
+    struct Panel<'a> {
+        matrix: Matrix<'a>,
+        rows: usize,
+        depth: Range<usize>,
+        target: &'a mut [f32],
+    }
+
+    impl Work for Panel<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) {
+            pack_rows(simd, self.matrix, 0..self.rows, self.depth, self.target);
+        }
     }
 }

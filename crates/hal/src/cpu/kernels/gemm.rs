@@ -12,8 +12,7 @@
 mod block;
 mod pack;
 
-use block::Multiply;
-pub(super) use block::VECTORS_MAX;
+pub(super) use block::{Multiply, VECTORS_MAX};
 pub(super) use pack::{Matrix, pack_columns, pack_rows};
 
 use super::simd::Simd;

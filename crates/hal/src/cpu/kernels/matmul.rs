@@ -18,8 +18,12 @@ use super::tiles::{Tiles, even};
 const ROWS_MAX: usize = 128;
 /// Depth of a step: a group of columns of that depth stays in the first-level cache.
 const DEPTH_STEP: usize = 256;
-/// Floating-point operations of a unit of work.
-const UNIT_FLOPS: usize = 40 << 20;
+/// Floating-point operations of a unit of work: each unit packs its rows for itself.
+const UNIT_FLOPS: usize = 80 << 20;
+/// Units of a product, at least, as long as they are not smaller than [`UNIT_FLOPS_MIN`].
+const UNITS_MIN: usize = 4;
+/// Floating-point operations of a unit that is worth being one.
+const UNIT_FLOPS_MIN: usize = 8 << 20;
 /// Bytes of the columns operand in a unit of few rows, which only streams them.
 const STREAM_BYTES: usize = 256 << 10;
 
@@ -55,7 +59,9 @@ fn plan(isa: Isa, kernel: &MatMul) -> Plan {
     let row_units = m.div_ceil(ROWS_MAX);
     let rows = even(m, ROWS_MAX).next_multiple_of(isa.rows());
     let used = rows.min(m);
-    let wanted = if m <= isa.rows() { STREAM_BYTES / (4 * k) } else { UNIT_FLOPS / (2 * used * k) };
+    let all = (2 * m).saturating_mul(n).saturating_mul(k).saturating_mul(matrices);
+    let unit = (all / UNITS_MIN).clamp(UNIT_FLOPS_MIN, UNIT_FLOPS);
+    let wanted = if m <= isa.rows() { STREAM_BYTES / (4 * k) } else { unit / (2 * used * k) };
     let columns = even(n, wanted.max(VECTORS_MAX * isa.lanes())).next_multiple_of(isa.lanes());
     let column_units = n.div_ceil(columns);
     let width = columns.min(n);
@@ -147,7 +153,7 @@ impl Work for Unit<'_> {
             let depth = index * step..((index + 1) * step).min(k);
             if !depth.is_empty() {
                 let target = &mut a_packed[..count * depth.len()];
-                pack_rows(a, rows.clone(), depth.clone(), S::ROWS, target);
+                pack_rows(simd, a, rows.clone(), depth.clone(), target);
                 if !kernel.packed {
                     let target = &mut b_packed[..panels * S::LANES * depth.len()];
                     pack_columns(simd, b, columns.clone(), depth.clone(), target);
@@ -315,6 +321,18 @@ impl Output<'_> {
     fn line<S: Simd>(&mut self, simd: S, line: &mut [f32], column: usize, first: usize) {
         let alpha = simd.splat(self.alpha);
         let at_once = is_cheap(self.activation) && self.column == 1;
+        if at_once && line.len().is_multiple_of(S::LANES) {
+            let bias = self.bias.map(|bias| &bias[column..][..line.len()]);
+            let residual = self.residual.as_ref().map(|view| view.window(first, line.len()));
+            let y = self.y.window_mut(first, line.len());
+            for at in (0..line.len()).step_by(S::LANES) {
+                let mut sum = simd.mul(simd.load(&line[at..]), alpha);
+                sum = bias.map_or(sum, |bias| simd.add(sum, simd.load(&bias[at..])));
+                sum = residual.map_or(sum, |residual| simd.add(sum, simd.load(&residual[at..])));
+                simd.store(activate_cheap(simd, self.activation, sum), &mut y[at..]);
+            }
+            return;
+        }
         for (v, lanes) in line.chunks_mut(S::LANES).enumerate() {
             let at = v * S::LANES;
             let mut sum = simd.mul(simd.load_some(lanes), alpha);

@@ -38,6 +38,8 @@ pub(super) struct Blocks {
     pub(super) offsets: Vec<usize>,
     /// Groups of columns.
     pub(super) groups: Vec<Group>,
+    /// Where vectors of results go that go to one place.
+    pub(super) targets: Vec<Option<usize>>,
 }
 
 impl Scratch {

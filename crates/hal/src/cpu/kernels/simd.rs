@@ -79,6 +79,11 @@ pub(super) trait Simd: Copy {
     /// `mask ? a : b`.
     fn select(self, mask: Self::M, a: Self::V, b: Self::V) -> Self::V;
 
+    /// The elements of even index of `a` followed by `b`, and those of odd index.
+    fn deinterleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
+    /// The inverse of [`deinterleave`](Self::deinterleave): elements of `a` and `b` in turn.
+    fn interleave(self, a: Self::V, b: Self::V) -> (Self::V, Self::V);
+
     /// Asks for what lies `ahead` elements behind the beginning of `source`, which may be outside.
     fn prefetch(self, source: &[f32], ahead: usize);
 

@@ -9,6 +9,7 @@ pub(crate) mod products;
 pub(crate) mod reference;
 mod rows;
 pub(crate) mod spatial;
+mod winograd;
 
 use super::*;
 
@@ -55,6 +56,17 @@ impl Random {
     }
 }
 
+impl From<Isa> for Kernels {
+    fn from(isa: Isa) -> Self {
+        Self { isa, exact: false }
+    }
+}
+
+/// The exact ones.
+fn exact(isa: Isa) -> Kernels {
+    Kernels { isa, exact: true }
+}
+
 /// Memory that is aligned as a device's is.
 #[derive(Clone)]
 struct Memory {
@@ -98,11 +110,12 @@ pub(crate) fn run_here(
 
 /// Runs `kernel` tile after tile, last one first, and gives back the output of `bytes` bytes.
 fn run_bytes(
-    isa: Isa,
+    kernels: impl Into<Kernels>,
     kernel: &Kernel,
     inputs: &[Vec<u8>],
     bytes: usize,
 ) -> Result<Vec<u8>, Error> {
+    let kernels = kernels.into();
     let specs = kernel.operands().expect("the descriptor is sound");
     assert_eq!(specs.len(), inputs.len() + 1, "{kernel:?}");
     for (spec, input) in specs.iter().zip(inputs) {
@@ -128,9 +141,9 @@ fn run_bytes(
     // What an earlier tile left behind must not matter.
     scratch.regions([1 << 18]).unwrap().0[0].fill(f32::NAN);
     scratch.doubles(1 << 12).unwrap().fill(f64::NAN);
-    for tile in (0..tiles(isa, kernel).count()).rev() {
+    for tile in (0..kernels.tile_count(kernel)).rev() {
         // SAFETY: The operands are as large as the kernel asks, and nobody else has them.
-        unsafe { run_tile_with(isa, kernel, &operands, tile, &mut scratch) }?;
+        unsafe { kernels.run_tile(kernel, &operands, tile, &mut scratch) }?;
     }
     for at in [0, CANARY_BYTES + bytes] {
         assert!(output.read(at, CANARY_BYTES).iter().all(|&byte| byte == 0xa5), "{kernel:?}");
@@ -147,17 +160,18 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> Vec<f32> {
 }
 
 /// Runs a kernel all of whose operands are `f32`.
-fn run(isa: Isa, kernel: &Kernel, inputs: &[Vec<f32>]) -> Vec<f32> {
+fn run(kernels: impl Into<Kernels>, kernel: &Kernel, inputs: &[Vec<f32>]) -> Vec<f32> {
     let inputs: Vec<_> = inputs.iter().map(|input| to_bytes(input)).collect();
     let bytes = kernel.operands().unwrap().last().unwrap().bytes.unwrap();
-    from_bytes(&run_bytes(isa, kernel, &inputs, bytes).unwrap())
+    from_bytes(&run_bytes(kernels, kernel, &inputs, bytes).unwrap())
 }
 
 /// The packed constant operand.
-fn packed(isa: Isa, kernel: &Kernel, plain: &[f32]) -> Vec<f32> {
-    let bytes = packed_bytes_with(isa, kernel).expect("it can be packed");
+fn packed(kernels: impl Into<Kernels>, kernel: &Kernel, plain: &[f32]) -> Vec<f32> {
+    let kernels = kernels.into();
+    let bytes = kernels.packed_bytes(kernel).expect("it can be packed");
     let pack = Kernel::Pack(Box::new(kernel.clone()));
-    from_bytes(&run_bytes(isa, &pack, &[to_bytes(plain)], bytes).unwrap())
+    from_bytes(&run_bytes(kernels, &pack, &[to_bytes(plain)], bytes).unwrap())
 }
 
 /// Random `f32` inputs of the sizes that the kernel asks for.

@@ -6,9 +6,9 @@
 use std::ops::Range;
 
 /// What a tile is worth the hand-over for, in nanoseconds on one core.
-const TILE_NS: usize = 25_000;
+const TILE_NS: usize = 12_000;
 /// Work below this is not divided.
-const WHOLE_NS: usize = 15_000;
+const WHOLE_NS: usize = 12_000;
 
 /// A number of equal units of work in tiles of neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,11 @@ impl Tiles {
     pub(super) fn new(units: usize, unit_ns: usize) -> Self {
         let all_ns = units.saturating_mul(unit_ns);
         let per_tile = if all_ns <= WHOLE_NS { units } else { TILE_NS / unit_ns.max(1) };
-        Self { units, per_tile: even(units, per_tile.max(1)) }
+        let per_tile = even(units, per_tile.max(1));
+        // Two cores that start together end together.
+        let tiles = units.div_ceil(per_tile);
+        let tiles = if tiles > 1 { tiles.next_multiple_of(2).min(units) } else { 1 };
+        Self { units, per_tile: even(units, units.div_ceil(tiles).max(1)) }
     }
 
     /// Elements of which one core does `per_us` in a microsecond, cut at multiples of `grain`.

@@ -212,7 +212,9 @@ impl World {
             Move::Leave if 0 < self.assisting => {
                 self.assisting -= 1;
                 self.note(Action::Leave);
-                self.work();
+                self.note(Action::Linger);
+                self.arriving += 1;
+                self.settle();
             }
             // The first worker has been started when anybody can submit.
             Move::Refuse if 0 < self.arriving && 1 < self.state.workers.alive => {

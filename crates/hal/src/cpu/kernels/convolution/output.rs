@@ -4,7 +4,6 @@ use super::super::function::{activate, activate_cheap, is_cheap};
 use super::super::gemm::{Finish, Group, copy};
 use super::super::operand::{Operands, View};
 use super::super::simd::Simd;
-use super::plan::{Plan, Unit};
 use crate::error::Error;
 use crate::kernel::{Conv2d, Function};
 
@@ -15,7 +14,6 @@ pub(super) struct Output<'a> {
     activation: Function,
     target: View<'a, f32>,
     out_channels: usize,
-    out_group: usize,
     plane: usize,
     width: usize,
     /// First output channel of the unit.
@@ -25,8 +23,12 @@ pub(super) struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    pub(super) fn new(kernel: &Conv2d, plan: &Plan, operands: Operands<'a>) -> Result<Self, Error> {
-        let plane = plan.out[0] * plan.out[1];
+    pub(super) fn new(
+        kernel: &Conv2d,
+        out: [usize; 2],
+        operands: Operands<'a>,
+    ) -> Result<Self, Error> {
+        let plane = out[0] * out[1];
         let count = kernel.batch * kernel.out_channels * plane;
         let bias = kernel.bias.then(|| operands.view(2, kernel.out_channels)).transpose()?;
         let residual = 2 + usize::from(kernel.bias);
@@ -37,19 +39,38 @@ impl<'a> Output<'a> {
             activation: kernel.activation,
             target: operands.output(count)?,
             out_channels: kernel.out_channels,
-            out_group: plan.out_group,
             plane,
-            width: plan.out[1],
+            width: out[1],
             channel: 0,
             first: 0,
         })
     }
 
-    /// Turns to the pixels of `unit`.
-    pub(super) fn begin(&mut self, unit: &Unit) {
-        self.channel = unit.group * self.out_group + unit.outs.start;
-        let channel = unit.image * self.out_channels + self.channel;
-        self.first = channel * self.plane + unit.rows.start * self.width;
+    /// Turns to the pixels of an image from an output channel and a row on.
+    pub(super) fn begin(&mut self, image: usize, channel: usize, row: usize) {
+        self.channel = channel;
+        self.first = (image * self.out_channels + channel) * self.plane + row * self.width;
+    }
+}
+
+impl Output<'_> {
+    /// Whether finished sums need no second pass.
+    pub(super) fn is_at_once(&self) -> bool {
+        is_cheap(self.activation)
+    }
+
+    /// Finishes sums of one output channel that lie together, at once.
+    #[inline(always)]
+    pub(super) fn vector<S: Simd>(&mut self, simd: S, row: usize, target: usize, mut sum: S::V) {
+        let target = self.first + row * self.plane + target;
+        if let Some(bias) = self.bias {
+            sum = simd.add(sum, simd.splat(bias[self.channel + row]));
+        }
+        if let Some(residual) = &self.residual {
+            sum = simd.add(sum, simd.load(residual.window(target, S::LANES)));
+        }
+        let y = activate_cheap(simd, self.activation, sum);
+        simd.store(y, self.target.window_mut(target, S::LANES));
     }
 }
 

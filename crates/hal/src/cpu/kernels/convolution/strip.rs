@@ -82,7 +82,7 @@ fn fill_line<S: Simd>(
 
 /// Zeros for a few elements, which a call of the general function would take longer for.
 #[inline(always)]
-fn zero<S: Simd>(simd: S, line: &mut [f32]) {
+pub(super) fn zero<S: Simd>(simd: S, line: &mut [f32]) {
     for lanes in line.chunks_mut(S::LANES) {
         simd.store_some(simd.splat(0.0), lanes);
     }

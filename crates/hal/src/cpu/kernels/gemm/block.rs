@@ -11,17 +11,17 @@ pub(in crate::cpu::kernels) const VECTORS_MAX: usize = 8;
 const AHEAD: usize = 512;
 
 /// Adds one step of the depth to a block of sums.
-pub(super) struct Multiply<'a> {
-    pub(super) rows: usize,
+pub(in crate::cpu::kernels) struct Multiply<'a> {
+    pub(in crate::cpu::kernels) rows: usize,
     /// Panel of rows, depth first.
-    pub(super) weights: &'a [f32],
-    pub(super) offsets: &'a [usize],
-    pub(super) columns: &'a [f32],
-    pub(super) group: &'a Group,
+    pub(in crate::cpu::kernels) weights: &'a [f32],
+    pub(in crate::cpu::kernels) offsets: &'a [usize],
+    pub(in crate::cpu::kernels) columns: &'a [f32],
+    pub(in crate::cpu::kernels) group: &'a Group,
     /// Whether the sums continue what the tile holds.
-    pub(super) resume: bool,
+    pub(in crate::cpu::kernels) resume: bool,
     /// Sums, row after row.
-    pub(super) tile: &'a mut [f32],
+    pub(in crate::cpu::kernels) tile: &'a mut [f32],
 }
 
 /// Calls the block of the right size. Sizes that no instruction set uses are left out.
@@ -60,11 +60,12 @@ fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, work: Mul
     bases.copy_from_slice(&work.group.bases[..VECTORS]);
     let columns = work.columns;
     let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
+    // The size is a constant here, so that the sums never leave their registers.
+    let tile = &mut work.tile[..ROWS * VECTORS * S::LANES];
     if work.resume {
-        let rows = work.tile.chunks_exact(VECTORS * S::LANES);
-        for (sums, row) in sums.iter_mut().zip(rows) {
+        for r in 0..ROWS {
             for v in 0..VECTORS {
-                sums[v] = simd.load(&row[v * S::LANES..]);
+                sums[r][v] = simd.load(&tile[(r * VECTORS + v) * S::LANES..]);
             }
         }
     }
@@ -81,10 +82,9 @@ fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, work: Mul
             }
         }
     }
-    let rows = work.tile.chunks_exact_mut(VECTORS * S::LANES);
-    for (sums, row) in sums.iter().zip(rows) {
+    for r in 0..ROWS {
         for v in 0..VECTORS {
-            simd.store(sums[v], &mut row[v * S::LANES..]);
+            simd.store(sums[r][v], &mut tile[(r * VECTORS + v) * S::LANES..]);
         }
     }
 }

@@ -45,6 +45,21 @@ fn abs(a: __m256) -> __m256 {
     _mm256_andnot_ps(_mm256_set1_ps(-0.0), a)
 }
 
+#[inline]
+#[target_feature(enable = "avx2")]
+fn deinterleave(a: __m256, b: __m256) -> (__m256, __m256) {
+    let low = _mm256_permute2f128_ps::<0x20>(a, b);
+    let high = _mm256_permute2f128_ps::<0x31>(a, b);
+    (_mm256_shuffle_ps::<0x88>(low, high), _mm256_shuffle_ps::<0xdd>(low, high))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn interleave(a: __m256, b: __m256) -> (__m256, __m256) {
+    let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+}
+
 impl Simd for Avx2 {
     type V = __m256;
     type M = __m256;
@@ -79,6 +94,8 @@ impl Simd for Avx2 {
         less(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
         unordered(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_UNORD_Q>(a, b);
         select(mask: __m256, a: __m256, b: __m256) -> __m256 = _mm256_blendv_ps(b, a, mask);
+        deinterleave(a: __m256, b: __m256) -> (__m256, __m256) = deinterleave(a, b);
+        interleave(a: __m256, b: __m256) -> (__m256, __m256) = interleave(a, b);
     }
 
     #[inline(always)]

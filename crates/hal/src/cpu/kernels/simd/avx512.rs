@@ -50,6 +50,22 @@ fn copysign(magnitude: __m512, sign: __m512) -> __m512 {
     _mm512_or_ps(_mm512_andnot_ps(bit, magnitude), _mm512_and_ps(bit, sign))
 }
 
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn deinterleave(a: __m512, b: __m512) -> (__m512, __m512) {
+    let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    let odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    (_mm512_permutex2var_ps(a, even, b), _mm512_permutex2var_ps(a, odd, b))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn interleave(a: __m512, b: __m512) -> (__m512, __m512) {
+    let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    let high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    (_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b))
+}
+
 impl Simd for Avx512 {
     type V = __m512;
     type M = __mmask16;
@@ -87,6 +103,8 @@ impl Simd for Avx512 {
         unordered(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b);
         select(mask: __mmask16, a: __m512, b: __m512) -> __m512 =
             _mm512_mask_blend_ps(mask, b, a);
+        deinterleave(a: __m512, b: __m512) -> (__m512, __m512) = deinterleave(a, b);
+        interleave(a: __m512, b: __m512) -> (__m512, __m512) = interleave(a, b);
     }
 
     #[inline(always)]

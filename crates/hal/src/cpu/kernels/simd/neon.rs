@@ -88,6 +88,10 @@ impl Simd for Neon {
         unordered(a: float32x4_t, b: float32x4_t) -> uint32x4_t = unordered(a, b);
         select(mask: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t =
             vbslq_f32(mask, a, b);
+        deinterleave(a: float32x4_t, b: float32x4_t) -> (float32x4_t, float32x4_t) =
+            (vuzp1q_f32(a, b), vuzp2q_f32(a, b));
+        interleave(a: float32x4_t, b: float32x4_t) -> (float32x4_t, float32x4_t) =
+            (vzip1q_f32(a, b), vzip2q_f32(a, b));
     }
 
     #[inline(always)]

@@ -123,5 +123,15 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn deinterleave(self, a: V, b: V) -> (V, V) {
+        ([a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]])
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: V, b: V) -> (V, V) {
+        ([a[0], b[0], a[1], b[1]], [a[2], b[2], a[3], b[3]])
+    }
+
+    #[inline(always)]
     fn prefetch(self, _: &[f32], _: usize) {}
 }

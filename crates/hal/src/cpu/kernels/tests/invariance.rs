@@ -18,7 +18,8 @@ fn check(seed: u64, shared: &[usize], kernel: impl Fn(usize) -> Kernel) {
             .iter()
             .enumerate()
             .map(|(i, spec)| {
-                let bytes = spec.bytes.unwrap_or_else(|| packed_bytes_with(isa, &one).unwrap());
+                let bytes =
+                    spec.bytes.unwrap_or_else(|| Kernels::from(isa).packed_bytes(&one).unwrap());
                 let copies = if shared.contains(&i) { 1 } else { ITEMS };
                 (0..copies).map(|_| to_bytes(&random.floats(bytes.div_ceil(4)))).collect()
             })
@@ -81,6 +82,14 @@ fn convolutions_do_not_see_the_batch() {
         Kernel::Conv2d(Conv2d { kernel: [1, 1], pads: [0; 4], ..conv(n, [40, 33], 7, 1) })
     });
     check(66, &[1, 2], |n| Kernel::Conv2d(Conv2d { pads: [0; 4], ..conv(n, [4, 9], 13, 1) }));
+}
+
+#[test]
+fn winograd_convolutions_do_not_see_the_batch() {
+    check(67, &[1, 2], |n| Kernel::Conv2d(conv(n, [16, 32], 33, 1)));
+    check(68, &[1, 2], |n| Kernel::Conv2d(conv(n, [48, 36], 10, 2)));
+    check(69, &[1, 2], |n| Kernel::Conv2d(Conv2d { pads: [0; 4], ..conv(n, [17, 21], 8, 1) }));
+    check(70, &[1, 2], |n| Kernel::Conv2d(conv(n, [260, 256], 3, 1)));
 }
 
 fn matmul(m: usize, n: usize, k: usize) -> MatMul {
