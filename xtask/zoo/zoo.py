@@ -210,6 +210,10 @@ def build(name):
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.normal_(0.0, 0.1, generator=generator)
             module.running_var.uniform_(0.5, 1.5, generator=generator)
+    for parameter in network.parameters():
+        # Some heads begin with zeros, which say nothing about what is in front of them.
+        if parameter.dim() > 1 and not parameter.any():
+            parameter.data.normal_(0.0, 0.05, generator=generator)
     return Both(network).eval()
 
 
