@@ -2,6 +2,7 @@
 
     peers.py export FOLDER           writes the models, with inputs and results, into FOLDER
     peers.py measure FOLDER PROGRAM  runs PROGRAM and the peers; one JSON object for each cell
+    peers.py cuda FOLDER PROGRAM     the same on a card of CUDA, against graphs of PyTorch
     peers.py run PEER MODEL THREADS PASSES SECONDS
                                      one peer in this process; one JSON object for each thread count
     peers.py draw CELLS PICTURE      draws what `measure` printed
@@ -160,6 +161,39 @@ def ort_factory(folder, inputs, threads):
     return caller
 
 
+def graphs_factory(folder, inputs):
+    """Each caller replays a graph of its own, captured while no other one is; inputs stay there."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    model = network(MODELS[folder.name][0]).cuda()
+    lock = threading.Lock()
+
+    def caller(index):
+        with lock, torch.no_grad():
+            stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+            x = torch.from_numpy(inputs[index % CASES]).cuda()
+            with torch.cuda.stream(stream):
+                for _ in range(3):
+                    model(x)
+            stream.synchronize()
+            with torch.cuda.graph(graph, stream=stream):
+                y = model(x)
+
+        # The graph reads this input, and does not keep it.
+        kept = x
+
+        def replay():
+            with torch.cuda.stream(stream):
+                graph.replay()
+            stream.synchronize()
+            return y, kept
+
+        return replay
+
+    return caller
+
+
 def openvino_factory(folder, inputs, streams):
     import openvino
 
@@ -186,6 +220,7 @@ FACTORIES = {
     "torch-1t": lambda *a: torch_factory(*a, 1),
     "ort": lambda *a: ort_factory(*a, 0),
     "ort-1t": lambda *a: ort_factory(*a, 1),
+    "torch-graphs": lambda *a: graphs_factory(*a),
     "openvino-1": lambda *a: openvino_factory(*a, 1),
     "openvino-2": lambda *a: openvino_factory(*a, 2),
 }
@@ -224,7 +259,9 @@ def window(factory, outputs, tolerance, count, passes, seconds):
             call()
             latencies[index].append(now() - start)
         end.wait()
-        difference = np.abs(call() - outputs[index % CASES]).max()
+        found = call()
+        found = found[0].cpu().numpy() if isinstance(found, tuple) else found
+        difference = np.abs(found - outputs[index % CASES]).max()
         errors[index] = int(not difference <= tolerance)
 
     callers = [threading.Thread(target=work, args=(index,)) for index in range(count)]
@@ -274,6 +311,28 @@ def measure(folder, program):
             print(json.dumps(cell(model, count, found)), flush=True)
 
 
+def measure_cuda(folder, program):
+    threads = "1,2,4,8,16"
+    for model in ("A4", "B4", "C1", "C64", "C256", "D", "E"):
+        own = [program, "bench", "peer", "--peer", "anabranch", "--dir", folder / model]
+        own += ["--device", "cuda:0", "--resident", "--threads", threads]
+        own += ["--passes", "10000000", "--cap", "0.3"]
+        other = [sys.executable, __file__, "run", "torch-graphs", folder / model, threads, "10000000", "0.3"]
+        found = {"anabranch": rows(own), "torch-graphs": rows(other)}
+        for ours, peer in zip(*found.values()):
+            print(json.dumps({
+                "model": model,
+                "threads": ours["threads"],
+                "ours_pps": ours["pps"],
+                "torch_pps": peer["pps"],
+                "ratio": ours["pps"] / peer["pps"],
+                "ours_p50_ms": ours["p50_ms"],
+                "ours_p99_ms": ours["p99_ms"],
+                "torch_p99_ms": peer["p99_ms"],
+                "errors": ours["errors"] + peer["errors"],
+            }), flush=True)
+
+
 def cell(model, count, found):
     median = lambda peer, key: statistics.median(row[key] for row in found[peer, count])
     rates = {peer: median(peer, "pps") for peer in ("anabranch", *PEERS) if (peer, count) in found}
@@ -320,6 +379,8 @@ if __name__ == "__main__":
             export(pathlib.Path(folder))
         case ["measure", folder, program]:
             measure(pathlib.Path(folder), program)
+        case ["cuda", folder, program]:
+            measure_cuda(pathlib.Path(folder), program)
         case ["run", peer, folder, threads, passes, seconds]:
             counts = [int(count) for count in threads.split(",")]
             run(peer, pathlib.Path(folder), counts, int(passes), float(seconds))
