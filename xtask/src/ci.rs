@@ -13,7 +13,7 @@ const MODELLED: &[(&str, &[&str])] = &[
     ("anabranch-sync", &["::"]),
     ("anabranch-hal", &["model_"]),
     ("anabranch-rt", &["::"]),
-    ("anabranch-nn", &["cache::", "contexts::"]),
+    ("anabranch-nn", &["cache::", "contexts::", "replicas::tests::model_"]),
 ];
 
 type Step = fn(&Path) -> Result<(), String>;
