@@ -94,6 +94,8 @@ struct Lane {
     waits: Vec<(QueueId, u64)>,
     buffers: VecDeque<Buffer>,
     handed: u64,
+    /// The last command of the lease before.
+    handed_over: u64,
     leased: bool,
     closed: bool,
 }
@@ -210,6 +212,15 @@ impl Replay<'_> {
         demand(legal == outcome, "SO-2 SubmitAtomic", || {
             format!("{action:?} gave {outcome:?}, not {legal:?}")
         })?;
+        if let Outcome::Issued(value) = outcome {
+            let committed = lane.numbers.committed();
+            demand(lane.handed_over <= committed, "ER-5 Contained", || {
+                format!("command {value} joins {} of the lease before", lane.handed_over)
+            })?;
+        }
+        if action == Action::EndLease {
+            lane.handed_over = lane.numbers.issued();
+        }
         lane.closed |= action == Action::Close;
         lane.leased &= action != Action::EndLease;
         if let Outcome::Committed(value) = outcome {

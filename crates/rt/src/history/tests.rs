@@ -271,6 +271,24 @@ fn sp_1_a_stream_leased_twice_is_told() {
 }
 
 #[test]
+fn er_5_a_command_that_joins_those_of_the_lease_before_is_told() {
+    check_once(|| {
+        use crate::stream::state::Outcome::{Committed, Issued};
+        let device = null_with(limits());
+        for _ in 0..2 {
+            device.lease_now().unwrap().host(|| Ok(())).unwrap();
+        }
+        device.synchronize(&NEVER).unwrap();
+        let history = exchanged(
+            history(&device),
+            |event| matches!(event, Event::Stream(_, Committed(1))),
+            |event| matches!(event, Event::Stream(_, Issued(2))),
+        );
+        assert_eq!(rule(&history), "ER-5 Contained");
+    });
+}
+
+#[test]
 fn a_history_with_a_gap_is_no_history() {
     check_once(|| {
         let mut gapped = eventful(0);

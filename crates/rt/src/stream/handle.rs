@@ -296,14 +296,14 @@ impl Stream {
     /// callback that has no room for another buffer fails what is open, too.
     fn fail(&self, mark: &Mark, error: Error) -> Error {
         let told = error.to_native();
-        let failing = |after: Vec<Mark>| {
+        let failing = |after: Vec<Mark>, apart: bool| {
             let told = told.clone();
             let command = Some(native::Command::Host(Box::new(move || Err(told))));
-            Work { command, after, label: "fail", ..Work::default() }
+            Work { command, after, label: "fail", apart, ..Work::default() }
         };
-        let issued = match self.issue(failing(vec![mark.clone()])) {
+        let issued = match self.issue(failing(vec![mark.clone()], true)) {
             Err(refused) if refused.kind() == ErrorKind::WouldDeadlock => {
-                self.issue(failing(Vec::new()))
+                self.issue(failing(Vec::new(), false))
             }
             issued => issued,
         };

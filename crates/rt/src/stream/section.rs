@@ -70,6 +70,8 @@ pub(super) struct Open {
     pub(super) writes: Vec<SharedUse>,
     pub(super) timings: Vec<Arc<TimingSlot>>,
     pub(super) label: &'static str,
+    /// The lease whose commands these are.
+    pub(super) generation: u64,
 }
 
 /// Exclusive access to a stream's open command buffer. Leaving it hands over what was committed.
@@ -165,7 +167,8 @@ impl Section<'_> {
         let first = inner.state.committed() + 1;
         inner.pen.note_waits(stream, &inner.open.waits);
         let Outcome::Committed(value) = inner.apply(Action::Commit) else { return };
-        let Open { waits, commands, writes, timings, label } = std::mem::take(&mut inner.open);
+        let Open { waits, commands, writes, timings, label, generation: _ } =
+            std::mem::take(&mut inner.open);
         let lane = Arc::clone(&stream.trace);
         let awaited = lane.waits(&waits);
         invariant!("SA-5 Idle-cheap", first <= value);
@@ -212,7 +215,8 @@ impl Section<'_> {
     }
 
     /// Makes every handle of the present lease stale and gives up its capture. The open command
-    /// buffer stays: its commands come before those of the next lease.
+    /// buffer stays until there is room for it: its commands come before those of the next lease,
+    /// which begins another one.
     pub(crate) fn end_lease(&mut self) -> Option<Tape> {
         let tape = self.end_capture(None);
         let before = self.state().clone();

@@ -4,6 +4,7 @@ use anabranch_hal::command::Command;
 use anabranch_hal::kernel::Access;
 use anabranch_sync::{Arc, Deadline, MutexGuard, process};
 
+use super::section::Inner;
 use super::{Section, StreamRef};
 use crate::error::Error;
 use crate::event::TimingSlot;
@@ -61,6 +62,9 @@ pub(crate) struct Work {
     pub(crate) after: Vec<Mark>,
     pub(crate) timing: Option<Arc<TimingSlot>>,
     pub(crate) label: &'static str,
+    /// Whether what was submitted before has to be in another command buffer, which does not fail
+    /// with this one.
+    pub(crate) apart: bool,
 }
 
 /// What became of an attempt to number a command.
@@ -157,7 +161,10 @@ impl Section<'_> {
         }
         // A wait holds back everything behind it, but nothing before it. A full buffer takes no
         // more commands, except from a callback, which cannot wait for room.
-        let must_commit = !waits.is_empty() || (self.is_full() && !process::in_callback());
+        let must_commit = !waits.is_empty()
+            || work.apart
+            || self.is_of_an_earlier_lease()
+            || (self.is_full() && !process::in_callback());
         if must_commit && !self.try_commit() {
             drop(guards);
             return Ok(Attempt::NoRoom(work));
@@ -182,6 +189,13 @@ impl Section<'_> {
         self.limit() <= self.inner().open.commands.len()
     }
 
+    /// Whether the open buffer has the commands of a holder who is gone. A buffer fails as one, so
+    /// nobody else adds to it.
+    fn is_of_an_earlier_lease(&self) -> bool {
+        let Inner { state, open, .. } = self.inner();
+        state.committed() < state.issued() && open.generation != state.generation()
+    }
+
     /// Puts a numbered command into the open buffer; true when that has become full.
     fn append(&mut self, work: Work, waits: Vec<Mark>) -> bool {
         let limit = self.limit();
@@ -199,6 +213,7 @@ impl Section<'_> {
         inner.open.commands.extend(work.command);
         inner.open.timings.extend(work.timing);
         inner.open.label = work.label;
+        inner.open.generation = inner.state.generation();
         limit == inner.open.commands.len()
     }
 }

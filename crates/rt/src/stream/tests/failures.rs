@@ -193,3 +193,48 @@ fn er_5_a_stream_that_was_reset_passes_no_old_failure_on() {
         assert_eq!(bystander.query(), Ok(true), "ER-5: what it waited for ended well");
     });
 }
+
+#[test]
+fn er_5_a_wait_for_a_failure_that_was_reset_takes_nothing_along() {
+    check_once(|| {
+        let (device, control) = manual();
+        let (failed, waiting) = (device.lease_now().unwrap(), device.lease_now().unwrap());
+        doom(&failed, "over");
+        let failure = failed.record().unwrap();
+        failed.flush(CommitMode::Now).unwrap();
+        run_all(&control);
+        failed.reset_after_error().unwrap();
+        failed.host(|| Ok(())).unwrap();
+        // The clock of the one who waits covers what comes before this.
+        waiting.wait(&failed.record().unwrap()).unwrap();
+        waiting.host(|| Ok(())).unwrap();
+        let before = waiting.record().unwrap();
+        assert_eq!(kind(waiting.wait(&failure)), ErrorKind::CommandFailed);
+        run_all(&control);
+        assert_eq!(before.query(), Ok(true), "ER-5: it was submitted before the wait");
+    });
+}
+
+#[test]
+fn er_5_a_lease_adds_nothing_to_the_buffer_of_the_one_before() {
+    check_once(|| {
+        let (device, control) = manual_with(Limits { in_flight_max: 1, ..Limits::default() });
+        let lease = device.lease_now().unwrap();
+        for _ in 0..2 {
+            lease.host(|| Ok(())).unwrap();
+            lease.flush(CommitMode::Continue).unwrap();
+        }
+        let (id, before) = (lease.id(), lease.record().unwrap());
+        drop(lease);
+        let next = device.lease_now().unwrap();
+        assert_eq!(next.id(), id);
+        let doomed = || Err(failure("of the next holder"));
+        assert_eq!(kind(next.until(&Deadline::NOW).host(doomed)), ErrorKind::Timeout);
+        run_all(&control);
+        next.host(doomed).unwrap();
+        let _ = next.flush(CommitMode::Now);
+        run_all(&control);
+        assert_eq!(kind(next.query()), ErrorKind::CommandFailed);
+        assert_eq!(before.query(), Ok(true), "ER-5: another one held the stream then");
+    });
+}
