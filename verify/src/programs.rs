@@ -24,6 +24,7 @@ use anabranch_rt::{Deadline, Device, History, Limits};
 use anabranch_sync::process::fork_and_check;
 use serde::{Deserialize, Serialize};
 
+use log::Callback;
 pub use operation::{BLOCKS, Operation, Place};
 use world::World;
 
@@ -235,14 +236,15 @@ impl Case {
             let taken = world.take(step).and_then(|()| after(&mut world));
             taken.map_err(|how| format!("step {index}, {step:?}: {how}"))?;
         }
-        let mut summary = world.finish(self.commands_per_buffer_max)?;
-        summary.transitions = end(&device, summary.lost)?;
+        let (mut summary, callbacks) = world.finish(self.commands_per_buffer_max)?;
+        summary.transitions = end(&device)?;
+        callbacks.iter().try_for_each(Callback::check)?;
         Ok(summary)
     }
 }
 
 /// Ends the device, of which nothing is used any longer; how many transitions it took.
-fn end(device: &Device, lost: bool) -> Result<usize, String> {
+fn end(device: &Device) -> Result<usize, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     device.trim().map_err(|error| text(&error))?;
     let stats = device.memory_stats();
@@ -252,10 +254,6 @@ fn end(device: &Device, lost: bool) -> Result<usize, String> {
     device.shutdown(&Deadline::NEVER).map_err(|error| text(&error))?;
     let mut history = History::new();
     device.take_history(&mut history);
-    match history.check(device.limits()) {
-        Ok(tally) => Ok(tally.transitions),
-        // A device that is lost reports what waits before what it waits for.
-        Err(violation) if lost && violation.rule.starts_with("EV-1 ") => Ok(0),
-        Err(violation) => Err(text(&violation)),
-    }
+    let tally = history.check(device.limits()).map_err(|violation| text(&violation))?;
+    Ok(tally.transitions)
 }

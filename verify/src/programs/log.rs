@@ -93,11 +93,25 @@ pub(super) enum Note {
     Refused {
         lane: Lane,
     },
-    /// A callback was registered for what this snapshot covers; it was told this.
-    Callback {
-        snapshot: Snapshot,
-        told: Arc<Mutex<Vec<Told>>>,
-    },
     /// The device was lost.
     Lost,
+}
+
+/// A callback that was registered for what a snapshot covers, and what it was told.
+pub(super) struct Callback {
+    pub(super) snapshot: Snapshot,
+    pub(super) told: Arc<Mutex<Vec<Told>>>,
+}
+
+impl Callback {
+    /// Whether it was called once, with what its snapshot says. Only the end of the device waits
+    /// for callbacks: who waits for a stream may go on before them.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let (told, expected) = (self.told.lock(), self.snapshot.query().map(drop));
+        match &told[..] {
+            [once] if once.is_ok() == expected.is_ok() => Ok(()),
+            [once] => Err(format!("ER-3: a callback was told {once:?}, not {expected:?}")),
+            _ => Err(format!("EP-5: a callback was called {} times", told.len())),
+        }
+    }
 }

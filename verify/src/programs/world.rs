@@ -10,7 +10,7 @@ use anabranch_rt::{Buffer, CommitMode, Deadline, Device, Error, ErrorKind, Lease
 use anabranch_sync::atomic::{AtomicBool, Ordering};
 use anabranch_sync::{Arc, Mutex};
 
-use super::log::{Command, Lane, Note};
+use super::log::{Callback, Command, Lane, Note};
 use super::operation::{BYTES, Operation};
 use super::{BUFFERS, GRAPHS, On, STREAMS, Step, Summary, verdict};
 
@@ -27,6 +27,7 @@ type Outcome = Result<(), String>;
 /// A stream of the program.
 struct Line {
     lease: Lease,
+    /// Commands of different parts are in different command buffers.
     part: usize,
 }
 
@@ -36,6 +37,8 @@ pub(super) struct World {
     on: On,
     control: Option<SimControl>,
     lines: Vec<Line>,
+    /// Parts that there were.
+    parts: usize,
     /// Of every stream that was reset, how often.
     resets: BTreeMap<QueueId, usize>,
     /// Of this program alone, because a capture takes a stream for itself.
@@ -45,6 +48,7 @@ pub(super) struct World {
     names: [usize; BUFFERS],
     graphs: [Option<Captured>; GRAPHS],
     log: Vec<Note>,
+    callbacks: Vec<Callback>,
     /// The places of the commands in the log.
     commands: Vec<usize>,
     drives: u64,
@@ -64,18 +68,20 @@ impl World {
         control: Option<SimControl>,
     ) -> Result<Self, String> {
         let lease = || device.lease_now().map_err(|error| unexpected("a lease", &error));
-        let lines = (0..STREAMS).map(|_| Ok(Line { lease: lease()?, part: 0 }));
+        let lines = (0..STREAMS).map(|part| Ok(Line { lease: lease()?, part }));
         let mut world = Self {
             device: device.clone(),
             on,
             control,
             lines: lines.collect::<Result<_, String>>()?,
+            parts: STREAMS,
             resets: BTreeMap::new(),
             own: lease()?,
             objects: Vec::new(),
             names: [0; BUFFERS],
             graphs: [const { None }; GRAPHS],
             log: Vec::new(),
+            callbacks: Vec::new(),
             commands: Vec::new(),
             drives: 0,
             failed: BTreeSet::new(),
@@ -241,12 +247,20 @@ impl World {
         let is_sure = matches!(mode, CommitMode::Now);
         match self.stream(line).flush(mode) {
             Ok(()) => {
-                self.lines[line].part += usize::from(is_sure);
+                if is_sure {
+                    self.next_part(line);
+                }
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Timeout => Ok(()),
             Err(error) => Err(unexpected("flush", &error)),
         }
+    }
+
+    /// What the line submits from here on is in other command buffers than all before.
+    fn next_part(&mut self, line: usize) {
+        self.lines[line].part = self.parts;
+        self.parts += 1;
     }
 
     fn query(&mut self, line: usize) -> Outcome {
@@ -260,7 +274,7 @@ impl World {
         let flushed = self.stream(line).flush(CommitMode::Now);
         self.run_manual();
         if flushed.is_ok() {
-            self.lines[line].part += 1;
+            self.next_part(line);
         }
         let deadline = self.deadline();
         let waited = self.lines[line].lease.synchronize(&deadline);
@@ -335,6 +349,8 @@ impl World {
             Err(error) => return Err(unexpected("a lease", &error)),
         };
         let old = std::mem::replace(&mut self.lines[line].lease, fresh);
+        // What the holder before has left open is not added to.
+        self.next_part(line);
         let clone = Stream::clone(&old);
         drop(old);
         let stale = clone.record().map(drop).map_err(|error| error.kind());
@@ -349,8 +365,8 @@ impl World {
         let snapshot = stream.record().map_err(|error| unexpected("record", &error))?;
         match stream.on_complete(move |outcome| tell.lock().push(outcome)) {
             Ok(()) => {
-                self.lines[line].part += 1;
-                self.log.push(Note::Callback { snapshot, told });
+                self.next_part(line);
+                self.callbacks.push(Callback { snapshot, told });
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::Timeout => Ok(()),
@@ -397,8 +413,12 @@ impl World {
         Ok(())
     }
 
-    /// Waits for everything, and judges it all.
-    pub(super) fn finish(mut self, commands_per_buffer_max: usize) -> Result<Summary, String> {
+    /// Waits for everything, and judges it all but the callbacks, which are for the caller to judge
+    /// when the device has ended.
+    pub(super) fn finish(
+        mut self,
+        commands_per_buffer_max: usize,
+    ) -> Result<(Summary, Vec<Callback>), String> {
         for line in 0..STREAMS {
             while let Err(error) = self.stream(line).flush(CommitMode::Now) {
                 if error.kind() != ErrorKind::Timeout {
@@ -418,6 +438,6 @@ impl World {
         }
         let computes = self.on != On::Null;
         self.summary.failed = verdict::judge(&self.log, computes, commands_per_buffer_max)?;
-        Ok(self.summary)
+        Ok((self.summary, self.callbacks))
     }
 }
