@@ -6,7 +6,7 @@ mod text;
 
 use std::path::PathBuf;
 
-use anabranch::{Port, Tensor};
+use anabranch::{Deadline, Port, Tensor};
 
 use crate::cli::device::{DeviceArguments, Recording};
 use crate::cli::model::{self, NamedFile, OpenExtents};
@@ -70,6 +70,7 @@ impl Arguments {
         let plan = session
             .describe_for(&named, &known)
             .map_err(|error| Failure::from(error).about(&file))?;
+        device.shutdown(&Deadline::NEVER)?;
         summary.describe(&plan);
         if let Some(mut page) = page {
             page.write(page::page(&summary, &plan).as_bytes())?;

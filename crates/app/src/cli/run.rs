@@ -8,7 +8,7 @@ mod summary;
 
 use std::path::PathBuf;
 
-use anabranch::{Device, Session, Tensor, npy};
+use anabranch::{Deadline, Device, Session, Tensor, npy};
 use tracing::info;
 
 use crate::cli::device::{DeviceArguments, Recording};
@@ -98,6 +98,7 @@ impl Arguments {
         info!(passes, threads = self.threads, "runs");
         let run = Run::new(session, items, serial, passes);
         let outcome = run.call_from(self.threads, trace.as_mut())?;
+        device.shutdown(&Deadline::NEVER)?;
         let mut summary = Summary::of(&outcome);
         if let (Some(labels), Some(results)) = (&labels, &outcome.results) {
             summary.accuracy = labels.accuracy(results.first());

@@ -7,7 +7,7 @@ mod work;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anabranch::Device;
+use anabranch::{Deadline, Device};
 use serde::Serialize;
 
 use crate::callers::Quota;
@@ -96,6 +96,7 @@ impl Arguments {
             }
             rows.push(row);
         }
+        device.shutdown(&Deadline::NEVER)?;
         if let Some(trace) = trace
             && let dropped @ 1.. = trace.finish()?
         {

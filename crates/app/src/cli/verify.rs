@@ -84,6 +84,7 @@ impl Arguments {
                 let device = self.device.open(self.threads + 1, Recording::History)?;
                 machine = report::machine(&device);
                 let attempt = self.attempt(&device, &name, method)?;
+                device.shutdown(&Deadline::NEVER)?;
                 if !self.json {
                     say(attempt.line())?;
                 }

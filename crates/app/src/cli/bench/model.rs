@@ -1,5 +1,6 @@
 //! `bench model`: passes per second at several numbers of caller threads.
 
+use anabranch::Deadline;
 use anabranch_sync::Arc;
 use serde::Serialize;
 
@@ -64,6 +65,7 @@ impl Arguments {
             rows.push(self.measure(&passes, threads)?);
         }
         drop(bar);
+        device.shutdown(&Deadline::NEVER)?;
         if self.json {
             say_json(&rows)?
         } else {

@@ -3,7 +3,7 @@
 mod cases;
 mod lane;
 
-use anabranch::{Device, Lease};
+use anabranch::{Deadline, Device, Lease};
 use anabranch_sync::Mutex;
 use serde::Serialize;
 
@@ -75,6 +75,7 @@ impl Arguments {
         }
         drop(bar);
         drop(idle);
+        device.shutdown(&Deadline::NEVER)?;
         if self.json {
             say_json(&figures)?;
         } else {

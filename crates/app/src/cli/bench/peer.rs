@@ -113,6 +113,7 @@ impl Arguments {
                 say_json(&row)?;
             }
         }
+        device.shutdown(&Deadline::NEVER)?;
         if let Some(error) = work.first_error.lock().as_ref() {
             complain(error);
         }
