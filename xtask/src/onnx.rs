@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use crate::shell;
+use crate::{python, shell};
 
 /// The package whose last version that ships the node tests as files is the one that is fetched.
 const VERSION: &str = "1.22.0";
@@ -177,23 +176,16 @@ fn cases(root: &Path) -> Result<PathBuf, String> {
     if done.is_file() {
         return Ok(cases);
     }
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let python = |arguments: &[&str]| {
-        let mut command = Command::new("python3");
-        command.current_dir(&folder).args(arguments);
-        let output = shell::capture(&mut command)?;
-        let said = format!("{}\n{}{}", shell::describe(&command), output.stdout, output.stderr);
-        if output.success { Ok(()) } else { Err(said) }
-    };
     let package = format!("onnx=={VERSION}");
-    python(&["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", &package])
+    let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:", &package];
+    python::run_in(&folder, &pip)
         .map_err(|error| format!("{error}\nthe cases come from PyPI, through pip"))?;
     let entries =
         fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     let wheel = names.filter(|name| Path::new(name).extension().is_some_and(|end| end == "whl"));
     let wheel = wheel.max().ok_or("pip has left no package behind")?;
-    python(&["-m", "zipfile", "-e", &wheel, "."])?;
+    python::run_in(&folder, &["-m", "zipfile", "-e", &wheel, "."])?;
     fs::write(&done, "").map_err(|error| format!("{}: {error}", done.display()))?;
     Ok(cases)
 }

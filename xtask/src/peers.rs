@@ -11,16 +11,8 @@ use serde::Deserialize;
 
 use crate::python::{self, Python};
 
-const PACKAGES: &[&str] = &[
-    "torch==2.15.0",
-    "torchvision==0.29.2",
-    "onnx==1.23.2",
-    "onnxscript==0.7.2",
-    "onnxruntime==1.31.1",
-    "openvino==2026.4.1",
-    "numpy==2.4.6",
-    "matplotlib==3.11.2",
-];
+/// What is needed beside what exports: one more peer, and what draws.
+const MORE: &[&str] = &["openvino==2026.4.1", "matplotlib==3.11.2"];
 
 const TABLE: &str = "docs/peers.md";
 const PICTURE: &str = "docs/peers.svg";
@@ -50,7 +42,8 @@ pub(crate) fn run(root: &Path, flags: &[String]) -> Result<(), String> {
         [flag] if flag == "--json" => true,
         _ => return Err(format!("unknown argument: {}", flags.join(" "))),
     };
-    let python = Python::new(root, "peers", "xtask/peers/peers.py", PACKAGES)?;
+    let packages = [python::EXPORTING, MORE].concat();
+    let python = Python::new(root, "peers", "xtask/peers/peers.py", &packages)?;
     let models = python.folder.join("models");
     let program = python::program(root)?;
     python.says(python.command().arg("export").arg(&models))?;
@@ -66,12 +59,13 @@ pub(crate) fn run(root: &Path, flags: &[String]) -> Result<(), String> {
     let mut draw = python.command();
     python.says(draw.arg("draw").arg(&raw).arg(root.join(PICTURE)))?;
     let path = root.join(TABLE);
-    fs::write(&path, heading() + &table).map_err(|error| format!("{}: {error}", path.display()))?;
+    fs::write(&path, heading(&packages) + &table)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
     println!("{table}\nwritten: {TABLE}, {PICTURE}");
     Ok(())
 }
 
-fn heading() -> String {
+fn heading(packages: &[&str]) -> String {
     let machine = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let processor = machine
         .lines()
@@ -84,7 +78,7 @@ fn heading() -> String {
          the number of callers, all in `f32`. Medians of three repetitions, which took turns. \
          Measured by `cargo xtask peers` on {processor}, {cores} cores.\n\n\
          ![Ratios to the best peer](peers.svg)\n\n",
-        PACKAGES.iter().filter(|name| is_peer(name)).copied().collect::<Vec<_>>().join(", ")
+        packages.iter().filter(|name| is_peer(name)).copied().collect::<Vec<_>>().join(", ")
     )
 }
 

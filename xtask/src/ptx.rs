@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::shell;
+use crate::{python, shell};
 
 /// The package of the compiler. Later ones write PTX that older drivers refuse.
 const PACKAGE: &str = "nvidia-cuda-nvrtc-cu12==12.4.127";
@@ -158,15 +158,8 @@ fn library(root: &Path) -> Result<PathBuf, String> {
     if library.is_file() {
         return Ok(lib);
     }
-    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let python = |arguments: &[&str]| {
-        let mut command = Command::new("python3");
-        command.current_dir(&folder).args(arguments);
-        let output = shell::capture(&mut command)?;
-        let said = format!("{}\n{}{}", shell::describe(&command), output.stdout, output.stderr);
-        if output.success { Ok(()) } else { Err(said) }
-    };
-    python(&["-m", "pip", "install", "--quiet", "--no-deps", "--target", ".", PACKAGE])
+    let pip = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", ".", PACKAGE];
+    python::run_in(&folder, &pip)
         .map_err(|error| format!("{error}\nthe compiler comes from PyPI, through pip"))?;
     let missing = || format!("{PACKAGE} was installed, but {} is not there", library.display());
     library.is_file().then_some(lib).ok_or_else(missing)

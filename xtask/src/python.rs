@@ -6,6 +6,16 @@ use std::process::Command;
 
 use crate::shell;
 
+/// What exports networks and runs them for comparison.
+pub(crate) const EXPORTING: &[&str] = &[
+    "torch==2.15.0",
+    "torchvision==0.29.2",
+    "onnx==1.23.2",
+    "onnxscript==0.7.2",
+    "onnxruntime==1.31.1",
+    "numpy==2.4.6",
+];
+
 /// A virtual environment and the script that runs in it.
 pub(crate) struct Python {
     /// Where the environment is, and whatever the script leaves behind.
@@ -77,6 +87,20 @@ pub(crate) fn program(root: &Path) -> Result<PathBuf, String> {
     Ok(shell::target(root).join("release/anabranch"))
 }
 
+/// Runs the interpreter of this machine in a folder, which is made when it is missing.
+///
+/// # Errors
+/// The command and what it says.
+pub(crate) fn run_in(folder: &Path, arguments: &[&str]) -> Result<(), String> {
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut command = Command::new("python3");
+    command.current_dir(folder).args(arguments);
+    let output = shell::capture(&mut command)?;
+    let said = format!("{}\n{}{}", shell::describe(&command), output.stdout, output.stderr);
+    if output.success { Ok(()) } else { Err(said) }
+}
+
+/// The last line of a text that says something.
 pub(crate) fn last_line(text: &str) -> &str {
     text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing")
 }

@@ -9,15 +9,6 @@ use std::process::Command;
 use crate::python::{self, Python};
 use crate::shell;
 
-const PACKAGES: &[&str] = &[
-    "torch==2.15.0",
-    "torchvision==0.29.2",
-    "onnx==1.23.2",
-    "onnxscript==0.7.2",
-    "onnxruntime==1.31.1",
-    "numpy==2.4.6",
-];
-
 const EXPORTERS: [&str; 2] = ["torchscript", "dynamo"];
 const OUTPUTS: [&str; 2] = ["before", "after"];
 
@@ -26,7 +17,7 @@ const OUTPUTS: [&str; 2] = ["before", "after"];
 /// # Errors
 /// What cannot be installed or built, and the networks that do not run or whose results differ.
 pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
-    let python = Python::new(root, "zoo", "xtask/zoo/zoo.py", PACKAGES)?;
+    let python = Python::new(root, "zoo", "xtask/zoo/zoo.py", python::EXPORTING)?;
     let names = python.says(python.command().arg("list"))?;
     let wanted = |name: &&str| filters.is_empty() || filters.iter().any(|f| name.contains(&**f));
     let names: Vec<&str> = names.lines().filter(wanted).collect();

@@ -64,6 +64,17 @@ type Infer = dyn Fn(&Facts<'_>, usize) -> Result<Vec<Fact>, Error> + Send + Sync
 /// The results, of inputs that are all there.
 type Compute = dyn Fn(&Facts<'_>, &[Fact]) -> Result<Vec<Tensor>, Error> + Send + Sync;
 
+/// What grows with the work of an operator.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effort {
+    /// Nothing: its results follow from shapes alone.
+    Shapes,
+    /// Its elements.
+    Elements,
+    /// The products that it sums up, of which there may be more than it has elements.
+    Products,
+}
+
 /// What an operator does, with its attributes inside. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Host(Arc<Body>);
@@ -71,6 +82,7 @@ pub(crate) struct Host(Arc<Body>);
 struct Body {
     name: &'static str,
     values: Vec<usize>,
+    effort: Effort,
     infer: Box<Infer>,
     compute: Box<Compute>,
 }
@@ -83,13 +95,12 @@ impl Host {
 
     /// Whether the results follow from shapes alone.
     pub(crate) fn is_about_shapes(&self) -> bool {
-        self.0.name == "Size"
+        self.0.effort == Effort::Shapes
     }
 
     /// Whether it may sum up more products than it has elements.
     pub(crate) fn sums_products(&self) -> bool {
-        let name = self.0.name;
-        matches!(name, "Attention" | "ConvInteger" | "ConvTranspose" | "Einsum" | "MatMulInteger")
+        self.0.effort == Effort::Products
     }
 
     pub(crate) fn infer(&self, inputs: &Facts<'_>, outputs: usize) -> Result<Vec<Fact>, Error> {
@@ -114,8 +125,19 @@ fn operator(
     infer: impl Fn(&Facts<'_>, usize) -> Result<Vec<Fact>, Error> + Send + Sync + 'static,
     compute: impl Fn(&Facts<'_>, &[Fact]) -> Result<Vec<Tensor>, Error> + Send + Sync + 'static,
 ) -> Op {
+    operator_of(Effort::Elements, name, values, infer, compute)
+}
+
+/// An operator as [`operator`] makes it, of that effort.
+fn operator_of(
+    effort: Effort,
+    name: &'static str,
+    values: &[usize],
+    infer: impl Fn(&Facts<'_>, usize) -> Result<Vec<Fact>, Error> + Send + Sync + 'static,
+    compute: impl Fn(&Facts<'_>, &[Fact]) -> Result<Vec<Tensor>, Error> + Send + Sync + 'static,
+) -> Op {
     let (infer, compute) = (Box::new(infer), Box::new(compute));
-    Op::Host(Host(Arc::new(Body { name, values: values.to_vec(), infer, compute })))
+    Op::Host(Host(Arc::new(Body { name, values: values.to_vec(), effort, infer, compute })))
 }
 
 /// An operator whose shapes follow from all elements, so that it is computed when a plan is made.

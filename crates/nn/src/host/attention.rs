@@ -1,7 +1,7 @@
 //! Attention as one operator, and the rotation of positions.
 
 use super::window::product;
-use super::{Array, array, float, operator, optional, rounded};
+use super::{Array, Effort, array, float, operator, operator_of, optional, rounded};
 use crate::dtype::{DType, truncate_i64};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
@@ -177,7 +177,7 @@ impl Attention {
 pub(crate) fn attention(attention: Attention) -> Op {
     let own = attention.clone();
     let infer = move |inputs: &Facts<'_>, outputs: usize| own.infer(inputs, outputs);
-    operator("Attention", &[], infer, move |inputs, facts| {
+    operator_of(Effort::Products, "Attention", &[], infer, move |inputs, facts| {
         let results = attention.compute(inputs, facts)?.into_iter().zip(facts);
         results.map(|(result, fact)| rounded(fact, result.data)).collect()
     })

@@ -1,7 +1,7 @@
 //! Between floats and the few values of quantised types.
 
 use super::window::{centred, product};
-use super::{Array, array, operator, optional};
+use super::{Array, Effort, array, operator, operator_of, optional};
 use crate::dtype::{DType, narrow};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op, product_shape};
@@ -146,7 +146,7 @@ pub(crate) fn integer_product(scaled: bool) -> Op {
         let dtype = if scaled { inputs.get(7)?.dtype } else { DType::I32 };
         Ok(vec![Fact::new(dtype, product.shape())])
     };
-    operator("MatMulInteger", &[], infer, move |inputs, facts| {
+    operator_of(Effort::Products, "MatMulInteger", &[], infer, move |inputs, facts| {
         let zeros = if scaled { [2, 5] } else { [2, 3] };
         let rows = |fact: &Fact| fact.shape.len().saturating_sub(2);
         let columns = |fact: &Fact| fact.shape.len().saturating_sub(1);

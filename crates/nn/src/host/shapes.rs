@@ -1,6 +1,6 @@
 //! Operators that look at shapes only, or at nothing.
 
-use super::{like_first, operator};
+use super::{Effort, like_first, operator, operator_of};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
@@ -12,7 +12,7 @@ pub(crate) fn size_of() -> Op {
         let count = super::signed(inputs.get(0)?.count());
         Ok(vec![Fact::constant(Tensor::from_i64(&[], vec![count])?)])
     };
-    operator("Size", &[], infer, |_, facts| shape_of(facts))
+    operator_of(Effort::Shapes, "Size", &[], infer, |_, facts| shape_of(facts))
 }
 
 /// What inference has found already.
