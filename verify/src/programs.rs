@@ -19,7 +19,7 @@ use anabranch_hal::cpu::{self, CpuConfig};
 use anabranch_hal::cuda;
 use anabranch_hal::device::Device as Native;
 use anabranch_hal::null;
-use anabranch_hal::sim::{Config, SimControl, SimDevice};
+use anabranch_hal::sim::{self, Config, SimControl};
 use anabranch_rt::{Deadline, Device, History, Limits};
 use anabranch_sync::process::fork_and_check;
 use serde::{Deserialize, Serialize};
@@ -68,7 +68,7 @@ impl On {
                 return (cuda::open(0, Some(memory_bytes)).expect("there is a card"), None);
             }
         };
-        let (native, control) = SimDevice::new(Config { memory_bytes, ..config });
+        let (native, control) = sim::open(&Config { memory_bytes, ..config });
         (native, Some(control))
     }
 }

@@ -3,7 +3,7 @@
 use anabranch_hal::cpu::{self, CpuConfig};
 use anabranch_hal::device::Device;
 use anabranch_hal::null;
-use anabranch_hal::sim::{Config, SimDevice};
+use anabranch_hal::sim::{self, Config};
 use verify::conformance::Obligation::{self, *};
 use verify::conformance::{Lose, Subject, Verdict};
 
@@ -27,11 +27,11 @@ struct Sim(fn(u64) -> Config);
 
 impl Subject for Sim {
     fn open(&self, memory_bytes: usize) -> Box<dyn Device> {
-        SimDevice::new(Config { memory_bytes, ..self.0(7) }).0
+        sim::open(&Config { memory_bytes, ..self.0(7) }).0
     }
 
     fn open_to_lose(&self) -> Option<(Box<dyn Device>, Lose)> {
-        let (device, control) = SimDevice::new(Config::manual());
+        let (device, control) = sim::open(&Config::manual());
         Some((device, Box::new(move || control.lose("for the check"))))
     }
 

@@ -2,7 +2,7 @@
 
 use anabranch_hal::device::QueueId;
 use anabranch_hal::error as hal;
-use anabranch_hal::sim::{Config, SimDevice};
+use anabranch_hal::sim::{self, Config};
 use anabranch_rt::{Device, Limits};
 use verify::promises::{
     CPU, EXPECTED_FAILURES, ExpectedFailure, Lose, NULL, Need, Promise, SIM, SIM_LAZY, SUBJECTS,
@@ -81,7 +81,7 @@ impl Subject for Failing {
     }
 
     fn open(&self, limits: Limits) -> Device {
-        let (native, control) = SimDevice::new(Config::automatic(7));
+        let (native, control) = sim::open(&Config::automatic(7));
         let error = hal::Error::new(hal::ErrorKind::CommandFailed, "by itself");
         // The default stream has the first number.
         control.fail_next(QueueId(2), error);

@@ -5,7 +5,7 @@ use crate::cuda;
 use crate::device::{Device, Info};
 use crate::error::{Error, ErrorKind};
 use crate::null;
-use crate::sim::{self, SimDevice};
+use crate::sim;
 
 #[cfg(test)]
 mod tests;
@@ -69,7 +69,7 @@ pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
     match (kind, index) {
         ("cpu", "0") => cpu::open(&options.cpu()),
         ("null", "0") => Ok(null::open(options.cpu().memory_bytes)),
-        ("sim", "0") => Ok(SimDevice::new(options.sim()).0),
+        ("sim", "0") => Ok(sim::open(&options.sim()).0),
         ("cuda", index) => match parse(index) {
             Some(index) => cuda::open(index, options.memory_bytes).map_err(|error| {
                 let is_missing = error.kind() == ErrorKind::NoSuchDevice;

@@ -11,16 +11,15 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-use std::mem::{self, ManuallyDrop};
-
+use anabranch_sync::process::Generation;
 use anabranch_sync::{Arc, process};
 
 use self::executor::{Executor, Lane};
 use self::kernels::Kernels;
 use crate::buffer::Memory;
 use crate::command::Submission;
-use crate::device::{Device, Help, Info, Priority, Queue, QueueId, Sink};
+use crate::device::{Device, Help, Info, Priority, QueueId, Sink};
+use crate::engine::{self, Engine};
 use crate::error::Error;
 use crate::heap::{self, Heap};
 use crate::kernel::Kernel;
@@ -61,12 +60,9 @@ impl Default for CpuConfig {
 pub fn open(config: &CpuConfig) -> Result<Box<dyn Device>, Error> {
     let cores = config.workers.max(1);
     let kernels = Kernels::new(config.exact);
-    Ok(Box::new(CpuDevice {
-        executor: ManuallyDrop::new(Executor::start(cores, kernels)?),
-        kernels,
-        heap: ManuallyDrop::new(Arc::new(Heap::new(config.memory_bytes))),
-        info: info(config),
-    }))
+    let executor = Executor::start(cores, kernels)?;
+    let heap = Arc::new(Heap::new(config.memory_bytes));
+    Ok(engine::device(Processor { executor, kernels, heap }, info(config)))
 }
 
 /// What [`open`] would open.
@@ -82,18 +78,20 @@ pub fn info(config: &CpuConfig) -> Info {
     }
 }
 
-struct CpuDevice {
-    executor: ManuallyDrop<Executor>,
+#[derive(Clone)]
+struct Processor {
+    executor: Executor,
     kernels: Kernels,
-    heap: ManuallyDrop<Arc<Heap>>,
-    info: Info,
+    heap: Arc<Heap>,
 }
 
 // SAFETY: Each obligation has a test of the conformance suite, which runs on this device. Memory
 // is zeroed, aligned host memory that only its last owner frees (D1, `heap`).
-unsafe impl Device for CpuDevice {
-    fn info(&self) -> &Info {
-        &self.info
+unsafe impl Engine for Processor {
+    type Lane = Arc<Lane>;
+
+    fn generation(&self) -> Generation {
+        self.executor.generation()
     }
 
     fn now_ns(&self) -> u64 {
@@ -101,112 +99,48 @@ unsafe impl Device for CpuDevice {
     }
 
     fn allocate(&self, bytes: usize) -> Result<Memory, Error> {
-        self.check()?;
+        self.executor.check_open()?;
         Heap::allocate(&self.heap, bytes)
-    }
-
-    fn create_queue(
-        &self,
-        id: QueueId,
-        priority: Priority,
-        sink: Box<dyn Sink>,
-    ) -> Result<Box<dyn Queue>, Error> {
-        self.check()?;
-        let (slot, lane) = self.executor.create(id, priority, sink)?;
-        let executor = self.executor.clone();
-        Ok(Box::new(CpuQueue { executor, lane: ManuallyDrop::new(lane), slot, id }))
-    }
-
-    fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
-        self.kernels.packed_bytes(kernel)
     }
 
     fn allocated_bytes(&self) -> usize {
         self.heap.used_bytes()
     }
 
-    fn shutdown(&self) {
-        // FK-4 NoJoin: the threads are the parent's.
-        if !self.executor.is_forked() {
-            self.executor.shutdown();
-        }
+    fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
+        self.kernels.packed_bytes(kernel)
     }
-}
 
-impl CpuDevice {
-    fn check(&self) -> Result<(), Error> {
-        if self.executor.is_forked() {
-            return Err(heap::forked());
-        }
-        self.executor.check_open()
+    fn create(
+        &self,
+        id: QueueId,
+        priority: Priority,
+        sink: Box<dyn Sink>,
+    ) -> Result<(Slot, Arc<Lane>), Error> {
+        self.executor.create(id, priority, sink)
     }
-}
 
-impl Drop for CpuDevice {
-    fn drop(&mut self) {
-        if self.executor.is_forked() {
-            return;
-        }
+    fn submit(&self, slot: Slot, lane: &Arc<Lane>, submission: Submission) {
+        self.executor.submit(slot, lane, submission);
+    }
+
+    fn help(&self, slot: Slot, lane: &Arc<Lane>, value: u64) -> Help {
+        self.executor.help(slot, lane, value)
+    }
+
+    fn submit_and_help(&self, slot: Slot, lane: &Arc<Lane>, submission: Submission) -> Help {
+        self.executor.submit_and_help(slot, lane, submission)
+    }
+
+    fn release(&self, slot: Slot) {
+        self.executor.release(slot);
+    }
+
+    fn abandon(&self) {
         self.executor.abandon();
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.executor) };
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.heap) };
-    }
-}
-
-impl fmt::Debug for CpuDevice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CpuDevice({})", self.info.description)
-    }
-}
-
-struct CpuQueue {
-    executor: ManuallyDrop<Executor>,
-    lane: ManuallyDrop<Arc<Lane>>,
-    slot: Slot,
-    id: QueueId,
-}
-
-impl Queue for CpuQueue {
-    fn submit(&self, submission: Submission) {
-        if self.executor.is_forked() {
-            return mem::forget(submission);
-        }
-        self.executor.submit(self.slot, &self.lane, submission);
     }
 
-    fn submit_and_help(&self, submission: Submission) -> Help {
-        if self.executor.is_forked() {
-            mem::forget(submission);
-            return Help::Nothing;
-        }
-        self.executor.submit_and_help(self.slot, &self.lane, submission)
-    }
-
-    fn help(&self, value: u64) -> Help {
-        if self.executor.is_forked() {
-            return Help::Nothing;
-        }
-        self.executor.help(self.slot, &self.lane, value)
-    }
-}
-
-impl Drop for CpuQueue {
-    fn drop(&mut self) {
-        if self.executor.is_forked() {
-            return;
-        }
-        self.executor.release(self.slot);
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.lane) };
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.executor) };
-    }
-}
-
-impl fmt::Debug for CpuQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CpuQueue({})", self.id.0)
+    fn shutdown(&self) {
+        self.executor.shutdown();
     }
 }

@@ -23,21 +23,12 @@ mod state;
 mod transfer;
 
 use std::ffi::c_int;
-use std::fmt;
-use std::mem::{self, ManuallyDrop};
-
-use anabranch_sync::Arc;
 
 use self::context::Context;
 use self::executor::Executor;
-use self::lane::Lane;
-use crate::buffer::Memory;
-use crate::command::Submission;
-use crate::device::{Device, Help, Info, Priority, Queue, QueueId, Sink};
+use crate::device::{Device, Info};
+use crate::engine;
 use crate::error::{Error, ErrorKind};
-use crate::heap;
-use crate::kernel::Kernel;
-use crate::order::Slot;
 
 /// Unreported submissions of one queue, of which one is with the card.
 const IN_FLIGHT_MAX: usize = 1024;
@@ -93,131 +84,5 @@ pub fn open(index: usize, memory_bytes: Option<usize>) -> Result<Box<dyn Device>
     info.memory_bytes = memory_bytes.unwrap_or(info.memory_bytes);
     let index = c_int::try_from(index).map_err(|_| missing())?;
     let context = Context::open(index, info.memory_bytes)?;
-    let executor = ManuallyDrop::new(Executor::start(context)?);
-    Ok(Box::new(CudaDevice { executor, info }))
-}
-
-struct CudaDevice {
-    executor: ManuallyDrop<Executor>,
-    info: Info,
-}
-
-// SAFETY: Each obligation has a test of the conformance suite, which runs on this device. Memory
-// is zeroed, aligned memory of the card that only its last owner frees (D1, `memory`).
-unsafe impl Device for CudaDevice {
-    fn info(&self) -> &Info {
-        &self.info
-    }
-
-    fn now_ns(&self) -> u64 {
-        self.executor.now_ns()
-    }
-
-    fn allocate(&self, bytes: usize) -> Result<Memory, Error> {
-        self.check()?;
-        memory::allocate(self.executor.context(), bytes)
-    }
-
-    fn create_queue(
-        &self,
-        id: QueueId,
-        priority: Priority,
-        sink: Box<dyn Sink>,
-    ) -> Result<Box<dyn Queue>, Error> {
-        self.check()?;
-        let (slot, lane) = self.executor.create(id, priority, sink)?;
-        let executor = self.executor.clone();
-        Ok(Box::new(CudaQueue { executor, lane: ManuallyDrop::new(lane), slot, id }))
-    }
-
-    fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
-        kernels::packed_bytes(kernel)
-    }
-
-    fn allocated_bytes(&self) -> usize {
-        self.executor.context().budget().used_bytes()
-    }
-
-    fn shutdown(&self) {
-        // FK-4 NoJoin: the threads are the parent's.
-        if !self.executor.is_forked() {
-            self.executor.shutdown();
-        }
-    }
-}
-
-impl CudaDevice {
-    fn check(&self) -> Result<(), Error> {
-        if self.executor.is_forked() {
-            return Err(heap::forked());
-        }
-        self.executor.check_open()
-    }
-}
-
-impl Drop for CudaDevice {
-    fn drop(&mut self) {
-        if self.executor.is_forked() {
-            return;
-        }
-        self.executor.abandon();
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.executor) };
-    }
-}
-
-impl fmt::Debug for CudaDevice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CudaDevice({})", self.info.description)
-    }
-}
-
-struct CudaQueue {
-    executor: ManuallyDrop<Executor>,
-    lane: ManuallyDrop<Arc<Lane>>,
-    slot: Slot,
-    id: QueueId,
-}
-
-impl Queue for CudaQueue {
-    fn submit(&self, submission: Submission) {
-        if self.executor.is_forked() {
-            return mem::forget(submission);
-        }
-        self.executor.submit(self.slot, &self.lane, submission);
-    }
-
-    fn submit_and_help(&self, submission: Submission) -> Help {
-        if self.executor.is_forked() {
-            mem::forget(submission);
-            return Help::Nothing;
-        }
-        self.executor.submit_and_help(self.slot, &self.lane, submission)
-    }
-
-    fn help(&self, value: u64) -> Help {
-        if self.executor.is_forked() {
-            return Help::Nothing;
-        }
-        self.executor.help(self.slot, &self.lane, value)
-    }
-}
-
-impl Drop for CudaQueue {
-    fn drop(&mut self) {
-        if self.executor.is_forked() {
-            return;
-        }
-        self.executor.release(self.slot);
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.lane) };
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.executor) };
-    }
-}
-
-impl fmt::Debug for CudaQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CudaQueue({})", self.id.0)
-    }
+    Ok(engine::device(Executor::start(context)?, info))
 }

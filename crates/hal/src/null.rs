@@ -3,8 +3,6 @@
 //! Nothing is computed; host functions run, and memory is real. What remains is the cost of the
 //! layers above.
 
-use std::fmt;
-use std::mem::{self, ManuallyDrop};
 use std::time::Instant;
 
 use anabranch_sync::process::Generation;
@@ -13,9 +11,10 @@ use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::buffer::Memory;
 use crate::command::{Command, Submission};
 use crate::cpu::execute;
-use crate::device::{Completion, Device, Help, Info, Priority, Queue, QueueId, Sink, Span};
+use crate::device::{Completion, Device, Help, Info, Priority, QueueId, Sink, Span};
+use crate::engine::{self, Engine};
 use crate::error::{Error, ErrorKind};
-use crate::heap::{self, Heap};
+use crate::heap::Heap;
 use crate::kernel::Kernel;
 use crate::order::{Action, Entry, Outcome, Slot, State};
 
@@ -25,16 +24,13 @@ const IN_FLIGHT_MAX: usize = 1024;
 /// Opens the device. Thread-safe; never blocks.
 pub fn open(memory_bytes: usize) -> Box<dyn Device> {
     let shared = Shared {
-        generation: Generation::current(),
         epoch: Instant::now(),
         inner: Mutex::new(Inner { order: State::new(), ready: Vec::new() }),
         quiet: Condvar::new(),
     };
-    Box::new(NullDevice {
-        shared: ManuallyDrop::new(Arc::new(shared)),
-        heap: ManuallyDrop::new(Arc::new(Heap::new(memory_bytes))),
-        info: info(memory_bytes),
-    })
+    let (shared, heap) = (Arc::new(shared), Arc::new(Heap::new(memory_bytes)));
+    let generation = Generation::current();
+    engine::device(Null { shared, heap, generation }, info(memory_bytes))
 }
 
 /// What [`open`] would open.
@@ -49,14 +45,14 @@ pub fn info(memory_bytes: usize) -> Info {
     }
 }
 
-struct NullDevice {
-    shared: ManuallyDrop<Arc<Shared>>,
-    heap: ManuallyDrop<Arc<Heap>>,
-    info: Info,
+#[derive(Clone)]
+struct Null {
+    shared: Arc<Shared>,
+    heap: Arc<Heap>,
+    generation: Generation,
 }
 
 struct Shared {
-    generation: Generation,
     epoch: Instant,
     inner: Mutex<Inner>,
     /// Those who shut down sleep here while other threads run what they have submitted.
@@ -131,12 +127,9 @@ fn run_host_functions(commands: Vec<Command>) -> Result<(), Error> {
     result
 }
 
-impl NullDevice {
-    /// The lock, if the device is open and this is its process.
+impl Null {
+    /// The lock, if the device is open.
     fn lock(&self) -> Result<MutexGuard<'_, Inner>, Error> {
-        if self.shared.generation.is_forked() {
-            return Err(heap::forked());
-        }
         let inner = self.shared.inner.lock();
         match inner.order.stopped() {
             Some(error) => Err(error.clone()),
@@ -147,9 +140,11 @@ impl NullDevice {
 
 // SAFETY: Each obligation has a test of the conformance suite, which runs on this device. Memory
 // is zeroed, aligned host memory that only its last owner frees (D1, `heap`).
-unsafe impl Device for NullDevice {
-    fn info(&self) -> &Info {
-        &self.info
+unsafe impl Engine for Null {
+    type Lane = Arc<Box<dyn Sink>>;
+
+    fn generation(&self) -> Generation {
+        self.generation
     }
 
     fn now_ns(&self) -> u64 {
@@ -161,103 +156,53 @@ unsafe impl Device for NullDevice {
         Heap::allocate(&self.heap, bytes)
     }
 
-    fn create_queue(
-        &self,
-        id: QueueId,
-        priority: Priority,
-        sink: Box<dyn Sink>,
-    ) -> Result<Box<dyn Queue>, Error> {
-        let mut inner = self.lock()?;
-        let Outcome::Created(slot) = inner.order.apply(Action::Create { id, priority }) else {
-            unreachable!("creating a lane yields its slot")
-        };
-        drop(inner);
-        let shared = ManuallyDrop::new(Arc::clone(&self.shared));
-        let sink = ManuallyDrop::new(Arc::new(sink));
-        Ok(Box::new(NullQueue { shared, sink, slot }))
+    fn allocated_bytes(&self) -> usize {
+        self.heap.used_bytes()
     }
 
     fn packed_bytes(&self, _kernel: &Kernel) -> Option<usize> {
         None
     }
 
-    fn allocated_bytes(&self) -> usize {
-        self.heap.used_bytes()
+    fn create(
+        &self,
+        id: QueueId,
+        priority: Priority,
+        sink: Box<dyn Sink>,
+    ) -> Result<(Slot, Self::Lane), Error> {
+        let mut inner = self.lock()?;
+        let Outcome::Created(slot) = inner.order.apply(Action::Create { id, priority }) else {
+            unreachable!("creating a lane yields its slot")
+        };
+        drop(inner);
+        Ok((slot, Arc::new(sink)))
     }
 
+    fn submit(&self, slot: Slot, lane: &Self::Lane, submission: Submission) {
+        let Submission { value, waits, commands } = submission;
+        let work = Work { commands, sink: Arc::clone(lane) };
+        let mut inner = self.shared.inner.lock();
+        inner.note(Action::Submit { slot, entry: Entry { value, waits, host: false, work } });
+        self.shared.run(inner);
+    }
+
+    fn help(&self, slot: Slot, _lane: &Self::Lane, value: u64) -> Help {
+        let reached = value <= self.shared.inner.lock().order.done(slot);
+        if reached { Help::Reached } else { Help::Nothing }
+    }
+
+    fn release(&self, slot: Slot) {
+        self.shared.inner.lock().note(Action::Release { slot });
+    }
+
+    /// There is no thread that would have to learn of it.
+    fn abandon(&self) {}
+
     fn shutdown(&self) {
-        if self.shared.generation.is_forked() {
-            return;
-        }
         let mut inner = self.shared.inner.lock();
         inner.note(Action::Stop(Error::new(ErrorKind::Closed, "the device was shut down")));
         self.shared.run(inner);
         let inner = self.shared.inner.lock();
         drop(self.shared.quiet.wait_while(inner, |inner| 0 < inner.order.unreported()));
-    }
-}
-
-impl Drop for NullDevice {
-    fn drop(&mut self) {
-        if self.shared.generation.is_forked() {
-            return;
-        }
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.shared) };
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.heap) };
-    }
-}
-
-impl fmt::Debug for NullDevice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NullDevice")
-    }
-}
-
-struct NullQueue {
-    shared: ManuallyDrop<Arc<Shared>>,
-    sink: ManuallyDrop<Arc<Box<dyn Sink>>>,
-    slot: Slot,
-}
-
-impl Queue for NullQueue {
-    fn submit(&self, submission: Submission) {
-        if self.shared.generation.is_forked() {
-            return mem::forget(submission);
-        }
-        let Submission { value, waits, commands } = submission;
-        let work = Work { commands, sink: Arc::clone(&self.sink) };
-        let mut inner = self.shared.inner.lock();
-        let entry = Entry { value, waits, host: false, work };
-        inner.note(Action::Submit { slot: self.slot, entry });
-        self.shared.run(inner);
-    }
-
-    fn help(&self, value: u64) -> Help {
-        if self.shared.generation.is_forked() {
-            return Help::Nothing;
-        }
-        let reached = value <= self.shared.inner.lock().order.done(self.slot);
-        if reached { Help::Reached } else { Help::Nothing }
-    }
-}
-
-impl Drop for NullQueue {
-    fn drop(&mut self) {
-        if self.shared.generation.is_forked() {
-            return;
-        }
-        self.shared.inner.lock().note(Action::Release { slot: self.slot });
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.sink) };
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.shared) };
-    }
-}
-
-impl fmt::Debug for NullQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("NullQueue")
     }
 }

@@ -13,9 +13,6 @@ mod random;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-use std::mem::{self, ManuallyDrop};
-
 use anabranch_sync::Arc;
 use anabranch_sync::process::Generation;
 
@@ -24,9 +21,10 @@ use self::machine::{Machine, Work};
 use crate::buffer::Memory;
 use crate::command::Submission;
 use crate::cpu::kernels::Kernels;
-use crate::device::{Device, Help, Info, Priority, Queue, QueueId, Sink};
+use crate::device::{Device, Help, Info, Priority, QueueId, Sink};
+use crate::engine::{self, Engine};
 use crate::error::Error;
-use crate::heap::{self, Heap};
+use crate::heap::Heap;
 use crate::kernel::Kernel;
 use crate::order::{Entry, Slot};
 
@@ -85,45 +83,46 @@ pub fn info(config: &Config) -> Info {
     }
 }
 
-/// A simulated device. Thread-safe; only [`shutdown`](Device::shutdown) blocks, while another
-/// thread runs a command.
-pub struct SimDevice {
-    machine: ManuallyDrop<Arc<Machine>>,
-    heap: ManuallyDrop<Arc<Heap>>,
-    generation: Generation,
-    info: Info,
+/// Opens a simulated device, with its control. Thread-safe; of the device only
+/// [`shutdown`](Device::shutdown) blocks, while another thread runs a command.
+///
+/// ```
+/// use anabranch_hal::sim::{self, Config};
+/// let (device, control) = sim::open(&Config::manual());
+/// control.refuse_allocations(1);
+/// assert!(device.allocate(64).is_err());
+/// assert!(device.allocate(64).is_ok());
+/// ```
+pub fn open(config: &Config) -> (Box<dyn Device>, SimControl) {
+    let simulation = Simulation {
+        machine: Arc::new(Machine::new(config)),
+        heap: Arc::new(Heap::new(config.memory_bytes)),
+        generation: Generation::current(),
+    };
+    let control = SimControl::new(Arc::clone(&simulation.machine));
+    (engine::device(simulation, info(config)), control)
 }
 
-impl SimDevice {
-    /// Makes a device and its control.
-    ///
-    /// ```
-    /// use anabranch_hal::sim::{Config, SimDevice};
-    /// let (device, control) = SimDevice::new(Config::manual());
-    /// control.refuse_allocations(1);
-    /// assert!(device.allocate(64).is_err());
-    /// assert!(device.allocate(64).is_ok());
-    /// ```
-    #[expect(clippy::new_ret_no_self, reason = "the device is only used through its contract")]
-    pub fn new(config: Config) -> (Box<dyn Device>, SimControl) {
-        let info = info(&config);
-        let heap = Arc::new(Heap::new(config.memory_bytes));
-        let machine = Arc::new(Machine::new(&config));
-        let device = Self {
-            machine: ManuallyDrop::new(Arc::clone(&machine)),
-            heap: ManuallyDrop::new(heap),
-            generation: Generation::current(),
-            info,
-        };
-        (Box::new(device), SimControl::new(machine))
-    }
+#[derive(Clone)]
+struct Simulation {
+    machine: Arc<Machine>,
+    heap: Arc<Heap>,
+    generation: Generation,
+}
+
+/// The sink of a queue, and the queue.
+struct Lane {
+    sink: Arc<Box<dyn Sink>>,
+    id: QueueId,
 }
 
 // SAFETY: Each obligation has a test of the conformance suite, which runs on this device. Memory
 // is zeroed, aligned host memory that only its last owner frees (D1, `heap`).
-unsafe impl Device for SimDevice {
-    fn info(&self) -> &Info {
-        &self.info
+unsafe impl Engine for Simulation {
+    type Lane = Lane;
+
+    fn generation(&self) -> Generation {
+        self.generation
     }
 
     fn now_ns(&self) -> u64 {
@@ -131,106 +130,46 @@ unsafe impl Device for SimDevice {
     }
 
     fn allocate(&self, bytes: usize) -> Result<Memory, Error> {
-        if self.generation.is_forked() {
-            return Err(heap::forked());
-        }
         self.machine.admit(bytes, self.heap.used_bytes())?;
         Heap::allocate(&self.heap, bytes)
-    }
-
-    fn create_queue(
-        &self,
-        id: QueueId,
-        priority: Priority,
-        sink: Box<dyn Sink>,
-    ) -> Result<Box<dyn Queue>, Error> {
-        if self.generation.is_forked() {
-            return Err(heap::forked());
-        }
-        let slot = self.machine.create(id, priority)?;
-        Ok(Box::new(SimQueue {
-            machine: ManuallyDrop::new(Arc::clone(&self.machine)),
-            sink: ManuallyDrop::new(Arc::new(sink)),
-            generation: self.generation,
-            slot,
-            id,
-        }))
-    }
-
-    fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
-        Kernels::default().packed_bytes(kernel)
     }
 
     fn allocated_bytes(&self) -> usize {
         self.heap.used_bytes()
     }
 
-    fn shutdown(&self) {
-        if !self.generation.is_forked() {
-            self.machine.shutdown();
-        }
+    fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
+        Kernels::default().packed_bytes(kernel)
     }
-}
 
-impl Drop for SimDevice {
-    fn drop(&mut self) {
-        if self.generation.is_forked() {
-            return;
-        }
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.machine) };
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.heap) };
+    fn create(
+        &self,
+        id: QueueId,
+        priority: Priority,
+        sink: Box<dyn Sink>,
+    ) -> Result<(Slot, Lane), Error> {
+        let slot = self.machine.create(id, priority)?;
+        Ok((slot, Lane { sink: Arc::new(sink), id }))
     }
-}
 
-impl fmt::Debug for SimDevice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimDevice({})", self.info.description)
-    }
-}
-
-struct SimQueue {
-    machine: ManuallyDrop<Arc<Machine>>,
-    sink: ManuallyDrop<Arc<Box<dyn Sink>>>,
-    generation: Generation,
-    slot: Slot,
-    id: QueueId,
-}
-
-impl Queue for SimQueue {
-    fn submit(&self, submission: Submission) {
-        if self.generation.is_forked() {
-            return mem::forget(submission);
-        }
+    fn submit(&self, slot: Slot, lane: &Lane, submission: Submission) {
         let Submission { value, waits, commands } = submission;
-        let work = Work::new(commands, Arc::clone(&self.sink));
-        self.machine.submit(self.slot, Entry { value, waits, host: false, work });
+        let work = Work::new(commands, Arc::clone(&lane.sink));
+        self.machine.submit(slot, Entry { value, waits, host: false, work });
     }
 
-    fn help(&self, value: u64) -> Help {
-        if self.generation.is_forked() {
-            return Help::Nothing;
-        }
-        self.machine.help(self.id, value)
+    fn help(&self, _slot: Slot, lane: &Lane, value: u64) -> Help {
+        self.machine.help(lane.id, value)
     }
-}
 
-impl Drop for SimQueue {
-    fn drop(&mut self) {
-        if self.generation.is_forked() {
-            return;
-        }
-        self.machine.release(self.slot);
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.sink) };
-        // SAFETY: The field is not used again.
-        unsafe { ManuallyDrop::drop(&mut self.machine) };
+    fn release(&self, slot: Slot) {
+        self.machine.release(slot);
     }
-}
 
-impl fmt::Debug for SimQueue {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SimQueue({})", self.id.0)
+    /// There is no thread that would have to learn of it.
+    fn abandon(&self) {}
+
+    fn shutdown(&self) {
+        self.machine.shutdown();
     }
 }

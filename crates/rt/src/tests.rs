@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 
 use anabranch_hal::error as hal;
-use anabranch_hal::sim::{Config, SimControl, SimDevice};
+use anabranch_hal::sim::{self, Config, SimControl};
 use anabranch_hal::{cpu, null};
 use anabranch_sync::atomic::{AtomicUsize, Ordering};
 use anabranch_sync::{Arc, Deadline};
@@ -30,13 +30,13 @@ pub(crate) fn manual() -> (Device, SimControl) {
 }
 
 pub(crate) fn manual_with(limits: Limits) -> (Device, SimControl) {
-    let (native, control) = SimDevice::new(Config::manual());
+    let (native, control) = sim::open(&Config::manual());
     (Device::open(native, limits).unwrap(), control)
 }
 
 /// A device driven by those who submit and wait, in an order drawn from `seed`.
 pub(crate) fn lazy_with(seed: u64, limits: Limits) -> (Device, SimControl) {
-    let (native, control) = SimDevice::new(Config::lazy(seed));
+    let (native, control) = sim::open(&Config::lazy(seed));
     (Device::open(native, limits).unwrap(), control)
 }
 

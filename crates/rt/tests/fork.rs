@@ -3,7 +3,7 @@
 use anabranch_hal::cpu::{self, CpuConfig};
 use anabranch_hal::device::Device as Native;
 use anabranch_hal::null;
-use anabranch_hal::sim::{Config, SimDevice};
+use anabranch_hal::sim::{self, Config};
 use anabranch_rt::{
     Buffer, Capture, Command, CommitMode, Deadline, Device, Error, ErrorKind, Event, EventStats,
     Executable, Graph, Lease, LeasePolicy, Limits, MemoryStats, Snapshot, Stream, StreamStats,
@@ -156,7 +156,7 @@ fn check_intact(handles: Handles) {
 
 fn devices() -> Vec<Box<dyn Native>> {
     let config = CpuConfig { workers: 2, memory_bytes: 1 << 24, ..CpuConfig::default() };
-    let lazy = SimDevice::new(Config::lazy(1)).0;
+    let lazy = sim::open(&Config::lazy(1)).0;
     vec![null::open(1 << 24), cpu::open(&config).unwrap(), lazy]
 }
 
@@ -306,7 +306,7 @@ fn sh_6_a_child_may_end_through_its_exit_handlers() {
 
 #[test]
 fn fk_7_a_fork_waits_for_no_work() {
-    let (native, control) = SimDevice::new(Config::manual());
+    let (native, control) = sim::open(&Config::manual());
     let device = Device::open(native, Limits::default()).unwrap();
     let stream = device.default_stream();
     stream.host(|| Ok(())).unwrap();

@@ -8,7 +8,7 @@
 use anabranch_hal::cpu::{self, CpuConfig};
 use anabranch_hal::device::Device as Native;
 use anabranch_hal::kernel::{Function, Kernel, StridedCopy, Unary};
-use anabranch_hal::sim::{Config, SimControl, SimDevice};
+use anabranch_hal::sim::{self, Config, SimControl};
 use anabranch_rt::{
     Buffer, Command, CommitMode, Deadline, Device, ErrorKind, Executable, Lease, Limits, Snapshot,
     Stream, View,
@@ -422,7 +422,7 @@ proptest! {
     ) {
         check_once(move || {
             let config = if lazy { Config::lazy(seed) } else { Config::automatic(seed) };
-            let (native, _control) = SimDevice::new(config);
+            let (native, _control) = sim::open(&config);
             check(native, None, tight(in_flight_max, commands), &steps);
         });
     }
@@ -434,7 +434,7 @@ proptest! {
         commands in 1_usize..6,
     ) {
         check_once(move || {
-            let (native, control) = SimDevice::new(Config::manual());
+            let (native, control) = sim::open(&Config::manual());
             // Nobody runs anything while this thread waits, so it must never have to.
             check(native, Some(control), tight(1000, commands), &steps);
         });

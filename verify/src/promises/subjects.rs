@@ -2,7 +2,7 @@
 
 use anabranch_hal::cpu::{self, CpuConfig};
 use anabranch_hal::null;
-use anabranch_hal::sim::{Config, SimDevice};
+use anabranch_hal::sim::{self, Config};
 use anabranch_rt::{Device, Limits};
 
 use super::{Lose, Subject};
@@ -56,12 +56,12 @@ impl Subject for Sim {
     }
 
     fn open(&self, limits: Limits) -> Device {
-        let (native, _) = SimDevice::new(Config { memory_bytes: MEMORY_BYTES, ..(self.config)(7) });
+        let (native, _) = sim::open(&Config { memory_bytes: MEMORY_BYTES, ..(self.config)(7) });
         Device::open(native, limits).expect("a fresh device makes a stream")
     }
 
     fn open_to_lose(&self) -> Option<(Device, Lose)> {
-        let (native, control) = SimDevice::new(Config::manual());
+        let (native, control) = sim::open(&Config::manual());
         let device = Device::open(native, Limits::default()).expect("a fresh device is not lost");
         Some((device, Box::new(move || control.lose("for the check"))))
     }

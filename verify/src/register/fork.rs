@@ -32,7 +32,7 @@ pub(super) const FORK: &[Property] = &[
     .within("Linux, with the devices null, cpu and sim; 400 forks of a busy process each")
     .without("locks of devices other than null, cpu and sim"),
     property("FK-4 NoJoin", "The child never joins or signals parent threads.")
-        .guarded_in("hal/cpu.rs")
+        .guarded_in("hal/engine.rs")
         .checked_by(&["rt/tests/fork.rs: fk_4_a_child_does_not_join_the_threads_of_its_parent"])
         .within("Linux, with the devices null, cpu and sim"),
     property("FK-5 EarlyForkFree", "Fork before initialisation leaves both sides fully usable.")

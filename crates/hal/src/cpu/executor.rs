@@ -47,6 +47,7 @@ use crate::cpu::schedule::{Action, Job, Outcome, State};
 use crate::device::{Completion, Help, Priority, QueueId, Sink, Span};
 use crate::error::{Error, ErrorKind};
 use crate::order::{Entry, Slot};
+use crate::threads::{self, Threaded, Threads};
 
 /// A submission runs so long before it asks for help with its tiles: about what it costs to wake
 /// a worker, so that short work never pays more than it could gain. The model has no time.
@@ -101,12 +102,7 @@ pub(crate) struct Shared {
 struct Inner {
     schedule: State<Work, Seat>,
     scratches: Vec<Scratch>,
-    threads: Vec<thread::JoinHandle<()>>,
-    /// Threads that were started and are not in the list yet.
-    unfiled: usize,
-    started: usize,
-    joining: bool,
-    joined: bool,
+    threads: Threads,
 }
 
 impl Inner {
@@ -135,11 +131,7 @@ impl Executor {
             inner: Mutex::new(Inner {
                 schedule: State::new(cores),
                 scratches: (0..cores).map(|_| Scratch::default()).collect(),
-                threads: Vec::new(),
-                unfiled: 0,
-                started: 0,
-                joining: false,
-                joined: false,
+                threads: Threads::default(),
             }),
             work: Condvar::new(),
             quiet: Condvar::new(),
@@ -151,7 +143,7 @@ impl Executor {
         }));
         let mut inner = executor.inner.lock();
         inner.note(Action::Enlist);
-        inner.unfiled += 1;
+        inner.threads.expect(1);
         drop(inner);
         if executor.spawn() {
             Ok(executor)
@@ -160,8 +152,8 @@ impl Executor {
         }
     }
 
-    pub(crate) fn is_forked(&self) -> bool {
-        self.generation.is_forked()
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// `Closed` after a shutdown.
@@ -268,21 +260,7 @@ impl Executor {
         inner.note(Action::Stop(closed()));
         self.closed.store(true, Ordering::Release);
         self.leave(inner);
-        let inner = self.inner.lock();
-        let mut inner = self.quiet.wait_while(inner, |inner| !inner.is_quiet());
-        if inner.joining {
-            drop(self.quiet.wait_while(inner, |inner| !inner.joined));
-            return;
-        }
-        inner.joining = true;
-        let threads = std::mem::take(&mut inner.threads);
-        drop(inner);
-        for thread in threads {
-            // A worker's panic has been reported where it happened.
-            let _ = thread.join();
-        }
-        self.inner.lock().joined = true;
-        self.quiet.notify_all();
+        threads::join(&self.inner, &self.quiet);
     }
 
     /// Runs a job between two sections, and gives its permit back in the second.
@@ -325,7 +303,7 @@ impl Executor {
         self.offered.store(inner.schedule.is_offered(), Ordering::Relaxed);
         self.near.store(inner.schedule.is_near(), Ordering::Relaxed);
         self.spare.store(inner.schedule.spare(), Ordering::Relaxed);
-        inner.unfiled += spawn;
+        inner.threads.expect(spawn);
         let over = inner.schedule.is_over();
         let quiet = inner.is_quiet();
         drop(inner);
@@ -345,21 +323,16 @@ impl Executor {
 
     /// Starts a worker that the schedule counts already. False when the system refuses.
     fn spawn(&self) -> bool {
-        let mut inner = self.inner.lock();
-        let name = format!("anabranch-cpu-{}", inner.started);
-        inner.started += 1;
-        drop(inner);
+        let name = self.inner.lock().threads.name("cpu");
         let executor = self.clone();
         let thread = thread::spawn_named(&name, move || executor.worker());
         let mut inner = self.inner.lock();
-        inner.unfiled -= 1;
-        let started = thread.is_ok();
-        match thread {
-            Ok(thread) => inner.threads.push(thread),
-            Err(_) => inner.note(Action::Refused),
+        let is_started = inner.threads.file(thread);
+        if !is_started {
+            inner.note(Action::Refused);
         }
         self.leave(inner);
-        started
+        is_started
     }
 
     fn worker(&self) {
@@ -415,9 +388,13 @@ impl Shared {
     }
 }
 
-impl Inner {
+impl Threaded for Inner {
+    fn threads(&mut self) -> &mut Threads {
+        &mut self.threads
+    }
+
     fn is_quiet(&self) -> bool {
-        self.schedule.is_quiet() && self.unfiled == 0
+        self.schedule.is_quiet() && self.threads.is_quiet()
     }
 }
 

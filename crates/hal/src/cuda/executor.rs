@@ -40,6 +40,7 @@ mod threads;
 use std::ops::Deref;
 
 use anabranch_sync::atomic::{AtomicBool, Ordering};
+use anabranch_sync::process::Generation;
 use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, hint, thread};
 
 use super::clock::Clock;
@@ -47,10 +48,15 @@ use super::context::Context;
 use super::flight::{Flight, Next, Reported, Work};
 use super::lane::Lane;
 use super::state::{Action, Job, Outcome, State};
+use super::{kernels, memory};
+use crate::buffer::Memory;
 use crate::command::Submission;
 use crate::device::{Help, Priority, QueueId, Sink};
+use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
+use crate::kernel::Kernel;
 use crate::order::{Entry, Slot};
+use crate::threads::{Threaded, Threads};
 
 /// A caller spins for so long at most.
 const HELP_NS: u64 = 2_000_000;
@@ -94,12 +100,7 @@ struct Inner {
     state: State<Work, Flight>,
     /// Whether the thread that watches the card sleeps until there is something to watch.
     is_watch_asleep: bool,
-    threads: Vec<thread::JoinHandle<()>>,
-    /// Threads that were started and are not in the list yet.
-    unfiled: usize,
-    started: usize,
-    joining: bool,
-    joined: bool,
+    threads: Threads,
 }
 
 impl Inner {
@@ -133,6 +134,16 @@ impl Inner {
     }
 }
 
+impl Threaded for Inner {
+    fn threads(&mut self) -> &mut Threads {
+        &mut self.threads
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.state.is_quiet() && self.threads.is_quiet()
+    }
+}
+
 /// Who drives flights.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Driver {
@@ -153,11 +164,7 @@ impl Executor {
             inner: Mutex::new(Inner {
                 state: State::new(HOSTS_MAX),
                 is_watch_asleep: false,
-                threads: Vec::new(),
-                unfiled: 0,
-                started: 0,
-                joining: false,
-                joined: false,
+                threads: Threads::default(),
             }),
             watch: Condvar::new(),
             hosts: Condvar::new(),
@@ -167,79 +174,13 @@ impl Executor {
         if executor.spawn(Self::watch) && executor.spawn(Self::serve) {
             return Ok(executor);
         }
-        executor.shutdown();
+        executor.stop();
         Err(Error::new(ErrorKind::OutOfMemory, "the system refuses to start a thread"))
     }
 
-    pub(super) fn context(&self) -> &Arc<Context> {
-        &self.context
-    }
-
-    pub(super) fn is_forked(&self) -> bool {
-        self.context.generation().is_forked()
-    }
-
     /// `Closed` after a shutdown, `DeviceLost` after a loss.
-    pub(super) fn check_open(&self) -> Result<(), Error> {
+    fn check_open(&self) -> Result<(), Error> {
         if self.is_closed.load(Ordering::Acquire) { Err(closed()) } else { self.context.check() }
-    }
-
-    pub(super) fn now_ns(&self) -> u64 {
-        self.clock.now_ns()
-    }
-
-    pub(super) fn create(
-        &self,
-        id: QueueId,
-        priority: Priority,
-        sink: Box<dyn Sink>,
-    ) -> Result<(Slot, Arc<Lane>), Error> {
-        let lane = Arc::new(Lane::new(&self.context, priority, sink)?);
-        let mut inner = self.inner.lock();
-        if let Some(error) = inner.state.stopped().cloned() {
-            drop(inner);
-            return Err(error);
-        }
-        let Outcome::Created(slot) = inner.state.apply(Action::Create { id, priority }) else {
-            unreachable!("creating a queue yields its slot")
-        };
-        Ok((slot, lane))
-    }
-
-    /// Forgets the handle of a queue.
-    pub(super) fn release(&self, slot: Slot) {
-        let mut inner = self.inner.lock();
-        inner.note(Action::Release { slot });
-        self.leave(inner);
-    }
-
-    /// Forgets the handle of the device.
-    pub(super) fn abandon(&self) {
-        let mut inner = self.inner.lock();
-        inner.note(Action::Abandon);
-        self.leave(inner);
-    }
-
-    pub(super) fn submit(&self, slot: Slot, lane: &Arc<Lane>, submission: Submission) {
-        let jobs = self.accept(slot, lane, submission);
-        self.drive(flights(jobs), Driver::Passer);
-    }
-
-    /// Submits, and waits for the queue up to the submission for a while.
-    pub(super) fn submit_and_help(
-        &self,
-        slot: Slot,
-        lane: &Arc<Lane>,
-        submission: Submission,
-    ) -> Help {
-        let value = submission.value;
-        let jobs = self.accept(slot, lane, submission);
-        let held = self.drive(flights(jobs), Driver::Helper(slot));
-        self.wait(slot, lane, value, held)
-    }
-
-    pub(super) fn help(&self, slot: Slot, lane: &Arc<Lane>, value: u64) -> Help {
-        self.wait(slot, lane, value, None)
     }
 
     fn accept(&self, slot: Slot, lane: &Arc<Lane>, submission: Submission) -> Vec<Job<Work>> {
@@ -339,7 +280,7 @@ impl Executor {
     /// Ends a section after which nothing may be left to do.
     fn leave(&self, inner: MutexGuard<'_, Inner>) {
         let is_over = inner.state.is_over();
-        let is_quiet = inner.state.is_quiet() && inner.unfiled == 0;
+        let is_quiet = inner.is_quiet();
         drop(inner);
         if is_over {
             self.watch.notify_all();
@@ -348,6 +289,84 @@ impl Executor {
         if is_quiet {
             self.quiet.notify_all();
         }
+    }
+}
+
+// SAFETY: Each obligation has a test of the conformance suite, which runs on this device. Memory
+// is zeroed, aligned memory of the card that only its last owner frees (D1, `memory`).
+unsafe impl Engine for Executor {
+    type Lane = Arc<Lane>;
+
+    fn generation(&self) -> Generation {
+        self.context.generation()
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.clock.now_ns()
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Memory, Error> {
+        self.check_open()?;
+        memory::allocate(&self.context, bytes)
+    }
+
+    fn allocated_bytes(&self) -> usize {
+        self.context.budget().used_bytes()
+    }
+
+    fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
+        kernels::packed_bytes(kernel)
+    }
+
+    fn create(
+        &self,
+        id: QueueId,
+        priority: Priority,
+        sink: Box<dyn Sink>,
+    ) -> Result<(Slot, Arc<Lane>), Error> {
+        self.check_open()?;
+        let lane = Arc::new(Lane::new(&self.context, priority, sink)?);
+        let mut inner = self.inner.lock();
+        if let Some(error) = inner.state.stopped().cloned() {
+            drop(inner);
+            return Err(error);
+        }
+        let Outcome::Created(slot) = inner.state.apply(Action::Create { id, priority }) else {
+            unreachable!("creating a queue yields its slot")
+        };
+        Ok((slot, lane))
+    }
+
+    fn submit(&self, slot: Slot, lane: &Arc<Lane>, submission: Submission) {
+        let jobs = self.accept(slot, lane, submission);
+        self.drive(flights(jobs), Driver::Passer);
+    }
+
+    fn help(&self, slot: Slot, lane: &Arc<Lane>, value: u64) -> Help {
+        self.wait(slot, lane, value, None)
+    }
+
+    fn submit_and_help(&self, slot: Slot, lane: &Arc<Lane>, submission: Submission) -> Help {
+        let value = submission.value;
+        let jobs = self.accept(slot, lane, submission);
+        let held = self.drive(flights(jobs), Driver::Helper(slot));
+        self.wait(slot, lane, value, held)
+    }
+
+    fn release(&self, slot: Slot) {
+        let mut inner = self.inner.lock();
+        inner.note(Action::Release { slot });
+        self.leave(inner);
+    }
+
+    fn abandon(&self) {
+        let mut inner = self.inner.lock();
+        inner.note(Action::Abandon);
+        self.leave(inner);
+    }
+
+    fn shutdown(&self) {
+        self.stop();
     }
 }
 

@@ -1,6 +1,6 @@
 use anabranch_sync::{Arc, Mutex, model};
 
-use super::{Config, SimControl, SimDevice};
+use super::{Config, SimControl, open};
 use crate::buffer::{Memory, Slice};
 use crate::command::{Command, Operation, Submission};
 use crate::device::{Completion, Device, Help, Priority, Queue, QueueId, Sink};
@@ -41,7 +41,7 @@ fn first_byte(memory: &Memory) -> u8 {
 #[test]
 fn nothing_runs_until_the_control_says_so() {
     model::check(|| {
-        let (device, control) = SimDevice::new(Config::manual());
+        let (device, control) = open(&Config::manual());
         let (one, told) = queue(&*device, 1);
         let (two, _) = queue(&*device, 2);
         let memory = device.allocate(8).unwrap();
@@ -68,7 +68,7 @@ fn nothing_runs_until_the_control_says_so() {
 #[test]
 fn virtual_time_follows_the_commands() {
     model::check(|| {
-        let (device, control) = SimDevice::new(Config { command_ns: 10, ..Config::manual() });
+        let (device, control) = open(&Config { command_ns: 10, ..Config::manual() });
         let (one, told) = queue(&*device, 1);
         let memory = device.allocate(8).unwrap();
         control.advance(100);
@@ -85,7 +85,7 @@ fn virtual_time_follows_the_commands() {
 
 /// What three queues with a slow one report under a seed.
 fn order(seed: u64) -> Vec<(QueueId, u64)> {
-    let (device, control) = SimDevice::new(Config::manual());
+    let (device, control) = open(&Config::manual());
     let queues: Vec<_> = (0..3).map(|id| queue(&*device, id).0).collect();
     control.slow(QueueId(2), 2);
     for value in 1..=5 {
@@ -112,7 +112,7 @@ fn seed_decides_the_order() {
 #[test]
 fn injected_failure_hits_the_next_command() {
     model::check(|| {
-        let (device, control) = SimDevice::new(Config::manual());
+        let (device, control) = open(&Config::manual());
         let (one, told) = queue(&*device, 1);
         let memory = device.allocate(8).unwrap();
         let error = Error::new(ErrorKind::CommandFailed, "injected");
@@ -130,7 +130,7 @@ fn injected_failure_hits_the_next_command() {
 #[test]
 fn allocations_fail_on_demand() {
     model::check(|| {
-        let (device, control) = SimDevice::new(Config::manual());
+        let (device, control) = open(&Config::manual());
         control.refuse_allocations(2);
         assert_eq!(device.allocate(8).unwrap_err().kind(), ErrorKind::OutOfMemory);
         assert_eq!(device.allocate(8).unwrap_err().kind(), ErrorKind::OutOfMemory);
@@ -146,7 +146,7 @@ fn allocations_fail_on_demand() {
 #[test]
 fn loss_reports_what_runs_and_what_waits() {
     model::check(|| {
-        let (device, control) = SimDevice::new(Config::manual());
+        let (device, control) = open(&Config::manual());
         let (one, told) = queue(&*device, 1);
         let memory = device.allocate(8).unwrap();
         submit(&*one, 1, &[], fill(&memory, 1));
@@ -165,7 +165,6 @@ fn assert_shared<T: Send + Sync>() {}
 
 #[test]
 fn handles_may_go_to_any_thread() {
-    assert_shared::<SimDevice>();
     assert_shared::<SimControl>();
     assert_shared::<Box<dyn Device>>();
     assert_shared::<Box<dyn Queue>>();

@@ -1,4 +1,4 @@
-use anabranch_hal::sim::{Config, SimControl, SimDevice};
+use anabranch_hal::sim::{self, Config, SimControl};
 use anabranch_rt::{Device, Limits};
 use anabranch_sync::{Arc, model, thread};
 
@@ -62,7 +62,7 @@ fn doubling(inputs: &[&str]) -> (Session, SimControl) {
         let doubled = model.add(x, x);
         model.output(&format!("{name} twice"), doubled);
     }
-    let (native, control) = SimDevice::new(Config::automatic(7));
+    let (native, control) = sim::open(&Config::automatic(7));
     let device = Device::open(native, Limits::default()).unwrap();
     let options = SessionOptions::default();
     (Session::from_model(&device, model.build().unwrap(), &options).unwrap(), control)

@@ -237,8 +237,7 @@ fn ev_12_a_wait_for_the_middle_of_a_failed_buffer_fails() {
 #[test]
 fn ep_1_slots_come_back_when_nobody_needs_them() {
     check_once(|| {
-        let (native, control) =
-            anabranch_hal::sim::SimDevice::new(anabranch_hal::sim::Config::manual());
+        let (native, control) = anabranch_hal::sim::open(&anabranch_hal::sim::Config::manual());
         let limits = Limits { timing_slots_max: 2, ..Limits::default() };
         let device = crate::Device::open(native, limits).unwrap();
         let stream = device.default_stream();

@@ -1,7 +1,7 @@
 //! The allocator through its front door, size classes, and who may touch a buffer when.
 
 use anabranch_hal::kernel::{Function, Kernel, Unary};
-use anabranch_hal::sim::{Config, SimDevice};
+use anabranch_hal::sim::{self, Config};
 use anabranch_sync::atomic::{AtomicBool, Ordering};
 use anabranch_sync::model::check_once;
 use anabranch_sync::stripes::Stripes;

@@ -8,6 +8,7 @@ use anabranch_sync::{Arc, Deadline, hint, thread};
 use super::{Driver, Executor, closed, flights};
 use crate::cuda::lane::Lane;
 use crate::cuda::state::{Action, Outcome};
+use crate::threads;
 
 /// Looks of the device's thread before it sleeps between them.
 const WATCH_ROUNDS: usize = 200;
@@ -25,16 +26,13 @@ impl Executor {
     /// Starts a thread. False when the system refuses.
     pub(super) fn spawn(&self, body: fn(&Self)) -> bool {
         let mut inner = self.inner.lock();
-        let name = format!("anabranch-cuda-{}", inner.started);
-        inner.started += 1;
-        inner.unfiled += 1;
+        let name = inner.threads.name("cuda");
+        inner.threads.expect(1);
         drop(inner);
         let executor = self.clone();
         let thread = thread::spawn_named(&name, move || body(&executor));
         let mut inner = self.inner.lock();
-        inner.unfiled -= 1;
-        let is_started = thread.is_ok();
-        inner.threads.extend(thread);
+        let is_started = inner.threads.file(thread);
         self.leave(inner);
         is_started
     }
@@ -117,28 +115,13 @@ impl Executor {
     }
 
     /// Stops the device, and returns when no thread of it is left.
-    pub(in crate::cuda) fn shutdown(&self) {
+    pub(super) fn stop(&self) {
         let mut inner = self.inner.lock();
         inner.note(Action::Stop(closed()));
         self.is_closed.store(true, Ordering::Release);
         let jobs = inner.start();
         self.leave(inner);
         self.drive(flights(jobs), Driver::Passer);
-        let inner = self.inner.lock();
-        let mut inner =
-            self.quiet.wait_while(inner, |inner| !inner.state.is_quiet() || 0 < inner.unfiled);
-        if inner.joining {
-            drop(self.quiet.wait_while(inner, |inner| !inner.joined));
-            return;
-        }
-        inner.joining = true;
-        let threads = std::mem::take(&mut inner.threads);
-        drop(inner);
-        for thread in threads {
-            // A panic of a thread has been reported where it happened.
-            let _ = thread.join();
-        }
-        self.inner.lock().joined = true;
-        self.quiet.notify_all();
+        threads::join(&self.inner, &self.quiet);
     }
 }

@@ -48,7 +48,7 @@ fn al_12_an_error_changes_nothing() {
 #[test]
 fn al_12_a_native_refusal_is_survived() {
     check_once(|| {
-        let (native, control) = SimDevice::new(Config::manual());
+        let (native, control) = sim::open(&Config::manual());
         let device = Device::open(native, Limits::default()).unwrap();
         let stream = device.default_stream();
         control.refuse_allocations(1);

@@ -1,6 +1,6 @@
 //! The hand-over between streams, and what two threads can do to one stream.
 
-use anabranch_hal::sim::{Config, SimDevice};
+use anabranch_hal::sim::{self, Config};
 use anabranch_sync::atomic::{AtomicUsize, Ordering};
 use anabranch_sync::model::{bound, check, check_counted, check_once};
 use anabranch_sync::{Arc, Mutex, thread};
@@ -184,7 +184,7 @@ fn model_lv_2_opposite_operands_do_not_deadlock() {
 }
 
 fn automatic() -> Device {
-    let (native, _control) = SimDevice::new(Config::automatic(3));
+    let (native, _control) = sim::open(&Config::automatic(3));
     Device::open(native, Limits::default()).unwrap()
 }
 
