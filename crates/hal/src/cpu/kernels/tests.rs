@@ -7,7 +7,7 @@ mod invariance;
 pub(crate) mod movement;
 pub(crate) mod products;
 pub(crate) mod reference;
-mod rows;
+pub(crate) mod rows;
 pub(crate) mod spatial;
 mod winograd;
 

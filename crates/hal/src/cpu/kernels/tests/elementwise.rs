@@ -33,46 +33,34 @@ pub(crate) fn place(shape: &[usize], strides: &[usize], mut index: usize) -> usi
     offset
 }
 
+/// A function of two tensors, with inputs of which some have a NaN.
+pub(crate) fn random_binary(random: &mut Random, round: usize) -> (Binary, Vec<Vec<f32>>) {
+    let (shape, [a_strides, b_strides]) = broadcast(random);
+    let function = random.pick(&[
+        BinaryFunction::Add,
+        BinaryFunction::Sub,
+        BinaryFunction::Mul,
+        BinaryFunction::Div,
+        BinaryFunction::Pow,
+        BinaryFunction::Min,
+        BinaryFunction::Max,
+    ]);
+    let activation = random.pick(&[Function::Identity, Function::Relu]);
+    let binary = Binary { function, activation, shape, a_strides, b_strides };
+    let mut inputs = inputs(random, &Kernel::Binary(binary.clone()));
+    if round.is_multiple_of(3) {
+        inputs[round % 2][0] = f32::NAN;
+    }
+    (binary, inputs)
+}
+
 #[test]
 fn functions_of_two_are_right() {
     let mut random = Random::new(41);
     for round in 0..300 {
-        let (shape, [a_strides, b_strides]) = broadcast(&mut random);
-        let function = random.pick(&[
-            BinaryFunction::Add,
-            BinaryFunction::Sub,
-            BinaryFunction::Mul,
-            BinaryFunction::Div,
-            BinaryFunction::Pow,
-            BinaryFunction::Min,
-            BinaryFunction::Max,
-        ]);
-        let activation = random.pick(&[Function::Identity, Function::Relu]);
-        let binary = Binary { function, activation, shape, a_strides, b_strides };
-        let kernel = Kernel::Binary(binary.clone());
-        let mut inputs = inputs(&mut random, &kernel);
-        if round % 3 == 0 {
-            inputs[round % 2][0] = f32::NAN;
-        }
-        let count: usize = binary.shape.iter().product();
-        let expected: Vec<f64> = (0..count)
-            .map(|i| {
-                let a = f64::from(inputs[0][place(&binary.shape, &binary.a_strides, i)]);
-                let b = f64::from(inputs[1][place(&binary.shape, &binary.b_strides, i)]);
-                let nan = a.is_nan() || b.is_nan();
-                let y = match binary.function {
-                    BinaryFunction::Add => a + b,
-                    BinaryFunction::Sub => a - b,
-                    BinaryFunction::Mul => a * b,
-                    BinaryFunction::Div => a / b,
-                    BinaryFunction::Pow => a.powf(b),
-                    BinaryFunction::Min | BinaryFunction::Max if nan => f64::NAN,
-                    BinaryFunction::Min => a.min(b),
-                    BinaryFunction::Max => a.max(b),
-                };
-                reference::function(binary.activation, y)
-            })
-            .collect();
+        let (binary, inputs) = random_binary(&mut random, round);
+        let expected = reference::binary(&binary, &inputs);
+        let kernel = Kernel::Binary(binary);
         for isa in Isa::all() {
             let found = run(isa, &kernel, &inputs);
             assert_close(&kernel, &found, &expected, |i| 1e-6 * expected[i].abs() + 1e-30);

@@ -306,3 +306,25 @@ pub(crate) fn reduce(kernel: &Reduce, x: &[f32]) -> Vec<f64> {
         })
         .collect()
 }
+
+pub(crate) fn binary(kernel: &Binary, inputs: &[Vec<f32>]) -> Vec<f64> {
+    let at = |input: usize, strides: &[usize], i| {
+        f64::from(inputs[input][super::elementwise::place(&kernel.shape, strides, i)])
+    };
+    let result = |i| {
+        let (a, b) = (at(0, &kernel.a_strides, i), at(1, &kernel.b_strides, i));
+        let nan = a.is_nan() || b.is_nan();
+        let y = match kernel.function {
+            BinaryFunction::Add => a + b,
+            BinaryFunction::Sub => a - b,
+            BinaryFunction::Mul => a * b,
+            BinaryFunction::Div => a / b,
+            BinaryFunction::Pow => a.powf(b),
+            BinaryFunction::Min | BinaryFunction::Max if nan => f64::NAN,
+            BinaryFunction::Min => a.min(b),
+            BinaryFunction::Max => a.max(b),
+        };
+        function(kernel.activation, y)
+    };
+    (0..kernel.shape.iter().product()).map(result).collect()
+}

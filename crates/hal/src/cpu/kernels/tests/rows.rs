@@ -3,34 +3,40 @@
 use super::*;
 use crate::kernel::{Function, Normalize, Reduce, Reduction, Softmax, Statistics};
 
+/// A normalisation of rows of one of these lengths, with inputs far from 0 or near it.
+pub(crate) fn random_normalize(random: &mut Random, inner: &[usize]) -> (Normalize, Vec<Vec<f32>>) {
+    let groups = random.size(1, 4);
+    let normalize = Normalize {
+        outer: random.size(0, 3),
+        channels: groups * random.size(1, 5),
+        inner: random.pick(inner),
+        statistics: random.pick(&[
+            Statistics::Given,
+            Statistics::Group { groups },
+            Statistics::Row,
+            Statistics::RowRms,
+        ]),
+        epsilon: 1e-5,
+        scale: random.flag(),
+        shift: random.flag(),
+        activation: random.pick(&[Function::Identity, Function::Relu, Function::Tanh]),
+    };
+    let mut inputs = inputs(random, &Kernel::Normalize(normalize.clone()));
+    if normalize.statistics == Statistics::Given {
+        inputs.last_mut().unwrap().iter_mut().for_each(|x| *x = x.abs() + 0.1);
+    }
+    let offset = random.pick(&[0.0, 100.0]);
+    inputs[0].iter_mut().for_each(|x| *x += offset);
+    (normalize, inputs)
+}
+
 #[test]
 fn normalisation_is_right() {
     let mut random = Random::new(21);
     for _ in 0..300 {
-        let groups = random.size(1, 4);
-        let normalize = Normalize {
-            outer: random.size(0, 3),
-            channels: groups * random.size(1, 5),
-            inner: random.pick(&[1, 2, 15, 16, 17, 100, 333]),
-            statistics: random.pick(&[
-                Statistics::Given,
-                Statistics::Group { groups },
-                Statistics::Row,
-                Statistics::RowRms,
-            ]),
-            epsilon: 1e-5,
-            scale: random.flag(),
-            shift: random.flag(),
-            activation: random.pick(&[Function::Identity, Function::Relu, Function::Tanh]),
-        };
-        let kernel = Kernel::Normalize(normalize.clone());
-        let mut inputs = inputs(&mut random, &kernel);
-        if normalize.statistics == Statistics::Given {
-            inputs.last_mut().unwrap().iter_mut().for_each(|x| *x = x.abs() + 0.1);
-        }
-        let offset = random.pick(&[0.0, 100.0]);
-        inputs[0].iter_mut().for_each(|x| *x += offset);
+        let (normalize, inputs) = random_normalize(&mut random, &[1, 2, 15, 16, 17, 100, 333]);
         let expected = reference::normalize(&normalize, &inputs);
+        let kernel = Kernel::Normalize(normalize);
         for isa in Isa::all() {
             let found = run(isa, &kernel, &inputs);
             assert_close(&kernel, &found, &expected, |i| 2e-6 * (1.0 + expected[i].abs()));

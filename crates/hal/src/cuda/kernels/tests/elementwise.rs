@@ -3,12 +3,12 @@
 use super::card::{Card, Placement};
 use super::device::Report;
 use super::rows::compare;
-use crate::cpu::kernels::tests::elementwise::{broadcast, place};
+use crate::cpu::kernels::tests::elementwise::{broadcast, place, random_binary};
 use crate::cpu::kernels::tests::functions::ALL;
-use crate::cpu::kernels::tests::{Random, inputs, reference, run_here};
+use crate::cpu::kernels::tests::{Random, reference, run_here};
 use crate::cuda::kernels::lower;
 use crate::dtype::DType;
-use crate::kernel::{Binary, BinaryFunction, Cast, Function, Kernel, Select, Unary};
+use crate::kernel::{Cast, Function, Kernel, Select, Unary};
 
 pub(super) fn check(card: &mut Card, report: &mut Report) {
     functions(card, report);
@@ -79,42 +79,10 @@ fn functions(card: &mut Card, report: &mut Report) {
 fn functions_of_two(card: &mut Card, report: &mut Report) {
     let mut random = Random::new(141);
     for round in 0..500 {
-        let (shape, [a_strides, b_strides]) = broadcast(&mut random);
-        let function = random.pick(&[
-            BinaryFunction::Add,
-            BinaryFunction::Sub,
-            BinaryFunction::Mul,
-            BinaryFunction::Div,
-            BinaryFunction::Pow,
-            BinaryFunction::Min,
-            BinaryFunction::Max,
-        ]);
-        let activation = random.pick(&[Function::Identity, Function::Relu]);
-        let binary = Binary { function, activation, shape, a_strides, b_strides };
+        let (binary, inputs) = random_binary(&mut random, round);
+        let expected = reference::binary(&binary, &inputs);
         let kernel = Kernel::Binary(binary.clone());
-        let mut inputs = inputs(&mut random, &kernel);
-        if round % 3 == 0 {
-            inputs[round % 2][0] = f32::NAN;
-        }
-        let count: usize = binary.shape.iter().product();
-        let expected: Vec<f64> = (0..count)
-            .map(|i| {
-                let a = f64::from(inputs[0][place(&binary.shape, &binary.a_strides, i)]);
-                let b = f64::from(inputs[1][place(&binary.shape, &binary.b_strides, i)]);
-                let nan = a.is_nan() || b.is_nan();
-                let y = match binary.function {
-                    BinaryFunction::Add => a + b,
-                    BinaryFunction::Sub => a - b,
-                    BinaryFunction::Mul => a * b,
-                    BinaryFunction::Div => a / b,
-                    BinaryFunction::Pow => a.powf(b),
-                    BinaryFunction::Min | BinaryFunction::Max if nan => f64::NAN,
-                    BinaryFunction::Min => a.min(b),
-                    BinaryFunction::Max => a.max(b),
-                };
-                reference::function(binary.activation, y)
-            })
-            .collect();
+        let count = expected.len();
         let lowered = lower(&kernel).unwrap();
         // In place only where the first input lies as the output does.
         let dense = expected.len() == inputs[0].len()

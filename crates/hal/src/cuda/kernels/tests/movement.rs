@@ -4,9 +4,9 @@ use super::card::Card;
 use super::device::Report;
 use super::elementwise::same;
 use crate::cpu::kernels::tests::Random;
-use crate::cpu::kernels::tests::movement::dense;
+use crate::cpu::kernels::tests::movement::random_copy;
 use crate::dtype::DType;
-use crate::kernel::{Gather, Kernel, StridedCopy};
+use crate::kernel::{Gather, Kernel};
 
 pub(super) fn check(card: &mut Card, report: &mut Report) {
     copies(card, report);
@@ -20,31 +20,9 @@ fn random_bytes(random: &mut Random, count: usize) -> Vec<u8> {
 fn copies(card: &mut Card, report: &mut Report) {
     let mut random = Random::new(151);
     for _ in 0..600 {
-        let shape: Vec<usize> =
-            (0..random.size(0, 4)).map(|_| random.pick(&[0, 1, 2, 3, 16, 17, 40, 70])).collect();
-        if shape.iter().product::<usize>() > 50_000 {
-            continue;
-        }
-        let gap = random.pick(&[1, 1, 2]);
-        let (mut source_strides, mut source_offset) = dense(&mut random, &shape, gap);
-        if !shape.is_empty() && random.size(0, 2) == 0 {
-            let axis = random.size(0, shape.len() - 1);
-            if source_strides[axis] < 0 {
-                let reach = (shape[axis].max(1) - 1) * source_strides[axis].unsigned_abs();
-                source_offset -= reach;
-            }
-            source_strides[axis] = 0;
-        }
-        let (target_strides, target_offset) = dense(&mut random, &shape, 1);
-        let element_bytes = random.pick(&[1, 2, 4, 4, 8]);
-        let kernel = Kernel::StridedCopy(StridedCopy {
-            element_bytes,
-            source_offset: source_offset + random.size(0, 3),
-            source_strides,
-            target_offset: target_offset + random.size(0, 3),
-            target_strides,
-            shape,
-        });
+        let copy = random_copy(&mut random);
+        let element_bytes = copy.element_bytes;
+        let kernel = Kernel::StridedCopy(copy);
         let specs = kernel.operands().unwrap();
         let source = random_bytes(&mut random, specs[0].bytes.unwrap());
         same(card, report, &kernel, &[source], specs[1].bytes.unwrap(), element_bytes);

@@ -3,12 +3,11 @@
 use super::card::{ALIGNED, Card, Placement};
 use super::device::Report;
 use crate::cpu::kernels::tests::reference;
-use crate::cpu::kernels::tests::spatial::random_pool;
+use crate::cpu::kernels::tests::rows::random_normalize;
+use crate::cpu::kernels::tests::spatial::{random_adaptive, random_pool};
 use crate::cpu::kernels::tests::{Random, from_bytes, inputs, to_bytes};
 use crate::cuda::kernels::lower;
-use crate::kernel::{
-    AdaptiveAveragePool2d, Function, Kernel, Normalize, Reduce, Reduction, Softmax, Statistics,
-};
+use crate::kernel::{Kernel, Reduce, Reduction, Softmax, Statistics};
 
 pub(super) fn check(card: &mut Card, report: &mut Report) {
     normalisations(card, report);
@@ -45,33 +44,12 @@ pub(super) fn compare(
 fn normalisations(card: &mut Card, report: &mut Report) {
     let mut random = Random::new(121);
     for round in 0..400 {
-        let groups = random.size(1, 4);
-        let normalize = Normalize {
-            outer: random.size(0, 3),
-            channels: groups * random.size(1, 5),
-            inner: random.pick(&[1, 2, 15, 17, 100, 255, 256, 257, 1000, 2100]),
-            statistics: random.pick(&[
-                Statistics::Given,
-                Statistics::Group { groups },
-                Statistics::Row,
-                Statistics::RowRms,
-            ]),
-            epsilon: 1e-5,
-            scale: random.flag(),
-            shift: random.flag(),
-            activation: random.pick(&[Function::Identity, Function::Relu, Function::Tanh]),
-        };
-        let kernel = Kernel::Normalize(normalize.clone());
-        let mut inputs = inputs(&mut random, &kernel);
-        if normalize.statistics == Statistics::Given {
-            inputs.last_mut().unwrap().iter_mut().for_each(|x| *x = x.abs() + 0.1);
-        }
-        let offset = random.pick(&[0.0, 100.0]);
-        inputs[0].iter_mut().for_each(|x| *x += offset);
-        let large = normalize.statistics == (Statistics::Group { groups }) && round % 7 == 0;
-        if large {
+        let inner = [1, 2, 15, 17, 100, 255, 256, 257, 1000, 2100];
+        let (normalize, mut inputs) = random_normalize(&mut random, &inner);
+        if matches!(normalize.statistics, Statistics::Group { .. }) && round % 7 == 0 {
             inputs[0].iter_mut().for_each(|x| *x += 12_345.678);
         }
+        let kernel = Kernel::Normalize(normalize.clone());
         let expected = reference::normalize(&normalize, &inputs);
         let tolerance = |i: usize| 2e-6 * (1.0 + expected[i].abs());
         compare(card, report, "normalisation", &kernel, &inputs, &expected, &tolerance);
@@ -158,11 +136,7 @@ fn pools(card: &mut Card, report: &mut Report) {
         compare(card, report, "pooling", &kernel, &inputs, &expected, &|_| 1e-7);
     }
     for _ in 0..200 {
-        let pool = AdaptiveAveragePool2d {
-            planes: random.size(0, 5),
-            in_size: [random.size(0, 40), random.size(0, 30)],
-            out_size: [random.size(0, 4), random.size(0, 4)],
-        };
+        let pool = random_adaptive(&mut random);
         let kernel = Kernel::AdaptiveAveragePool2d(pool.clone());
         let inputs = inputs(&mut random, &kernel);
         let expected = reference::adaptive(&pool, &inputs[0]);
