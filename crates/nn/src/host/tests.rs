@@ -1,5 +1,7 @@
 //! Results that can be worked out on paper.
 
+mod properties;
+
 use std::slice::from_ref;
 
 use super::*;
