@@ -6,6 +6,7 @@ pub(crate) mod execute;
 mod executor;
 mod gang;
 pub(crate) mod kernels;
+mod patience;
 mod schedule;
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ use crate::command::{Command, Submission};
 use crate::cpu::execute::{self, Spread, Step};
 use crate::cpu::gang::{Gang, Seat};
 use crate::cpu::kernels::{Kernels, Scratch};
+use crate::cpu::patience::Patience;
 use crate::cpu::schedule::{Action, Job, Outcome, State};
 use crate::device::{Completion, Help, Priority, QueueId, Sink, Span};
 use crate::error::{Error, ErrorKind};
@@ -52,10 +53,6 @@ use crate::threads::{self, Threaded, Threads};
 /// A submission runs so long before it asks for help with its tiles: about what it costs to wake
 /// a worker, so that short work never pays more than it could gain. The model has no time.
 const LONE_NS: u64 = model::bound(0, 0, 20_000) as u64;
-
-/// How often a worker that has assisted looks for the next seat before it sleeps: as long as the
-/// runner of a gang waits for it.
-const LOOKS_MAX: usize = model::bound(1, 1, 2_000);
 
 /// What a queue's handle and its submissions share.
 pub(crate) struct Lane {
@@ -371,18 +368,16 @@ impl Executor {
 }
 
 impl Shared {
-    /// Looks for a seat, or for anything else to do, for about as long as waking up takes: a caller
-    /// that comes again and again finds its assistant awake.
+    /// Looks for a seat, or for anything else to do, before it sleeps: a caller that comes again and
+    /// again finds its assistant awake.
     fn linger(&self) {
         let comes = || {
             [&self.offered, &self.wanted, &self.closed]
                 .into_iter()
                 .any(|hint| hint.load(Ordering::Relaxed))
         };
-        for _ in 0..LOOKS_MAX {
-            if comes() {
-                return;
-            }
+        let mut patience = Patience::default();
+        while patience.lasts() && !comes() {
             hint::spin_loop();
         }
     }
