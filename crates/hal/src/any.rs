@@ -81,6 +81,34 @@ pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
     }
 }
 
+/// The names in a list of devices, such as `cuda:0,cuda:1`, for [`open`].
+///
+/// ```
+/// use anabranch_hal::any;
+/// assert_eq!(any::names("cpu:0,sim")?, ["cpu:0", "sim"]);
+/// assert!(any::names("cpu:0,cpu").is_err());
+/// # Ok::<(), anabranch_hal::error::Error>(())
+/// ```
+///
+/// # Errors
+/// `NoSuchDevice` for a list that names one device twice, or has a name missing.
+pub fn names(list: &str) -> Result<Vec<&str>, Error> {
+    let whole = |name: &str| match name.split_once(':') {
+        Some(_) => name.to_owned(),
+        None => format!("{name}:0"),
+    };
+    let names: Vec<&str> = list.split(',').collect();
+    for (index, name) in names.iter().enumerate() {
+        let wrong = match names[..index].iter().any(|earlier| whole(earlier) == whole(name)) {
+            _ if name.is_empty() => "a name is missing".to_owned(),
+            true => format!("the device `{}` is there twice", whole(name)),
+            false => continue,
+        };
+        return Err(Error::new(ErrorKind::NoSuchDevice, format!("{wrong} in `{list}`")));
+    }
+    Ok(names)
+}
+
 /// An index as it is written in the list.
 fn parse(index: &str) -> Option<usize> {
     index.parse().ok().filter(|number: &usize| number.to_string() == index)

@@ -93,6 +93,21 @@ fn failures_beside_the_callers_change_nothing() {
 }
 
 #[test]
+fn devices_share_a_round() {
+    let arguments = ["--device", "cpu:0,sim:0", "--threads", "8", "--ops", "64"];
+    let trouble = ["--deadlines", "--failures", "--own-sessions"];
+    for trouble in [&trouble[..], &[]] {
+        for row in rows(&[&arguments, trouble].concat()) {
+            let passes = row["ok"].as_u64().unwrap();
+            let shares = row["devices"].as_array().unwrap();
+            let shares = shares.iter().map(|share| share["passes"].as_u64().unwrap());
+            assert!(shares.clone().all(|passes| 0 < passes), "{row}");
+            assert_eq!(passes, shares.sum::<u64>(), "{row}");
+        }
+    }
+}
+
+#[test]
 fn what_one_caller_needs_is_enough_for_eight() {
     for network in ["conv-bn", "mlp", "transformer"] {
         let alone = rows(&["--workload", network, "--threads", "1", "--ops", "1", "--soak"]);

@@ -1,6 +1,6 @@
 use anabranch_sync::model;
 
-use super::{Options, list, open};
+use super::{Options, list, names, open};
 use crate::error::ErrorKind;
 use crate::kernel::{Conv2d, Function, Kernel};
 
@@ -18,6 +18,21 @@ fn every_listed_device_opens_by_its_name() {
             }
         }
     });
+}
+
+#[test]
+fn a_list_names_each_device_once() {
+    assert_eq!(names("cuda:1,cuda:0,cpu").unwrap(), ["cuda:1", "cuda:0", "cpu"]);
+    for (wrong, words) in [
+        ("cpu,cpu:0", "`cpu:0` is there twice in `cpu,cpu:0`"),
+        ("cuda:1,sim,cuda:1", "`cuda:1` is there twice"),
+        ("", "a name is missing"),
+        ("cpu:0,", "a name is missing"),
+    ] {
+        let error = names(wrong).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSuchDevice);
+        assert!(error.to_string().contains(words), "{error}");
+    }
 }
 
 #[test]

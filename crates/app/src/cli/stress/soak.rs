@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anabranch::MemoryStats;
 use serde::Serialize;
 
 use crate::callers::Quota;
@@ -73,17 +74,17 @@ pub(super) fn run(
         .zip(rss_end_mb)
         .filter(|(warm, _)| 0.0 < *warm)
         .map(|(warm, end)| 100.0 * (end - warm) / warm);
-    let memory = work.memory();
+    let sum = |field: fn(&MemoryStats) -> usize| work.memory().map(|memory| field(&memory)).sum();
     let growth = Growth {
         threads_started,
         rss_start_mb,
         rss_warm_mb,
         rss_end_mb,
         growth_percent,
-        device_live_bytes: memory.live_bytes,
-        device_cached_bytes: memory.cached_bytes,
-        device_reserved_bytes: memory.reserved_bytes,
-        device_reserved_peak_bytes: memory.reserved_peak_bytes,
+        device_live_bytes: sum(|memory| memory.live_bytes),
+        device_cached_bytes: sum(|memory| memory.cached_bytes),
+        device_reserved_bytes: sum(|memory| memory.reserved_bytes),
+        device_reserved_peak_bytes: sum(|memory| memory.reserved_peak_bytes),
     };
     Ok((findings, growth))
 }
