@@ -1,6 +1,6 @@
 //! `stress`: small networks from many threads, every value compared.
 
-mod failing;
+mod beside;
 mod soak;
 mod work;
 
@@ -51,6 +51,10 @@ pub(crate) struct Arguments {
     /// Start new threads all the time, and report how memory grows
     #[arg(long)]
     soak: bool,
+    /// With --soak: report it when the process, or what the device has reserved, grows by more
+    /// than so many percent after a tenth of the time
+    #[arg(long, requires = "soak", value_name = "PERCENT", value_parser = crate::cli::seconds)]
+    growth_max: Option<f64>,
     /// Write what ran when, for Perfetto and Chrome
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -109,7 +113,17 @@ impl Arguments {
         if self.json {
             say_json(&rows)?;
         }
-        Ok(Verdict::of(rows.iter().map(|row| row.errors + row.mismatches).sum()))
+        let findings = rows.iter().map(|row| row.errors + row.mismatches + self.grown(row));
+        Ok(Verdict::of(findings.sum()))
+    }
+
+    /// Whether a network has made memory grow that should not.
+    fn grown(&self, row: &Row) -> usize {
+        let (Some(max), Some(growth)) = (self.growth_max, &row.growth) else { return 0 };
+        growth.beyond(max).map_or(0, |what| {
+            complain(format!("{}: {what}", row.workload));
+            1
+        })
     }
 
     fn stress(
@@ -143,7 +157,7 @@ impl Arguments {
 
     /// Streams that are needed at once.
     fn streams(&self) -> usize {
-        self.threads + usize::from(self.trouble.failures)
+        self.threads + self.trouble.threads()
     }
 
     fn row(&self, work: &Work, findings: &Findings, growth: Option<Growth>) -> Row {
@@ -173,7 +187,7 @@ impl Arguments {
         if self.trouble.deadlines {
             counts += &format!(", cancelled={}", row.cancelled);
         }
-        if self.trouble.failures {
+        if 0 < self.trouble.threads() {
             counts += &format!(", failures={}", row.failures);
         }
         if !row.devices.is_empty() {

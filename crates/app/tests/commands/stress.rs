@@ -138,6 +138,7 @@ fn wrong_usage_is_said_in_one_sentence() {
         &["--own-sessions=2"],
         &["--deadlines", "3"],
         &["--failures=yes"],
+        &["--growth-max", "2"],
     ] {
         let said = anabranch(&[&["stress"], wrong].concat());
         assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{wrong:?}");
@@ -151,11 +152,22 @@ fn json_has_the_promised_keys() {
     let said = anabranch(&arguments).clean();
     assert_eq!(keys(&said), [&KEYS[..], &LAST_KEYS].concat());
     assert!(said.contains("\"workload\":\"MLP\"") && said.contains("\"seed\":9"), "{said}");
-    arguments.extend(["--soak", "--threads", "2"]);
+    arguments.extend(["--soak", "--threads", "2", "--growth-max", "1000"]);
     let said = anabranch(&arguments).clean();
     assert_eq!(keys(&said)[..9], KEYS);
     assert!(keys(&said).ends_with(&LAST_KEYS.map(str::to_owned)));
     assert!(said.contains("\"growth_percent\":"), "{said}");
+}
+
+#[test]
+fn a_soak_with_every_trouble_finds_nothing() {
+    let mut arguments = vec!["--soak", "--workload", "mlp", "--ops", "3000", "--threads", "4"];
+    arguments.extend(["--failures", "--deadlines", "--exhaust", "--memory-limit", "16M"]);
+    for row in rows(&arguments) {
+        assert_eq!(row["threads_started"], 32, "{row}");
+        assert!(0 < row["failures"].as_u64().unwrap(), "{row}");
+        assert!(row["device_reserved_peak_bytes"].as_u64().unwrap() <= 16 << 20, "{row}");
+    }
 }
 
 #[test]

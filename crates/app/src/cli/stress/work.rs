@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::report::progress::{Bar, Onlooker};
 use crate::report::trace::TraceWriter;
 
-use super::failing::Failing;
+use super::beside::{Beside, exhaust, fail};
 
 /// Different inputs, so that results which change places are seen.
 const INPUTS: usize = 8;
@@ -34,6 +34,23 @@ pub(super) struct Trouble {
     /// Let commands fail all the time, on a stream beside those of the callers
     #[arg(long)]
     pub(super) failures: bool,
+    /// Ask for more memory than there is all the time, beside the callers
+    #[arg(long)]
+    pub(super) exhaust: bool,
+}
+
+impl Trouble {
+    /// Threads beside the callers, each of which needs a stream.
+    pub(super) fn threads(self) -> usize {
+        usize::from(self.failures) + usize::from(self.exhaust)
+    }
+
+    /// Starts them on a device.
+    fn start(self, device: &Device) -> Result<Vec<Beside>, Failure> {
+        let failing = self.failures.then(|| Beside::start(device, "failing", fail));
+        let exhausting = self.exhaust.then(|| Beside::start(device, "exhausting", exhaust));
+        failing.into_iter().chain(exhausting).collect()
+    }
 }
 
 /// What all callers share. Cheap to clone.
@@ -163,17 +180,17 @@ impl Work {
     ) -> Result<Findings, Failure> {
         let mut onlooker = Onlooker::new(bar, trace);
         let this = self.clone();
-        let failing = self.devices.iter().filter(|_| self.trouble.failures).map(Failing::start);
-        let failing = failing.collect::<Result<Vec<_>, _>>()?;
+        let beside = self.devices.iter().map(|device| self.trouble.start(device));
+        let beside = beside.collect::<Result<Vec<_>, _>>()?;
         let outcome = callers::run(threads, quota, &mut onlooker, move |caller| this.call(caller));
-        let told: Vec<_> = failing.into_iter().map(Failing::stop).collect();
+        let told: Vec<_> = beside.into_iter().flatten().map(Beside::stop).collect();
         let outcome = outcome?;
         onlooker.finish()?;
         let mut all = Findings::default();
         outcome.results.into_iter().for_each(|findings| all.add(findings));
         (0..outcome.panicked).for_each(|_| all.note("a caller thread panicked".to_owned()));
         for told in told {
-            all.failures += told.failures;
+            all.failures += told.errors;
             told.wrong.into_iter().for_each(|wrong| all.note(wrong));
         }
         Ok(Findings { wall: outcome.wall, ..all })

@@ -101,3 +101,11 @@ fn each_device_is_held_to_its_own_values() {
     let findings = work.run(2, Quota::of(64), Bar::hidden(), None).unwrap();
     assert_eq!((findings.ops, findings.mismatches), (64, 64));
 }
+
+#[test]
+fn memory_that_is_not_there_is_refused_beside_the_callers() {
+    let work = work_with(Trouble { exhaust: true, ..Trouble::default() });
+    let findings = work.run(2, Quota::of(32), Bar::hidden(), None).unwrap();
+    assert_eq!((findings.ops, findings.errors, findings.mismatches), (32, 0, 0));
+    assert!(0 < findings.failures);
+}
