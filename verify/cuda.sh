@@ -62,8 +62,8 @@ digits=digits
 part open-first 180 ./launches cuda:0
 part open-again 60 ./launches cuda:0
 # Each by itself, because one that is broken may hang.
-for test in $(./conformance cuda:: --list | sed -n 's/: test$//p'); do
-    part "conformance-${test#cuda::}" 30 ./conformance --exact "$test"
+for test in $(./conformance cuda --list | sed -n 's/: test$//p'); do
+    part "conformance-${test#*::}-${test%%::*}" 30 ./conformance --exact "$test"
 done
 part kernels 300 ./anabranch_hal cuda::
 part networks 300 env ANABRANCH_DEVICE=cuda:0 ./anabranch_nn session:: --test-threads 4

@@ -1,6 +1,7 @@
 //! Devices by name.
 
 use anabranch_hal::any;
+pub use anabranch_hal::device::Waiting;
 use anabranch_rt::{Device, Limits};
 
 use crate::error::Error;
@@ -22,6 +23,8 @@ pub struct DeviceOptions {
     /// Whether convolutions are computed as they are defined. Otherwise the processor may take a
     /// way of fewer multiplications, whose error is a small multiple.
     pub exact: bool,
+    /// How threads wait for a card.
+    pub waiting: Waiting,
     /// Seed of the order in which a simulated device runs things.
     pub seed: u64,
     /// Bounds of the runtime on this device.
@@ -64,6 +67,7 @@ pub fn open_device(name: &str, options: &DeviceOptions) -> Result<Device, Error>
         workers: options.workers,
         memory_bytes: options.memory_bytes,
         exact: options.exact,
+        waiting: options.waiting,
         seed: options.seed,
     };
     let native = any::open(name, &native).map_err(anabranch_rt::Error::from)?;

@@ -2,7 +2,7 @@
 
 use crate::cpu::{self, CpuConfig};
 use crate::cuda;
-use crate::device::{Device, Info};
+use crate::device::{Device, Info, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::null;
 use crate::sim;
@@ -19,6 +19,8 @@ pub struct Options {
     pub memory_bytes: Option<usize>,
     /// Whether `cpu` computes exactly what kernels are defined as, and takes no faster way.
     pub exact: bool,
+    /// How threads wait for `cuda`.
+    pub waiting: Waiting,
     /// Seed of the order in which `sim` runs things.
     pub seed: u64,
 }
@@ -71,10 +73,12 @@ pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
         ("null", "0") => Ok(null::open(options.cpu().memory_bytes)),
         ("sim", "0") => Ok(sim::open(&options.sim()).0),
         ("cuda", index) => match parse(index) {
-            Some(index) => cuda::open(index, options.memory_bytes).map_err(|error| {
-                let is_missing = error.kind() == ErrorKind::NoSuchDevice;
-                if is_missing { missing(name, &error.to_string()) } else { error }
-            }),
+            Some(index) => {
+                cuda::open(index, options.memory_bytes, options.waiting).map_err(|error| {
+                    let is_missing = error.kind() == ErrorKind::NoSuchDevice;
+                    if is_missing { missing(name, &error.to_string()) } else { error }
+                })
+            }
             None => Err(missing(name, "a device of `cuda` has a number, as in `cuda:0`")),
         },
         _ => Err(unknown(name, kind)),

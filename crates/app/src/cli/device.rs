@@ -1,6 +1,6 @@
 //! Which device to use, and how.
 
-use anabranch::{Deadline, Device, DeviceOptions, RuntimeLimits, open_devices};
+use anabranch::{Deadline, Device, DeviceOptions, RuntimeLimits, Waiting, open_devices};
 use tracing::info;
 
 use crate::failure::Failure;
@@ -40,9 +40,21 @@ pub(crate) struct DeviceArguments {
     /// Convolve as defined, without a faster way whose error is a small multiple
     #[arg(long)]
     exact: bool,
+    /// How threads wait for a card: awake, for the shortest waits, or asleep, for more threads
+    /// than cores
+    #[arg(long, default_value = "awake", value_name = "HOW", value_parser = waiting)]
+    waiting: Waiting,
     /// Memory that the device may use, as in 512M [default: all]
     #[arg(long, value_name = "BYTES", value_parser = super::bytes)]
     memory_limit: Option<usize>,
+}
+
+fn waiting(text: &str) -> Result<Waiting, String> {
+    match text {
+        "awake" => Ok(Waiting::Awake),
+        "asleep" => Ok(Waiting::Asleep),
+        _ => Err("threads wait awake or asleep".to_owned()),
+    }
 }
 
 impl DeviceArguments {
@@ -82,6 +94,7 @@ impl DeviceArguments {
             workers: self.workers,
             memory_bytes: self.memory_limit,
             exact: self.exact,
+            waiting: self.waiting,
             limits,
             ..DeviceOptions::default()
         };

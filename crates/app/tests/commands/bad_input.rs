@@ -116,6 +116,7 @@ fn names() {
     bad.refuses("run good.onnx --input good.npy --device cpu:0,", &["a name is missing"]);
     bad.refuses("inspect good.onnx --device cpu:0,sim:0", &["cpu:0,sim:0", "one device"]);
     bad.refuses("stress --device cpu:0,sim:0 --trace out.json", &["the clock of one device"]);
+    bad.refuses("stress --waiting badly", &["awake or asleep"]);
     bad.refuses("stress --workload conv-bn,nothing", &["'nothing'", "conv-bn"]);
     bad.refuses("explode", &["explode"]);
 }

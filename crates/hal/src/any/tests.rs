@@ -7,7 +7,12 @@ use crate::kernel::{Conv2d, Function, Kernel};
 #[test]
 fn every_listed_device_opens_by_its_name() {
     model::check(|| {
-        let options = Options { workers: Some(1), memory_bytes: Some(4096), exact: true, seed: 1 };
+        let options = Options {
+            workers: Some(1),
+            memory_bytes: Some(4096),
+            exact: true,
+            ..Options::default()
+        };
         for info in list() {
             let kind = info.name.trim_end_matches(":0");
             for name in [info.name.as_str(), kind] {

@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anabranch::{Binding, Deadline, Device, ModelError, Replicas, Tensor};
+use anabranch::{
+    Binding, Deadline, Device, ModelError, ModelLimits, Replicas, SessionOptions, Tensor,
+};
 use anabranch_sync::{Arc, Mutex};
 use serde::Serialize;
 
@@ -54,6 +56,9 @@ pub(crate) struct Arguments {
     /// Leave inputs and results on the device: a pass is a launch and a wait
     #[arg(long)]
     resident: bool,
+    /// Copy what a pass brings and fetches by itself, not within its launch
+    #[arg(long)]
+    unstaged: bool,
     /// Accepted and ignored
     #[arg(long)]
     retry: Option<String>,
@@ -130,7 +135,10 @@ impl Arguments {
                 return Err(Failure::input(message));
             }
         };
-        let replicas = model::replicas(devices, &model, &path.display().to_string())?;
+        let limits = ModelLimits::default();
+        let staged_bytes_max = if self.unstaged { 0 } else { limits.staged_bytes_max };
+        let options = SessionOptions { limits: ModelLimits { staged_bytes_max, ..limits } };
+        let replicas = Replicas::from_model(devices, &model, &options)?;
         let read = |kind: &str, case: usize| {
             model::read_array(&self.dir.join(format!("{kind}_{case}.npy")))
         };
