@@ -28,7 +28,6 @@ const WARM_UP: usize = 8;
 const SHOWN: usize = 8;
 
 /// The spans of one queue.
-#[derive(Default)]
 struct Line {
     spans: Mutex<Vec<Span>>,
     longer: Condvar,
@@ -57,7 +56,8 @@ fn executable() -> Arc<Executable> {
 
 /// Launches on a queue of its own, one after the other; when each of them ran.
 fn caller(device: &dyn Device, id: u64) -> Result<Vec<Span>, Error> {
-    let (line, executable) = (Arc::new(Line::default()), executable());
+    let line = Arc::new(Line { spans: Mutex::new(Vec::new()), longer: Condvar::new() });
+    let executable = executable();
     let sink = Box::new(Teller(Arc::clone(&line)));
     let queue = device.create_queue(QueueId(id), Priority::Normal, sink)?;
     let table = [device.allocate(BYTES)?, device.allocate(BYTES)?].map(Slice::whole).to_vec();
