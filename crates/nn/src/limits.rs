@@ -42,8 +42,8 @@ pub struct Limits {
     /// Bytes of memory of one run of one plan.
     pub plan_bytes_max: usize,
     /// Bytes of the inputs and outputs of one plan that lie twice, so that a launch brings and
-    /// fetches them by itself, on a device whose memory the host does not address. Such memory
-    /// cannot be paged out; what is larger takes so long to copy that a wait more is nothing.
+    /// fetches them by itself, on a device whose memory the host does not address. What is larger
+    /// is moved faster by the device's own engines than by a kernel, in spite of more waits.
     pub staged_bytes_max: usize,
 }
 
@@ -62,7 +62,7 @@ impl Default for Limits {
             plans_max: 32,
             contexts_max: None,
             plan_bytes_max: 1 << 40,
-            staged_bytes_max: 16 << 20,
+            staged_bytes_max: 256 << 10,
         }
     }
 }

@@ -1,10 +1,11 @@
 //! A plan as a graph of the device, and the memory of its runs.
 
 use anabranch_hal::command::Operation;
+use anabranch_hal::kernel::{Kernel, StridedCopy};
 use anabranch_rt::{
     Buffer, Capture, Command, Device, Executable, Graph, Lease, LeasePolicy, Stream, View,
 };
-use anabranch_sync::Deadline;
+use anabranch_sync::{Arc, Deadline};
 
 use crate::contexts::Pool;
 use crate::error::Error;
@@ -135,10 +136,22 @@ fn capture(
     Ok(capture.end()?)
 }
 
+/// Copies by a kernel: what is staged is moved before a copy engine of a card has started.
 fn copy_all(lease: &Lease, sources: &[View], targets: &[View]) -> Result<(), Error> {
     let pairs = sources.iter().zip(targets).filter(|(source, _)| 0 < source.bytes());
     for (source, target) in pairs {
-        lease.submit(Command::copy(source.clone(), target.clone()))?;
+        let bytes = source.bytes();
+        let element_bytes = if bytes.is_multiple_of(4) { 4 } else { 1 };
+        let copy = Kernel::StridedCopy(StridedCopy {
+            element_bytes,
+            shape: vec![bytes / element_bytes],
+            source_offset: 0,
+            source_strides: vec![1],
+            target_offset: 0,
+            target_strides: vec![1],
+        });
+        let operands = vec![source.clone(), target.clone()];
+        lease.submit(Command::kernel(Arc::new(copy), operands))?;
     }
     Ok(())
 }

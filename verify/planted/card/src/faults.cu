@@ -17,10 +17,9 @@ extern "C" __global__ void planted_initcheck(unsigned* data) {
     data[threadIdx.x] = data[(threadIdx.x + 1) % 64] + 1;
 }
 
-// A barrier that not all threads of a warp come to.
+// Threads come to a barrier of a warp that does not name them.
 extern "C" __global__ void planted_synccheck(unsigned* data) {
-    if (threadIdx.x < 48) {
-        data[threadIdx.x] = threadIdx.x;
-        __syncthreads();
-    }
+    unsigned named = __ballot_sync(0xffffffff, threadIdx.x % 32 < 16);
+    data[threadIdx.x] = named;
+    __syncwarp(named);
 }
