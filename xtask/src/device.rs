@@ -72,6 +72,7 @@ fn build(root: &Path, folder: &Path) -> Result<(), String> {
     let mut programs = executables(&mut programs)?;
     let mut planted = cargo(root, "build");
     planted.args(["--manifest-path", PLANTED_MANIFEST, "--bin", PLANTED]);
+    planted.env("CARGO_TARGET_DIR", shell::target(root));
     programs.extend(executables(&mut planted)?);
     let wanted = TESTS.iter().chain(LIBRARIES).map(|name| (name, &built));
     let programs_wanted = PROGRAMS.iter().chain(&[PLANTED]).map(|name| (name, &programs));
