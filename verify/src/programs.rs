@@ -17,7 +17,7 @@ mod world;
 
 use anabranch_hal::cpu::{self, CpuConfig};
 use anabranch_hal::cuda;
-use anabranch_hal::device::Device as Native;
+use anabranch_hal::device::{Device as Native, Waiting};
 use anabranch_hal::null;
 use anabranch_hal::sim::{self, Config, SimControl};
 use anabranch_rt::{Deadline, Device, History, Limits};
@@ -65,7 +65,10 @@ impl On {
                 return (native.expect("the system has a thread left"), None);
             }
             Self::Cuda => {
-                return (cuda::open(0, Some(memory_bytes)).expect("there is a card"), None);
+                return (
+                    cuda::open(0, Some(memory_bytes), Waiting::default()).expect("there is a card"),
+                    None,
+                );
             }
         };
         let (native, control) = sim::open(&Config { memory_bytes, ..config });

@@ -76,6 +76,7 @@ pub fn info(config: &CpuConfig) -> Info {
         memory_bytes: config.memory_bytes,
         in_flight_max: IN_FLIGHT_MAX,
         batch_invariant: true,
+        host_addressable: true,
     }
 }
 

@@ -26,7 +26,7 @@ use std::ffi::c_int;
 
 use self::context::Context;
 use self::executor::Executor;
-use crate::device::{Device, Info};
+use crate::device::{Device, Info, Waiting};
 use crate::engine;
 use crate::error::{Error, ErrorKind};
 
@@ -63,6 +63,7 @@ fn describe(index: c_int) -> Result<Info, ffi::Refusal> {
         memory_bytes: ffi::total_bytes(index)?,
         in_flight_max: IN_FLIGHT_MAX,
         batch_invariant: false,
+        host_addressable: false,
     })
 }
 
@@ -73,7 +74,11 @@ fn describe(index: c_int) -> Result<Info, ffi::Refusal> {
 /// # Errors
 /// `NoSuchDevice` with the reason; `Unsupported` for a card or a driver that cannot do what is
 /// needed; `MustRestartProcess` after a failure that the driver does not forget; `OutOfMemory`.
-pub fn open(index: usize, memory_bytes: Option<usize>) -> Result<Box<dyn Device>, Error> {
+pub fn open(
+    index: usize,
+    memory_bytes: Option<usize>,
+    waiting: Waiting,
+) -> Result<Box<dyn Device>, Error> {
     let listed = list()?;
     let count = listed.len();
     let missing = || {
@@ -84,5 +89,5 @@ pub fn open(index: usize, memory_bytes: Option<usize>) -> Result<Box<dyn Device>
     info.memory_bytes = memory_bytes.unwrap_or(info.memory_bytes);
     let index = c_int::try_from(index).map_err(|_| missing())?;
     let context = Context::open(index, info.memory_bytes)?;
-    Ok(engine::device(Executor::start(context)?, info))
+    Ok(engine::device(Executor::start(context, waiting)?, info))
 }

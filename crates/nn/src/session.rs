@@ -330,11 +330,7 @@ impl Session {
         let packed_bytes = |kernel: &_| self.device.packed_bytes(kernel);
         let plan = Plan::of(&self.graph, given, &packed_bytes, &self.limits)?;
         let weights = self.weights.all(&self.device, &self.graph, &plan.weights, deadline)?;
-        let contexts_max = self
-            .limits
-            .contexts_max
-            .unwrap_or_else(|| self.device.info().concurrency.saturating_mul(8));
-        Compiled::new(&self.device, plan, &weights, contexts_max, deadline).map(Arc::new)
+        Compiled::new(&self.device, plan, &weights, &self.limits, deadline).map(Arc::new)
     }
 
     /// Describes the plan for inputs of some shapes, given like those of a run, without making

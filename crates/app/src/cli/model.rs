@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anabranch::{
-    DType, Device, Dim, Model, ModelError, ModelLimits, Port, Session, SessionOptions, Tensor, npy,
+    DType, Device, Dim, Model, ModelError, ModelLimits, Port, Replicas, Session, SessionOptions,
+    Tensor, npy,
 };
 use tracing::info;
 
@@ -26,6 +27,15 @@ pub(crate) fn open(path: &Path) -> Result<Model, Failure> {
 /// When the device has no room for it. `name` says which model.
 pub(crate) fn session(device: &Device, model: Model, name: &str) -> Result<Session, Failure> {
     Session::from_model(device, model, &SessionOptions::default())
+        .map_err(|error| Failure::from(error).about(name))
+}
+
+/// Puts a model on every one of some devices.
+///
+/// # Errors
+/// When one of them has no room for it. `name` says which model.
+pub(crate) fn replicas(devices: &[Device], model: &Model, name: &str) -> Result<Replicas, Failure> {
+    Replicas::from_model(devices, model, &SessionOptions::default())
         .map_err(|error| Failure::from(error).about(name))
 }
 

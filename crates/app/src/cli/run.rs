@@ -8,10 +8,10 @@ mod summary;
 
 use std::path::PathBuf;
 
-use anabranch::{Deadline, Device, Session, Tensor, npy};
+use anabranch::{Device, Session, Tensor, npy};
 use tracing::info;
 
-use crate::cli::device::{DeviceArguments, Recording};
+use crate::cli::device::{self, DeviceArguments, Recording};
 use crate::cli::model::{self, NamedFile};
 use crate::failure::{Failure, Verdict};
 use crate::report::output::OutputFile;
@@ -81,24 +81,26 @@ impl Arguments {
         }
         let (passes, noun) = (self.passes(&items)?, items.noun());
 
-        let device = self.device.open(self.threads, Recording::trace_if(trace_file.is_some()))?;
+        let recording = Recording::trace_if(trace_file.is_some());
+        let devices = self.device.open_all(self.threads, recording)?;
         let name = self.model.display().to_string();
-        let session = model::session(&device, model, &name)?;
-        let serial =
-            serial_run(&device, &session, &items).map_err(|failure| failure.about(&name))?;
+        let replicas = model::replicas(&devices, &model, &name)?;
+        let serial = replicas.sessions().iter().map(|session| serial_run(session, &items));
+        let serial = serial.collect::<Result<Vec<_>, _>>();
+        let serial = serial.map_err(|failure| failure.about(&name))?;
         if let Some(labels) = &labels {
-            labels.check_scores(serial.first())?;
+            labels.check_scores(serial[0].first())?;
         }
         if let Some(expected) = &expected {
-            expected.check(serial.first())?;
+            expected.check(serial[0].first())?;
         }
-        let wanted = outputs_of(&serial, &outputs)?;
+        let wanted = outputs_of(&serial[0], &outputs)?;
 
-        let mut trace = trace_file.map(|file| TraceWriter::new(file, &device)).transpose()?;
+        let mut trace = trace_file.map(|file| TraceWriter::new(file, &devices[0])).transpose()?;
         info!(passes, threads = self.threads, "runs");
-        let run = Run::new(session, items, serial, passes);
+        let run = Run::new(replicas, items, serial, passes);
         let outcome = run.call_from(self.threads, trace.as_mut())?;
-        device.shutdown(&Deadline::NEVER)?;
+        device::end(&devices)?;
         let mut summary = Summary::of(&outcome);
         if let (Some(labels), Some(results)) = (&labels, &outcome.results) {
             summary.accuracy = labels.accuracy(results.first());
@@ -122,7 +124,7 @@ impl Arguments {
         if self.json {
             say_json(&summary)?;
         } else {
-            self.tell(&device, &summary, noun)?;
+            self.tell(&devices, &summary, noun)?;
         }
         Ok(Verdict::of(summary.errors + summary.mismatches))
     }
@@ -138,15 +140,14 @@ impl Arguments {
         }
     }
 
-    fn tell(&self, device: &Device, summary: &Summary, noun: &str) -> Result<(), Failure> {
-        let info = device.info();
-        say(format!(
-            "{} on {} ({}), {} caller threads",
-            self.model.display(),
-            info.name,
-            info.description,
-            self.threads
-        ))?;
+    fn tell(&self, devices: &[Device], summary: &Summary, noun: &str) -> Result<(), Failure> {
+        let info = |device: &Device| {
+            let info = device.info();
+            format!("{} ({})", info.name, info.description)
+        };
+        let devices: Vec<String> = devices.iter().map(info).collect();
+        let (model, devices) = (self.model.display(), devices.join(", "));
+        say(format!("{model} on {devices}, {} caller threads", self.threads))?;
         let against = self.expect.as_ref().map(|path| path.display().to_string());
         say(summary.text(noun, against.as_deref()))
     }
@@ -184,17 +185,19 @@ fn write_all(
     Ok(())
 }
 
-/// Everything on this thread alone: what every other result must equal bit for bit. One item at a
-/// time, where the device promises that batches make no difference. Plans for all batch sizes are made on the way.
-fn serial_run(device: &Device, session: &Session, items: &Items) -> Result<Rows, Failure> {
+/// Everything on this thread alone: what every other result of this device must equal bit for bit.
+/// One item at a time, where the device promises that batches make no difference. Plans for all
+/// batch sizes are made on the way.
+fn serial_run(session: &Session, items: &Items) -> Result<Rows, Failure> {
+    let device = session.device();
     for batch in [items.batches().first(), items.batches().last()].into_iter().flatten() {
-        items.run(session, &items.slice(batch.clone())?)?;
+        session.run(&items.named(&items.slice(batch.clone())?))?;
     }
     let units = if device.info().batch_invariant { items.units() } else { items.batches() };
     let bar = Bar::new("serial run", Some(units.len()));
     let mut parts: Vec<Vec<(String, Tensor)>> = Vec::with_capacity(units.len());
     for (index, unit) in units.into_iter().enumerate() {
-        let outputs = items.run(session, &items.slice(unit.clone())?)?;
+        let outputs = session.run(&items.named(&items.slice(unit.clone())?))?;
         Rows::check(&outputs, unit.len())?;
         parts.push(outputs);
         bar.set(index + 1);

@@ -65,6 +65,25 @@ fn instance_norm_classifies_digits() {
     digits_are_classified("instance-norm", 1797);
 }
 
+/// Both devices classify, and each result is what the device that made it makes of it alone.
+#[test]
+fn devices_share_the_items() {
+    let (model, images) = (digits("conv-bn.onnx"), digits("images.npy"));
+    let mut arguments = vec!["run", &model, "--input", &images, "--batch", "16"];
+    let logits = digits("conv-bn-logits.npy");
+    arguments.extend(["--expect", &logits, "--device", "cpu:0,sim:0", "--json"]);
+    let json = anabranch(&arguments).json();
+    assert_eq!((&json["mismatches"], &json["errors"]), (&0.into(), &0.into()), "{json}");
+    assert!(json["max_abs_err"].as_f64().unwrap() < 1e-4, "{json}");
+    let shares = json["devices"].as_array().unwrap();
+    assert_eq!((&shares[0]["device"], &shares[1]["device"]), (&"cpu:0".into(), &"sim:0".into()));
+    let passes = shares.iter().map(|share| share["passes"].as_u64().unwrap());
+    assert!(passes.clone().all(|passes| 0 < passes), "{json}");
+    assert_eq!(json["passes"], passes.sum::<u64>());
+    arguments.pop();
+    assert!(anabranch(&arguments).clean().contains("by device      cpu:0 "));
+}
+
 #[test]
 fn absent_figures_are_null() {
     let (model, images) = (digits("conv-bn.onnx"), digits("images.npy"));

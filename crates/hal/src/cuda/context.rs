@@ -16,7 +16,7 @@ use super::ffi::{
 };
 use super::kernels;
 use super::port::{Page, Port};
-use super::transfer::Transfer;
+use super::transfer::{Pinned, Transfer};
 use crate::device::Priority;
 use crate::error::{Error, ErrorKind};
 use crate::heap::Budget;
@@ -44,6 +44,8 @@ pub(super) struct Context {
     ports: Mutex<Vec<Port>>,
     pages: Mutex<Vec<Page>>,
     transfers: Mutex<Vec<Transfer>>,
+    /// Staging memory that nobody has.
+    pinned: Mutex<Vec<Pinned>>,
     budget: Budget,
     is_lost: AtomicBool,
     loss: Mutex<Option<Error>>,
@@ -115,6 +117,7 @@ impl Context {
             ports: Mutex::new(Vec::new()),
             pages: Mutex::new(Vec::new()),
             transfers: Mutex::new(Vec::new()),
+            pinned: Mutex::new(Vec::new()),
             budget: Budget::new(memory_bytes),
             is_lost: AtomicBool::new(false),
             loss: Mutex::new(None),
@@ -277,6 +280,22 @@ impl Context {
     pub(super) fn put_transfer(&self, transfer: Transfer) {
         self.transfers.lock().push(transfer);
     }
+
+    /// Staging memory of at least so many bytes: the smallest that is idle, or more of it.
+    pub(super) fn take_pinned(&self, bytes: usize) -> Result<Pinned, Error> {
+        let mut spare = self.pinned.lock();
+        let fits = spare.iter().enumerate().filter(|(_, pinned)| bytes <= pinned.bytes());
+        if let Some((index, _)) = fits.min_by_key(|(_, pinned)| pinned.bytes()) {
+            return Ok(spare.swap_remove(index));
+        }
+        drop(spare);
+        self.enter()?;
+        self.note("pinning memory of the host", Pinned::make(bytes))
+    }
+
+    pub(super) fn put_pinned(&self, pinned: Pinned) {
+        self.pinned.lock().push(pinned);
+    }
 }
 
 impl Drop for Context {
@@ -290,6 +309,9 @@ impl Drop for Context {
         }
         for transfer in self.transfers.get_mut().drain(..) {
             transfer.destroy();
+        }
+        for pinned in self.pinned.get_mut().drain(..) {
+            pinned.destroy();
         }
         for page in self.pages.get_mut().drain(..) {
             page.destroy();

@@ -1,6 +1,7 @@
 mod binding;
 mod host;
 mod operators;
+mod staging;
 
 use anabranch_hal::any;
 use anabranch_rt as rt;

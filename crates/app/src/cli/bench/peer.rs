@@ -4,12 +4,14 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anabranch::{Binding, Deadline, Device, ModelError, Session, Tensor};
+use anabranch::{
+    Binding, Deadline, Device, ModelError, ModelLimits, Replicas, SessionOptions, Tensor,
+};
 use anabranch_sync::{Arc, Mutex};
 use serde::Serialize;
 
 use crate::callers::{self, Caller, Quota, Watch};
-use crate::cli::device::{DeviceArguments, Recording};
+use crate::cli::device::{self, DeviceArguments, Recording};
 use crate::cli::model;
 use crate::failure::{Failure, Verdict};
 use crate::report::latency::{Latencies, nanoseconds, rate};
@@ -54,6 +56,9 @@ pub(crate) struct Arguments {
     /// Leave inputs and results on the device: a pass is a launch and a wait
     #[arg(long)]
     resident: bool,
+    /// Copy what a pass brings and fetches by itself, not within its launch
+    #[arg(long)]
+    unstaged: bool,
     /// Accepted and ignored
     #[arg(long)]
     retry: Option<String>,
@@ -86,7 +91,7 @@ struct Row<'a> {
 
 /// What all callers share.
 struct Work {
-    session: Session,
+    replicas: Replicas,
     input: String,
     cases: Vec<(Tensor, Tensor)>,
     tolerance: f64,
@@ -104,8 +109,8 @@ struct Findings {
 impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let most = self.threads.iter().copied().max().unwrap_or(1);
-        let device = self.device.open(most, Recording::Nothing)?;
-        let work = Arc::new(self.prepare(&device)?);
+        let devices = self.device.open_all(most, Recording::Nothing)?;
+        let work = Arc::new(self.prepare(&devices)?);
         let name = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for rep in 0..self.repeats {
             for &threads in &self.threads {
@@ -113,14 +118,14 @@ impl Arguments {
                 say_json(&row)?;
             }
         }
-        device.shutdown(&Deadline::NEVER)?;
+        device::end(&devices)?;
         if let Some(error) = work.first_error.lock().as_ref() {
             complain(error);
         }
         Ok(Verdict::Clean)
     }
 
-    fn prepare(&self, device: &Device) -> Result<Work, Failure> {
+    fn prepare(&self, devices: &[Device]) -> Result<Work, Failure> {
         let path = self.dir.join("model.onnx");
         let model = model::open(&path)?;
         let input = match model.inputs() {
@@ -130,7 +135,10 @@ impl Arguments {
                 return Err(Failure::input(message));
             }
         };
-        let session = model::session(device, model, &path.display().to_string())?;
+        let limits = ModelLimits::default();
+        let staged_bytes_max = if self.unstaged { 0 } else { limits.staged_bytes_max };
+        let options = SessionOptions { limits: ModelLimits { staged_bytes_max, ..limits } };
+        let replicas = Replicas::from_model(devices, &model, &options)?;
         let read = |kind: &str, case: usize| {
             model::read_array(&self.dir.join(format!("{kind}_{case}.npy")))
         };
@@ -140,7 +148,7 @@ impl Arguments {
         let largest = outputs.fold(0.0_f64, |largest, &value| largest.max(f64::from(value).abs()));
         let tolerance = TOLERANCE * largest;
         let first_error = Mutex::new(None);
-        Ok(Work { session, input, cases, tolerance, resident: self.resident, first_error })
+        Ok(Work { replicas, input, cases, tolerance, resident: self.resident, first_error })
     }
 
     fn window<'a>(
@@ -205,7 +213,7 @@ impl Watch for Usage {
 
 /// How a caller runs the model.
 enum Passes<'a> {
-    Whole { session: &'a Session, inputs: [(&'a str, &'a Tensor); 1] },
+    Whole { replicas: &'a Replicas, inputs: [(&'a str, &'a Tensor); 1] },
     Resident(Box<Binding<'a>>),
 }
 
@@ -215,7 +223,7 @@ impl Passes<'_> {
     /// What is timed; the outputs, if they are brought back.
     fn run(&mut self) -> Result<Option<Outputs>, ModelError> {
         match self {
-            Self::Whole { session, inputs } => session.run(inputs).map(Some),
+            Self::Whole { replicas, inputs } => replicas.run(inputs).map(Some),
             Self::Resident(binding) => binding.run(&Deadline::NEVER).map(|()| None),
         }
     }
@@ -230,19 +238,22 @@ impl Passes<'_> {
 }
 
 impl Work {
-    fn passes<'a>(&'a self, input: &'a Tensor) -> Result<Passes<'a>, ModelError> {
+    fn passes<'a>(&'a self, caller: usize, input: &'a Tensor) -> Result<Passes<'a>, ModelError> {
         let inputs = [(&*self.input, input)];
         if self.resident {
-            let binding = self.session.bind(&inputs, &Deadline::NEVER)?;
+            // What stays on a device is run there, so callers are divided among the devices.
+            let sessions = self.replicas.sessions();
+            let session = &sessions[caller % sessions.len()];
+            let binding = session.bind(&inputs, &Deadline::NEVER)?;
             return Ok(Passes::Resident(Box::new(binding)));
         }
-        Ok(Passes::Whole { session: &self.session, inputs })
+        Ok(Passes::Whole { replicas: &self.replicas, inputs })
     }
 
     fn call(&self, caller: &mut Caller) -> Findings {
         let mut findings = Findings::default();
         let (input, expected) = &self.cases[caller.index % self.cases.len()];
-        let mut passes = match self.passes(input) {
+        let mut passes = match self.passes(caller.index, input) {
             Ok(passes) => passes,
             Err(error) => {
                 self.count(&mut findings, &Err::<(), _>(error));

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::cli::shares::{self, Share};
 use crate::report::latency::rate;
 
 use super::passes::Outcome;
@@ -21,6 +22,8 @@ pub(super) struct Summary {
     pub(super) errors: usize,
     pub(super) max_abs_err: Option<f64>,
     pub(super) peak_rss_mb: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<Share>,
     #[serde(skip)]
     items_per_s: f64,
 }
@@ -40,6 +43,7 @@ impl Summary {
             errors: outcome.errors,
             max_abs_err: None,
             peak_rss_mb: None,
+            devices: outcome.shares.clone(),
             items_per_s: rate(outcome.rows_done, outcome.wall),
         }
     }
@@ -57,6 +61,9 @@ impl Summary {
             line(noun, self.items.to_string());
         }
         line("passes", format!("{} in {:.3} s", self.passes, self.seconds));
+        if !self.devices.is_empty() {
+            line("by device", shares::text(&self.devices));
+        }
         let (passes, items) = (self.passes_per_s, self.items_per_s);
         line("throughput", format!("{passes:.0} passes/s, {items:.0} {noun}/s"));
         if let (Some(p50), Some(p99)) = (self.p50_ms, self.p99_ms) {
