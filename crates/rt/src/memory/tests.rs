@@ -130,7 +130,7 @@ fn al_3_a_block_comes_home_at_once() {
 fn al_7_staging_memory_in_flight_is_nobody_elses() {
     check_once(|| {
         let config = Config { stages: true, ..Config::manual() };
-        let (native, control) = SimDevice::new(config);
+        let (native, control) = sim::open(&config);
         let device = Device::open(native, Limits::default()).unwrap();
         let stream = device.default_stream();
         let target = device.allocate(BLOCK, &stream).unwrap();

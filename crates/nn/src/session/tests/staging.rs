@@ -1,12 +1,12 @@
 //! Sessions on a device whose memory the host does not address.
 
-use anabranch_hal::sim::{Config, SimDevice};
+use anabranch_hal::sim::{self, Config};
 use anabranch_sync::{Arc, thread};
 
 use super::*;
 
 fn staging(config: Config) -> Device {
-    let (native, _) = SimDevice::new(Config { stages: true, ..config });
+    let (native, _) = sim::open(&Config { stages: true, ..config });
     Device::open(native, rt::Limits::default()).unwrap()
 }
 
