@@ -385,8 +385,11 @@ fn raw(name: &str, dims: &[i64], data_type: i32, bytes: Vec<u8>) -> TensorProto 
     }
 }
 
-/// What a file and its bytes are read as: the constants, or the error.
-fn read_both(path: &Path, bytes: &[u8]) -> [Result<Vec<Option<Tensor>>, (ErrorKind, String)>; 2] {
+/// The constants of a model, or what is wrong with it.
+type Reading = Result<Vec<Option<Tensor>>, (ErrorKind, String)>;
+
+/// What a file and its bytes are read as.
+fn read_both(path: &Path, bytes: &[u8]) -> [Reading; 2] {
     std::fs::write(path, bytes).unwrap();
     [Model::open(path, &limits()), Model::parse(bytes, &limits())].map(|model| match model {
         Ok(model) => Ok(model.graph().values.iter().map(|value| value.constant.clone()).collect()),
@@ -400,7 +403,7 @@ fn read_both(path: &Path, bytes: &[u8]) -> [Result<Vec<Option<Tensor>>, (ErrorKi
 #[test]
 fn a_file_is_read_like_its_bytes() {
     let path = std::env::temp_dir().join(format!("anabranch-outline-{}", std::process::id()));
-    let pattern = |count: usize| (0..count).map(|i| (i * 37 % 251) as u8).collect::<Vec<u8>>();
+    let pattern = |count: usize| (0..=250).cycle().step_by(37).take(count).collect::<Vec<u8>>();
     let large = raw("large", &[40, 50], 1, pattern(8000));
     let with = |tensors: &[TensorProto]| {
         let file = tensors.iter().cloned().fold(File::new(), File::tensor);
