@@ -82,7 +82,7 @@ pub fn open_device(name: &str, options: &DeviceOptions) -> Result<Device, Error>
 /// let devices = open_devices("cpu:0,sim:0", &DeviceOptions::default())?;
 /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/digits/digits-conv-bn.onnx");
 /// let model = Model::open(path, &ModelLimits::default())?;
-/// let replicas = Replicas::from_model(&devices, &model, &SessionOptions::default())?;
+/// let replicas = Replicas::from_model(&devices, model, &SessionOptions::default())?;
 /// assert_eq!(replicas.sessions().len(), 2);
 /// # Ok::<(), anabranch::Error>(())
 /// ```

@@ -52,8 +52,8 @@ mod error;
 pub use anabranch_nn::{
     Binding, DType, Dim, Error as ModelError, ErrorKind as ModelErrorKind, Fate, Folding,
     FusedPart, KindInfo, Limits as ModelLimits, MergeRule, Misfit, Model, ModelBuilder, NodeInfo,
-    PlanInfo, Port, Reason, Replicas, Session, SessionOptions, StepInfo, Tensor, Value, ValueInfo,
-    ValuePlace, npy,
+    PlanInfo, Port, Precision, Reason, Replicas, Session, SessionOptions, StepInfo, Tensor, Value,
+    ValueInfo, ValuePlace, npy,
 };
 pub use anabranch_rt::{
     Buffer, Capture, Command, CommitMode, Deadline, Device, Error as RuntimeError,

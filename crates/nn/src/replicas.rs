@@ -90,11 +90,15 @@ impl Replicas {
     /// As for [`Session::from_model`], and `InvalidInput` without a device.
     pub fn from_model(
         devices: &[Device],
-        model: &Model,
+        model: Model,
         options: &SessionOptions,
     ) -> Result<Self, Error> {
+        let Some((last, others)) = devices.split_last() else { return Self::new(Vec::new()) };
         let session = |device| Session::from_model(device, model.clone(), options);
-        Self::new(devices.iter().map(session).collect::<Result<_, _>>()?)
+        let mut sessions = others.iter().map(session).collect::<Result<Vec<_>, _>>()?;
+        // The last one lets go of what lies on the device.
+        sessions.push(Session::from_model(last, model, options)?);
+        Self::new(sessions)
     }
 
     /// The sessions, in the order in which they were given.

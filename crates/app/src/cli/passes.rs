@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anabranch::{Deadline, Device, Replicas, Session, Tensor};
+use anabranch::{Deadline, Device, Precision, Replicas, Session, Tensor};
 use anabranch_sync::Arc;
 
 use crate::callers::{self, Caller, Quota, Watch};
@@ -53,6 +53,7 @@ impl Passes {
         devices: &[Device],
         name: &str,
         open: &OpenExtents,
+        precision: Precision,
     ) -> Result<Self, Failure> {
         let model = match workload::find(name) {
             Some(workload) => workload.model(1)?,
@@ -60,7 +61,7 @@ impl Passes {
         };
         let ports = model.inputs().to_vec();
         let shapes = model::shapes(&ports, open)?;
-        let replicas = model::replicas(devices, &model, name)?;
+        let replicas = model::replicas(devices, model, name, precision)?;
         let names: Vec<String> = ports.iter().map(|port| port.name.clone()).collect();
         let mut random = Random::new(1);
         let mut passes = Self { replicas, names, cases: Vec::new() };

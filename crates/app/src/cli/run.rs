@@ -6,13 +6,13 @@ mod passes;
 mod rows;
 mod summary;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anabranch::{Device, Session, Tensor, npy};
+use anabranch::{Device, Model, Precision, Session, Tensor, npy};
 use tracing::info;
 
 use crate::cli::device::{self, DeviceArguments, Recording};
-use crate::cli::model::{self, NamedFile};
+use crate::cli::model::{self, NamedFile, PrecisionArgument};
 use crate::failure::{Failure, Verdict};
 use crate::report::output::OutputFile;
 use crate::report::progress::Bar;
@@ -23,7 +23,7 @@ use check::{Expected, Labels};
 use items::Items;
 use passes::Run;
 use rows::Rows;
-use summary::Summary;
+use summary::{Reduced, Summary};
 
 /// Items in one pass, unless the model or the caller says otherwise: enough to keep kernels
 /// efficient, few enough to give every thread some.
@@ -55,6 +55,8 @@ pub(crate) struct Arguments {
     passes: Option<usize>,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    precision: PrecisionArgument,
     /// Write an output to an .npy file; the first one unless it is named
     #[arg(long, value_name = "[NAME=]FILE", value_parser = model::named_file)]
     output: Vec<NamedFile>,
@@ -84,7 +86,9 @@ impl Arguments {
         let recording = Recording::trace_if(trace_file.is_some());
         let devices = self.device.open_all(self.threads, recording)?;
         let name = self.model.display().to_string();
-        let replicas = model::replicas(&devices, &model, &name)?;
+        let precision = self.precision.precision;
+        let in_f32 = self.in_f32(&devices[0], &model, &name, &items)?;
+        let replicas = model::replicas(&devices, model, &name, precision)?;
         let serial = replicas.sessions().iter().map(|session| serial_run(session, &items));
         let serial = serial.collect::<Result<Vec<_>, _>>();
         let serial = serial.map_err(|failure| failure.about(&name))?;
@@ -108,6 +112,13 @@ impl Arguments {
         if let (Some(expected), Some(results)) = (&expected, &outcome.results) {
             summary.max_abs_err = expected.max_abs_err(results.first());
         }
+        if let (Some(in_f32), Some(results)) = (&in_f32, &outcome.results) {
+            summary.reduced = Some(Reduced {
+                precision,
+                max_abs_err: in_f32.max_abs_err(results.first()).unwrap_or(0.0),
+                max_abs: in_f32.max_abs(),
+            });
+        }
         summary.peak_rss_mb = process::peak_rss_mb();
 
         if let Some(results) = &outcome.results {
@@ -127,6 +138,22 @@ impl Arguments {
             self.tell(&devices, &summary, noun)?;
         }
         Ok(Verdict::of(summary.errors + summary.mismatches))
+    }
+
+    /// What another precision is held against: the first output of a serial run in `f32`.
+    fn in_f32(
+        &self,
+        device: &Device,
+        model: &Model,
+        name: &str,
+        items: &Items,
+    ) -> Result<Option<Expected>, Failure> {
+        if self.precision.precision == Precision::F32 {
+            return Ok(None);
+        }
+        let session = model::session(device, model.clone(), name, Precision::F32)?;
+        let serial = serial_run(&session, items).map_err(|failure| failure.about(name))?;
+        Ok(Expected::of(Path::new("f32"), serial.first()))
     }
 
     fn passes(&self, items: &Items) -> Result<usize, Failure> {

@@ -7,7 +7,7 @@ mod report;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anabranch::{Device, History, RuntimeErrorKind, Tally};
+use anabranch::{Device, History, Precision, RuntimeErrorKind, Tally};
 use anabranch_sync::{Arc, Deadline};
 
 use crate::callers::{Quota, Watch};
@@ -115,7 +115,7 @@ impl Arguments {
     }
 
     fn attempt(&self, devices: &[Device], name: &str, method: Method) -> Result<Attempt, Failure> {
-        let passes = Arc::new(Passes::prepare(devices, name, &self.open)?);
+        let passes = Arc::new(Passes::prepare(devices, name, &self.open, Precision::F32)?);
         let threads = if method == Method::Alone { 1 } else { self.threads };
         let quota = Quota { count: usize::MAX / 2, seconds: Some(self.seconds) };
         let bar = Bar::new(format!("{name}: {}", method.text()), None);

@@ -1,6 +1,7 @@
 mod binding;
 mod host;
 mod operators;
+mod precision;
 mod staging;
 
 use anabranch_hal::any;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::callers::{Quota, Unwatched};
 use crate::cli::device::{self, DeviceArguments, Recording};
-use crate::cli::model::OpenExtents;
+use crate::cli::model::{OpenExtents, PrecisionArgument};
 use crate::cli::passes::Passes;
 use crate::cli::shares::{self, Share};
 use crate::failure::{Failure, Verdict};
@@ -33,6 +33,8 @@ pub(crate) struct Arguments {
     open: OpenExtents,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    precision: PrecisionArgument,
     /// Write a list of objects
     #[arg(long)]
     json: bool,
@@ -58,7 +60,8 @@ impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let most = self.threads.iter().copied().max().unwrap_or(1);
         let devices = self.device.open_all(most, Recording::Nothing)?;
-        let passes = Passes::prepare(&devices, &self.model, &self.open)?;
+        let precision = self.precision.precision;
+        let passes = Passes::prepare(&devices, &self.model, &self.open, precision)?;
         let passes = Arc::new(passes);
         let bar = Bar::new("measuring", Some(self.threads.len()));
         let mut rows = Vec::new();

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anabranch::{
-    Binding, Deadline, Device, ModelError, ModelLimits, Replicas, SessionOptions, Tensor,
+    Binding, Deadline, Device, ModelError, ModelLimits, Precision, Replicas, SessionOptions, Tensor,
 };
 use anabranch_sync::{Arc, Mutex};
 use serde::Serialize;
 
 use crate::callers::{self, Caller, Quota, Watch};
 use crate::cli::device::{self, DeviceArguments, Recording};
-use crate::cli::model;
+use crate::cli::model::{self, PrecisionArgument};
 use crate::failure::{Failure, Verdict};
 use crate::report::latency::{Latencies, nanoseconds, rate};
 use crate::report::process::{self, CpuTime};
@@ -30,7 +30,13 @@ const CHECKED_PASSES: usize = 4;
 const CHECK: Duration = Duration::from_secs(1);
 
 /// The largest error, in parts of the largest output.
-const TOLERANCE: f64 = 1e-3;
+fn tolerance(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-3,
+        Precision::Bf16 => 2e-2,
+        Precision::Int8 => 1e-1,
+    }
+}
 
 /// Arguments of `bench peer`.
 #[derive(Debug, clap::Args)]
@@ -67,6 +73,8 @@ pub(crate) struct Arguments {
     other_max: Option<String>,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    precision: PrecisionArgument,
 }
 
 /// The object of the protocol.
@@ -135,10 +143,11 @@ impl Arguments {
                 return Err(Failure::input(message));
             }
         };
+        let precision = self.precision.precision;
         let limits = ModelLimits::default();
         let staged_bytes_max = if self.unstaged { 0 } else { limits.staged_bytes_max };
-        let options = SessionOptions { limits: ModelLimits { staged_bytes_max, ..limits } };
-        let replicas = Replicas::from_model(devices, &model, &options)?;
+        let limits = ModelLimits { staged_bytes_max, ..limits };
+        let replicas = Replicas::from_model(devices, model, &SessionOptions { limits, precision })?;
         let read = |kind: &str, case: usize| {
             model::read_array(&self.dir.join(format!("{kind}_{case}.npy")))
         };
@@ -146,7 +155,7 @@ impl Arguments {
         let cases = cases.collect::<Result<Vec<_>, Failure>>()?;
         let outputs = cases.iter().filter_map(|(_, output)| output.as_f32()).flatten();
         let largest = outputs.fold(0.0_f64, |largest, &value| largest.max(f64::from(value).abs()));
-        let tolerance = TOLERANCE * largest;
+        let tolerance = tolerance(precision) * largest;
         let first_error = Mutex::new(None);
         Ok(Work { replicas, input, cases, tolerance, resident: self.resident, first_error })
     }

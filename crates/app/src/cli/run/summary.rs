@@ -1,6 +1,7 @@
 //! What `run` prints.
 
-use serde::Serialize;
+use anabranch::Precision;
+use serde::{Serialize, Serializer};
 
 use crate::cli::shares::{self, Share};
 use crate::report::latency::rate;
@@ -21,11 +22,30 @@ pub(super) struct Summary {
     pub(super) mismatches: usize,
     pub(super) errors: usize,
     pub(super) max_abs_err: Option<f64>,
+    #[serde(flatten)]
+    pub(super) reduced: Option<Reduced>,
     pub(super) peak_rss_mb: Option<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     devices: Vec<Share>,
     #[serde(skip)]
     items_per_s: f64,
+}
+
+/// What fewer bits than those of `f32` have cost.
+#[derive(Debug, Serialize)]
+pub(super) struct Reduced {
+    #[serde(serialize_with = "shown")]
+    pub(super) precision: Precision,
+    /// The largest difference from a run in `f32`.
+    #[serde(rename = "max_abs_err_to_f32")]
+    pub(super) max_abs_err: f64,
+    /// The largest result of a run in `f32`.
+    #[serde(rename = "max_abs_f32")]
+    pub(super) max_abs: f64,
+}
+
+fn shown<S: Serializer>(precision: &Precision, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(precision)
 }
 
 impl Summary {
@@ -42,6 +62,7 @@ impl Summary {
             mismatches: outcome.mismatches,
             errors: outcome.errors,
             max_abs_err: None,
+            reduced: None,
             peak_rss_mb: None,
             devices: outcome.shares.clone(),
             items_per_s: rate(outcome.rows_done, outcome.wall),
@@ -78,6 +99,10 @@ impl Summary {
         );
         if let (Some(error), Some(against)) = (self.max_abs_err, against) {
             line("largest error", format!("{error:.3e} against {against}"));
+        }
+        if let Some(Reduced { precision, max_abs_err, max_abs }) = &self.reduced {
+            let error = format!("{max_abs_err:.3e} against f32, of up to {max_abs:.3e}");
+            line("precision", format!("{precision}: largest error {error}"));
         }
         line("errors", self.errors.to_string());
         lines.join("\n")

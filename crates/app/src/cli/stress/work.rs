@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use anabranch::{Deadline, Device, MemoryStats, ModelError, ModelErrorKind, Replicas, Tensor};
+use anabranch::{
+    Deadline, Device, MemoryStats, ModelError, ModelErrorKind, Precision, Replicas, Tensor,
+};
 use anabranch_sync::Arc;
 
 use crate::callers::{self, Caller, Quota};
@@ -120,8 +122,8 @@ impl Work {
     ) -> Result<Self, Failure> {
         let count = if trouble.own_sessions { threads } else { 1 };
         let model = workload.model(seed)?;
-        let replicas = (0..count).map(|_| model::replicas(devices, &model, workload.title));
-        let replicas = replicas.collect::<Result<Vec<_>, _>>()?;
+        let one = |_| model::replicas(devices, model.clone(), workload.title, Precision::F32);
+        let replicas = (0..count).map(one).collect::<Result<Vec<_>, _>>()?;
         let mut random = Random::new(seed);
         let mut alone = Duration::MAX;
         let cases = (0..INPUTS).map(|_| {

@@ -1,7 +1,7 @@
 //! Batched matrix multiplication.
 
 use crate::error::Error;
-use crate::kernel::MatMul;
+use crate::kernel::{MatMul, Precision};
 
 use super::arguments::{Structure, launch, launch_threads, long, operand, optional, small};
 use super::axes::{Axes, Axis};
@@ -22,7 +22,8 @@ fn pitch(kernel: &MatMul) -> usize {
 
 /// Bytes of the packed operand: its columns, one after the other.
 pub(super) fn packed_bytes(kernel: &MatMul) -> Option<usize> {
-    if kernel.b.batch.iter().any(|&stride| stride != 0) {
+    let reduced = kernel.precision != Precision::F32;
+    if reduced || kernel.b.batch.iter().any(|&stride| stride != 0) {
         return None;
     }
     kernel.k.checked_next_multiple_of(4)?.checked_mul(kernel.n)?.checked_mul(size_of::<f32>())

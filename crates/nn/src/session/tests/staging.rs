@@ -24,7 +24,8 @@ fn model() -> Model {
 
 fn session(device: &Device, staged_bytes_max: usize) -> Session {
     let limits = Limits { staged_bytes_max, ..Limits::default() };
-    Session::from_model(device, model(), &SessionOptions { limits }).unwrap()
+    Session::from_model(device, model(), &SessionOptions { limits, ..SessionOptions::default() })
+        .unwrap()
 }
 
 fn tensors(rows: usize, seed: usize) -> [Tensor; 2] {

@@ -6,7 +6,7 @@ use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
 use crate::cpu::kernels::tests::reference::{self, Sums};
 use crate::cpu::kernels::tests::{Random, from_bytes, inputs, to_bytes};
 use crate::cuda::kernels::{convolution, lower, matmul, packed_bytes};
-use crate::kernel::{Conv2d, Function, Kernel, MatMul, MatrixLayout};
+use crate::kernel::{Conv2d, Function, Kernel, MatMul, MatrixLayout, Precision};
 
 pub(super) fn check(card: &mut Card, report: &mut Report) {
     convolutions(card, report);
@@ -136,6 +136,7 @@ fn matrices(card: &mut Card, report: &mut Report) {
                 residual: random.flag(),
                 activation: Function::Gelu,
                 packed: false,
+                precision: Precision::F32,
             };
             compare_matmul(card, report, &mut random, &matmul);
         }
