@@ -76,16 +76,25 @@ pub(super) const PTX: &str = include_str!("kernels/anabranch.ptx");
 /// on every card.
 const MULTIPROCESSORS: usize = 132;
 
+/// What computes products, from the most accurate to the fastest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Arithmetic {
+    /// Multiply-adds in `f32`.
+    MultiplyAdd,
+    /// Tensor cores where they are faster, with each number as the sum of two of eleven bits.
+    Tensor,
+}
+
 /// The launches that compute `kernel`, whose descriptor has passed [`Kernel::operands`]. There are
 /// none when there is nothing to write.
 ///
 /// # Errors
 /// `Unsupported` for routines, which run on the host, and for shapes that a launch cannot express:
 /// views of more than sixteen axes that do not join, and images of more than 2³¹ pixels.
-pub(super) fn lower(kernel: &Kernel) -> Result<Lowered, Error> {
+pub(super) fn lower(kernel: &Kernel, arithmetic: Arithmetic) -> Result<Lowered, Error> {
     match kernel {
-        Kernel::Conv2d(kernel) => convolution::lower(kernel),
-        Kernel::MatMul(kernel) => matmul::lower(kernel),
+        Kernel::Conv2d(kernel) => convolution::lower(kernel, arithmetic),
+        Kernel::MatMul(kernel) => matmul::lower(kernel, arithmetic),
         Kernel::Normalize(kernel) => rows::normalize(kernel),
         Kernel::Pool2d(kernel) => pooling::windows(kernel),
         Kernel::AdaptiveAveragePool2d(kernel) => pooling::adaptive(kernel),
@@ -99,19 +108,19 @@ pub(super) fn lower(kernel: &Kernel) -> Result<Lowered, Error> {
         Kernel::Cast(kernel) => elementwise::cast(kernel),
         Kernel::Routine(_) => Err(unsupported("a routine runs on the host")),
         Kernel::Pack(kernel) => match &**kernel {
-            Kernel::Conv2d(kernel) => convolution::pack(kernel),
-            Kernel::MatMul(kernel) => matmul::pack(kernel),
+            Kernel::Conv2d(kernel) => convolution::pack(kernel, arithmetic),
+            Kernel::MatMul(kernel) => matmul::pack(kernel, arithmetic),
             other => Err(unsupported(format!("the operand of {} cannot be packed", other.name()))),
         },
     }
 }
 
 /// The size of the packed constant operand, in bytes; `None` for what takes no packed operand.
-pub(super) fn packed_bytes(kernel: &Kernel) -> Option<usize> {
+pub(super) fn packed_bytes(kernel: &Kernel, arithmetic: Arithmetic) -> Option<usize> {
     match kernel {
-        Kernel::Conv2d(kernel) => convolution::packed_bytes(kernel),
-        Kernel::MatMul(kernel) => matmul::packed_bytes(kernel),
-        Kernel::Pack(kernel) => packed_bytes(kernel),
+        Kernel::Conv2d(kernel) => convolution::packed_bytes(kernel, arithmetic),
+        Kernel::MatMul(kernel) => matmul::packed_bytes(kernel, arithmetic),
+        Kernel::Pack(kernel) => packed_bytes(kernel, arithmetic),
         _ => None,
     }
 }

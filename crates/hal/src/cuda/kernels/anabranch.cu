@@ -3,6 +3,7 @@
 #include "elementwise.cu"
 #include "movement.cu"
 #include "product.cu"
+#include "tensor.cu"
 #include "matmul.cu"
 #include "convolution.cu"
 #include "rows.cu"

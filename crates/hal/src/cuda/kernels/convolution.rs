@@ -6,8 +6,8 @@ use crate::kernel::Conv2d;
 use super::arguments::{
     Structure, activation, launch, launch_threads, long, operand, optional, small, word,
 };
-use super::tiles::{self, Cut, Extents};
-use super::{Lowered, Parameter};
+use super::tiles::{self, Cut, Extents, Kind};
+use super::{Arithmetic, Lowered, Parameter};
 
 /// Output channels of a group below which every output is computed on its own.
 const DIRECT_CHANNELS: usize = 8;
@@ -19,7 +19,8 @@ struct Weight {
     inputs: usize,
     taps: usize,
     depth: usize,
-    /// Floats that a packed row takes: a multiple of four, so that it can be read four by four.
+    /// Floats that a part of a packed row takes: a multiple of four, so that it can be read four by
+    /// four.
     pitch: usize,
 }
 
@@ -32,42 +33,47 @@ impl Weight {
         Some(Self { outputs: kernel.out_channels, inputs, taps, depth, pitch })
     }
 
-    fn packed_bytes(&self) -> Option<usize> {
-        self.outputs.checked_mul(self.pitch)?.checked_mul(size_of::<f32>())
+    fn packed_bytes(&self, planes: usize) -> Option<usize> {
+        self.outputs.checked_mul(self.pitch)?.checked_mul(planes * size_of::<f32>())
     }
 
-    /// Brings a weight into the order of output channel, tap, input channel.
-    fn pack(&self, from: Parameter, to: Parameter) -> Result<Lowered, Error> {
+    /// Brings a weight into the order of output channel, part, tap, input channel.
+    fn pack(&self, planes: usize, from: Parameter, to: Parameter) -> Result<Lowered, Error> {
         if self.outputs * self.depth == 0 {
             return Ok(Lowered::nothing());
         }
-        let sizes = [self.outputs, self.depth, self.pitch, self.inputs, self.depth, 1, self.taps];
+        let Self { outputs, inputs, taps, depth, pitch } = *self;
+        let sizes = [outputs, depth, pitch, planes, inputs, depth, 1, taps];
         let mut parameters = vec![from, to];
         parameters.extend(sizes.map(long));
-        launch_threads("ab_pack", self.outputs * self.pitch, parameters).map(Lowered::one)
+        launch_threads("ab_pack", outputs * planes * pitch, parameters).map(Lowered::one)
     }
 }
 
 /// Bytes of the packed weight.
-pub(super) fn packed_bytes(kernel: &Conv2d) -> Option<usize> {
-    Weight::of(kernel)?.packed_bytes()
+pub(super) fn packed_bytes(kernel: &Conv2d, arithmetic: Arithmetic) -> Option<usize> {
+    Weight::of(kernel)?.packed_bytes(planes(kernel, arithmetic).ok()?)
 }
 
 fn weight(kernel: &Conv2d) -> Result<Weight, Error> {
     Weight::of(kernel).ok_or_else(|| super::unsupported("the weight cannot be addressed"))
 }
 
-pub(super) fn pack(kernel: &Conv2d) -> Result<Lowered, Error> {
-    weight(kernel)?.pack(operand(0), operand(1))
+pub(super) fn pack(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Lowered, Error> {
+    weight(kernel)?.pack(planes(kernel, arithmetic)?, operand(0), operand(1))
 }
 
-pub(super) fn lower(kernel: &Conv2d) -> Result<Lowered, Error> {
-    let Some(layer) = Layer::new(kernel)? else { return Ok(Lowered::nothing()) };
-    let few = layer.extents.rows < DIRECT_CHANNELS && kernel.groups > 1;
-    if few || layer.reciprocals().is_none() {
-        return layer.with_weight(|weight, _| layer.direct(weight));
+/// Parts that each packed element has: two for tensor cores.
+fn planes(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<usize, Error> {
+    let cut = Layer::new(kernel)?.and_then(|layer| layer.way(arithmetic));
+    Ok(1 + usize::from(cut.is_some_and(Cut::is_tensor)))
+}
+
+pub(super) fn lower(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Lowered, Error> {
+    match Layer::new(kernel)? {
+        Some(layer) => layer.lower(layer.way(arithmetic)),
+        None => Ok(Lowered::nothing()),
     }
-    layer.with_weight(|weight, scratch| layer.tiled(weight, scratch, tiles::best(layer.extents)))
 }
 
 /// A convolution with all that its functions ask for.
@@ -92,23 +98,37 @@ impl<'a> Layer<'a> {
         Ok((outputs > 0).then_some(Self { kernel, weight: weight(kernel)?, out_size, extents }))
     }
 
+    /// The tiles that compute it; `None` for a thread for each output.
+    fn way(&self, arithmetic: Arithmetic) -> Option<Cut> {
+        let few = self.extents.rows < DIRECT_CHANNELS && self.kernel.groups > 1;
+        let tiled = !few && self.reciprocals().is_some();
+        tiled.then(|| tiles::best(self.extents, arithmetic))
+    }
+
     /// Lowers with the packed weight: the operand, or scratch memory that it is packed to first.
-    fn with_weight(
-        &self,
-        lower: impl FnOnce(Parameter, usize) -> Result<Lowered, Error>,
-    ) -> Result<Lowered, Error> {
+    fn lower(&self, way: Option<Cut>) -> Result<Lowered, Error> {
+        let lower = |weight, scratch| match way {
+            Some(cut) => self.tiled(weight, scratch, cut),
+            None => self.direct(weight),
+        };
         if self.kernel.packed {
             return lower(operand(1), 0);
         }
-        let bytes = self.weight.packed_bytes().unwrap_or(0).next_multiple_of(256);
-        let mut lowered = self.weight.pack(operand(1), Parameter::Scratch(0))?;
+        let planes = 1 + usize::from(way.is_some_and(Cut::is_tensor));
+        let bytes = self.weight.packed_bytes(planes).unwrap_or(0).next_multiple_of(256);
+        let mut lowered = self.weight.pack(planes, operand(1), Parameter::Scratch(0))?;
         let layer = lower(Parameter::Scratch(0), bytes)?;
         lowered.launches.extend(layer.launches);
         lowered.scratch_bytes = bytes + layer.scratch_bytes;
         Ok(lowered)
     }
 
-    fn structure(&self, cut: [usize; 2], tiles: [usize; 2]) -> Result<Parameter, Error> {
+    fn structure(
+        &self,
+        cut: [usize; 2],
+        tiles: [usize; 2],
+        planes: usize,
+    ) -> Result<Parameter, Error> {
         let kernel = self.kernel;
         let [height, width] = kernel.in_size;
         let [top, left, bottom, right] = kernel.pads;
@@ -127,7 +147,8 @@ impl<'a> Layer<'a> {
             .chain(kernel.kernel)
             .chain(kernel.stride)
             .chain(kernel.dilation)
-            .chain([top, left, inputs, self.extents.rows, self.weight.depth, self.weight.pitch])
+            .chain([top, left, inputs, self.extents.rows, self.weight.depth])
+            .chain([planes * self.weight.pitch])
             .chain(tiles)
             .chain([cut[1], cut[0]])
             .map(|size| small("an extent of a convolution", size))
@@ -163,7 +184,7 @@ impl<'a> Layer<'a> {
     fn direct(&self, weight: Parameter) -> Result<Lowered, Error> {
         let mut parameters = vec![operand(0), weight];
         parameters.extend(self.targets());
-        parameters.push(self.structure([1, 0], [0, 0])?);
+        parameters.push(self.structure([1, 0], [0, 0], 1)?);
         let outputs = self.kernel.out_channels * self.extents.columns;
         launch_threads("ab_conv_direct", outputs, parameters).map(Lowered::one)
     }
@@ -176,10 +197,12 @@ impl<'a> Layer<'a> {
         let mut parameters = vec![operand(0), weight];
         parameters.extend(self.targets());
         let partial = Parameter::Scratch(scratch);
-        parameters.extend([partial.clone(), self.structure([cut.parts, cut.part], tiles)?]);
+        let planes = 1 + usize::from(cut.is_tensor());
+        parameters.extend([partial.clone(), self.structure([cut.parts, cut.part], tiles, planes)?]);
         let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(self.extents.count);
-        let mut first = launch(function, blocks, [256, 1, 1], parameters)?;
+        let mut first = launch(function, blocks, [cut.tile.threads, 1, 1], parameters)?;
         first.grid[1] = small(function, cut.parts)?;
+        first.shared_bytes = small(function, cut.tile.shared_bytes(Kind::SplitFlat))?;
         if cut.parts == 1 {
             return Ok(Lowered::one(first));
         }
@@ -207,12 +230,19 @@ fn reciprocal(most: usize, divisor: usize) -> Option<u32> {
     u32::try_from((1usize << 32).div_ceil(divisor)).ok()
 }
 
-/// Every way to compute a convolution that the module has functions for.
+/// Every way to compute a convolution that the module has functions for, and that takes its weight
+/// in so many parts; and the way to pack it so.
 #[cfg(test)]
-pub(super) fn all(kernel: &Conv2d) -> Vec<Lowered> {
-    let Some(layer) = Layer::new(kernel).expect("the shape is small") else { return Vec::new() };
-    let tiled = |cut| layer.with_weight(|weight, scratch| layer.tiled(weight, scratch, cut));
-    let mut all: Vec<_> = tiles::cuts(layer.extents).map(tiled).collect();
-    all.push(layer.with_weight(|weight, _| layer.direct(weight)));
-    all.into_iter().map(|lowered| lowered.expect("the shape is small")).collect()
+pub(super) fn all(kernel: &Conv2d, planes: usize) -> (Lowered, Vec<Lowered>) {
+    let pack = weight(kernel).and_then(|weight| weight.pack(planes, operand(0), operand(1)));
+    let pack = pack.expect("the shape is small");
+    let layer = Layer::new(kernel).expect("the shape is small");
+    let Some(layer) = layer else { return (pack, Vec::new()) };
+    let fits = |cut: &Cut| !kernel.packed || planes == 1 + usize::from(cut.is_tensor());
+    let cuts = tiles::cuts(layer.extents, Arithmetic::Tensor).filter(fits);
+    let mut all: Vec<_> = cuts.map(|cut| layer.lower(Some(cut))).collect();
+    if planes == 1 {
+        all.push(layer.lower(None));
+    }
+    (pack, all.into_iter().map(|lowered| lowered.expect("the shape is small")).collect())
 }

@@ -5,8 +5,8 @@ use crate::kernel::MatMul;
 
 use super::arguments::{Structure, launch, launch_threads, long, operand, optional, small};
 use super::axes::{Axes, Axis};
-use super::tiles::{self, Cut, Extents};
-use super::{Lowered, MULTIPROCESSORS, Parameter};
+use super::tiles::{self, Cut, Extents, Kind};
+use super::{Arithmetic, Lowered, MULTIPROCESSORS, Parameter};
 
 /// Batch axes that a function takes.
 const BATCH_AXES_MAX: usize = 8;
@@ -15,28 +15,42 @@ const FEW_ROWS: usize = 8;
 /// Columns of `y` that one block streams, at most.
 const STREAM_COLUMNS: usize = 8;
 
-/// Floats that a packed column takes: a multiple of four, so that it can be read four by four.
+/// Floats that a part of a packed column takes: a multiple of four, so that it can be read four by
+/// four.
 fn pitch(kernel: &MatMul) -> usize {
     kernel.k.next_multiple_of(4)
 }
 
+/// Parts that each packed element has: two for tensor cores.
+fn planes(kernel: &MatMul, arithmetic: Arithmetic) -> usize {
+    match Product::new(&MatMul { packed: true, ..kernel.clone() }) {
+        Some(product) if product.way(arithmetic).is_some_and(Cut::is_tensor) => 2,
+        _ => 1,
+    }
+}
+
 /// Bytes of the packed operand: its columns, one after the other.
-pub(super) fn packed_bytes(kernel: &MatMul) -> Option<usize> {
+pub(super) fn packed_bytes(kernel: &MatMul, arithmetic: Arithmetic) -> Option<usize> {
     if kernel.b.batch.iter().any(|&stride| stride != 0) {
         return None;
     }
-    kernel.k.checked_next_multiple_of(4)?.checked_mul(kernel.n)?.checked_mul(size_of::<f32>())
+    let column = kernel.k.checked_next_multiple_of(4)?.checked_mul(planes(kernel, arithmetic))?;
+    column.checked_mul(kernel.n)?.checked_mul(size_of::<f32>())
 }
 
-pub(super) fn pack(kernel: &MatMul) -> Result<Lowered, Error> {
+pub(super) fn pack(kernel: &MatMul, arithmetic: Arithmetic) -> Result<Lowered, Error> {
+    pack_planes(kernel, planes(kernel, arithmetic))
+}
+
+fn pack_planes(kernel: &MatMul, planes: usize) -> Result<Lowered, Error> {
     if kernel.k == 0 || kernel.n == 0 {
         return Ok(Lowered::nothing());
     }
     let pitch = pitch(kernel);
-    let sizes = [kernel.n, kernel.k, pitch, kernel.k, kernel.b.column, 0, kernel.b.row];
+    let sizes = [kernel.n, kernel.k, pitch, planes, kernel.k, kernel.b.column, 0, kernel.b.row];
     let mut parameters = vec![operand(0), operand(1)];
     parameters.extend(sizes.map(long));
-    launch_threads("ab_pack", kernel.n * pitch, parameters).map(Lowered::one)
+    launch_threads("ab_pack", kernel.n * planes * pitch, parameters).map(Lowered::one)
 }
 
 /// A product with all that its functions ask for.
@@ -44,17 +58,17 @@ struct Product<'a> {
     kernel: &'a MatMul,
     batch: Axes<3>,
     extents: Extents,
-    /// Strides of `b`.
+    /// Strides of `b`, which is not split.
     row: usize,
     column: usize,
 }
 
-pub(super) fn lower(kernel: &MatMul) -> Result<Lowered, Error> {
+pub(super) fn lower(kernel: &MatMul, arithmetic: Arithmetic) -> Result<Lowered, Error> {
     let Some(product) = Product::new(kernel) else { return Ok(Lowered::nothing()) };
-    if kernel.m <= FEW_ROWS && product.is_deep() {
-        return product.few_rows();
+    match product.way(arithmetic) {
+        Some(cut) => product.tiled(cut),
+        None => product.few_rows(),
     }
-    product.tiled(tiles::best(product.extents))
 }
 
 impl<'a> Product<'a> {
@@ -72,17 +86,29 @@ impl<'a> Product<'a> {
         (count * rows * columns > 0).then_some(Self { kernel, batch, extents, row, column })
     }
 
+    /// The tiles that compute it; `None` for a warp for each column.
+    fn way(&self, arithmetic: Arithmetic) -> Option<Cut> {
+        let streams = self.kernel.m <= FEW_ROWS && self.is_deep();
+        (!streams).then(|| tiles::best(self.extents, arithmetic))
+    }
+
     /// Whether the columns of `b` are contiguous, and its rows are not.
     fn is_deep(&self) -> bool {
         self.kernel.packed || self.row == 1 && self.column != 1
     }
 
-    fn structure(&self, cut: [usize; 2], tiles: [usize; 2]) -> Result<Parameter, Error> {
+    fn structure(
+        &self,
+        cut: [usize; 2],
+        tiles: [usize; 2],
+        is_split: bool,
+    ) -> Result<Parameter, Error> {
         let MatMul { m, n, k, .. } = *self.kernel;
         let (a, y) = (&self.kernel.a, &self.kernel.y);
+        let (column, apart) = if is_split { (2 * self.column, self.column) } else { (self.column, 0) };
         let structure = Structure::default()
-            .longs([m, n, k, a.row, a.column, self.row, self.column, y.row, y.column])
-            .longs([cut[1], self.extents.count])
+            .longs([m, n, k, a.row, a.column, self.row, column, y.row, y.column])
+            .longs([cut[1], apart, self.extents.count])
             .word(small("parts of a product", cut[0])?)
             .word(small("tiles of a product", tiles[0])?)
             .word(small("tiles of a product", tiles[1])?)
@@ -112,7 +138,7 @@ impl<'a> Product<'a> {
         let across = columns.div_ceil(warps);
         let mut parameters = vec![operand(0), operand(1)];
         parameters.extend(self.targets());
-        parameters.push(self.structure([1, depth], [1, across])?);
+        parameters.push(self.structure([1, depth], [1, across], false)?);
         let threads = small(function, 32 * warps)?;
         launch(function, count * across, [threads, 1, 1], parameters).map(Lowered::one)
     }
@@ -120,15 +146,21 @@ impl<'a> Product<'a> {
     /// A block for each tile, or for a part of it.
     fn tiled(&self, cut: Cut) -> Result<Lowered, Error> {
         let tiles = cut.tiles(self.extents);
-        let function = cut.tile.matmul[usize::from(self.is_deep())];
-        let structure = self.structure([cut.parts, cut.part], tiles)?;
+        let kind = match (self.kernel.packed && cut.is_tensor(), self.is_deep()) {
+            (true, _) => Kind::DeepSplit,
+            (false, true) => Kind::Deep,
+            (false, false) => Kind::Flat,
+        };
+        let function = cut.tile.matmul[kind as usize];
+        let structure = self.structure([cut.parts, cut.part], tiles, kind == Kind::DeepSplit)?;
         let mut parameters = vec![operand(0), operand(1)];
         parameters.extend(self.targets());
         parameters.extend([Parameter::Scratch(0), structure.clone()]);
         let Extents { count, rows, columns, .. } = self.extents;
         let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(count);
-        let mut first = launch(function, blocks, [256, 1, 1], parameters)?;
+        let mut first = launch(function, blocks, [cut.tile.threads, 1, 1], parameters)?;
         first.grid[1] = small(function, cut.parts)?;
+        first.shared_bytes = small(function, cut.tile.shared_bytes(kind))?;
         if cut.parts == 1 {
             return Ok(Lowered::one(first));
         }
@@ -141,13 +173,17 @@ impl<'a> Product<'a> {
     }
 }
 
-/// Every way to compute a product that the module has functions for.
+/// Every way to compute a product that the module has functions for, and that takes its operand in
+/// so many parts; and the way to pack it so.
 #[cfg(test)]
-pub(super) fn all(kernel: &MatMul) -> Vec<Lowered> {
-    let Some(product) = Product::new(kernel) else { return Vec::new() };
-    let mut all: Vec<_> = tiles::cuts(product.extents).map(|cut| product.tiled(cut)).collect();
-    if kernel.m <= FEW_ROWS {
+pub(super) fn all(kernel: &MatMul, planes: usize) -> (Lowered, Vec<Lowered>) {
+    let pack = pack_planes(kernel, planes).expect("the shape is small");
+    let Some(product) = Product::new(kernel) else { return (pack, Vec::new()) };
+    let fits = |cut: &Cut| !kernel.packed || planes == 1 + usize::from(cut.is_tensor());
+    let cuts = tiles::cuts(product.extents, Arithmetic::Tensor).filter(fits);
+    let mut all: Vec<_> = cuts.map(|cut| product.tiled(cut)).collect();
+    if kernel.m <= FEW_ROWS && planes == 1 {
         all.push(product.few_rows());
     }
-    all.into_iter().map(|lowered| lowered.expect("the shape is small")).collect()
+    (pack, all.into_iter().map(|lowered| lowered.expect("the shape is small")).collect())
 }

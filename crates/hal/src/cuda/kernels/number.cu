@@ -17,6 +17,21 @@ static __device__ __forceinline__ float part(const float4 &v, int i) {
     return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
 
+// A number as the sum of two that tensor cores multiply, of eleven bits each.
+struct Split {
+    u32 high, low;
+};
+
+// Whole numbers and the rest: what is not finite has no rest.
+static __device__ __forceinline__ Split split_whole(float x) {
+    u32 bits = __float_as_uint(x);
+    u32 high = (bits + 0x1000) & 0xffffe000;
+    bool grows = !(fabsf(__uint_as_float(high)) <= 3.402823466e38f);
+    if (grows) high = bits & 0xffffe000;
+    if (!(fabsf(x) <= 3.402823466e38f)) return {bits, 0};
+    return {high, __float_as_uint(x - __uint_as_float(high))};
+}
+
 // The function that is applied last, and its parameters.
 struct Activation {
     u32 kind;

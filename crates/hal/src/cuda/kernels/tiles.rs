@@ -4,56 +4,162 @@
 //! ones do not; large ones read less. Parts are written to scratch memory and joined by a second
 //! launch.
 
-use super::MULTIPROCESSORS;
+use super::{Arithmetic, MULTIPROCESSORS};
 
 /// One of the tiles that the module has functions for.
 #[derive(Debug, PartialEq)]
 pub(super) struct Tile {
     pub(super) rows: usize,
     pub(super) columns: usize,
-    /// Functions for products: with the second operand's rows, or its columns, contiguous.
-    pub(super) matmul: [&'static str; 2],
+    /// Threads of a block.
+    pub(super) threads: u32,
+    /// What tensor cores work on; `None` for multiply-adds.
+    pub(super) tensor: Option<Stages>,
+    /// Functions for products: with the second operand's rows, or its columns, contiguous, and with
+    /// its columns split.
+    pub(super) matmul: &'static [&'static str],
     pub(super) convolution: &'static str,
     /// Of the multiply-add rate of a multiprocessor, how much the tile reaches, in percent.
     rate: usize,
 }
 
-/// All tiles. Each has 256 threads.
-pub(super) const TILES: [Tile; 5] = [
+/// The stages of operands in shared memory, as `tensor.cu` has them.
+#[derive(Debug, PartialEq)]
+pub(super) struct Stages {
+    depth: usize,
+    /// Groups of threads that share the depth.
+    slices: usize,
+    count: usize,
+}
+
+/// How operands lie in a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Flat,
+    Deep,
+    /// The second operand is deep, and split.
+    DeepSplit,
+    /// The first operand is split, the second one is flat.
+    SplitFlat,
+}
+
+impl Tile {
+    pub(super) fn arithmetic(&self) -> Arithmetic {
+        if self.tensor.is_some() { Arithmetic::Tensor } else { Arithmetic::MultiplyAdd }
+    }
+
+    /// Dynamic shared memory of a block: what `Room` in `product.cu` counts.
+    pub(super) fn shared_bytes(&self, kind: Kind) -> usize {
+        let Some(Stages { depth, slices, count }) = self.tensor else { return 0 };
+        let first = self.rows * (depth + 4);
+        let second = match kind {
+            Kind::Flat | Kind::SplitFlat => depth * (self.columns + 8),
+            Kind::Deep | Kind::DeepSplit => self.columns * (depth + 4),
+        };
+        let stage = match kind {
+            Kind::Flat | Kind::Deep => first + second,
+            Kind::DeepSplit => first + 2 * second,
+            Kind::SplitFlat => 2 * first + second,
+        };
+        let line = match kind {
+            Kind::Flat | Kind::SplitFlat => self.columns + 4,
+            Kind::Deep | Kind::DeepSplit => self.columns + 8,
+        };
+        (count * stage).max(slices * self.rows * line) * size_of::<f32>()
+    }
+}
+
+/// All tiles.
+pub(super) const TILES: [Tile; 10] = [
     Tile {
         rows: 128,
         columns: 128,
-        matmul: ["ab_matmul_128x128", "ab_matmul_deep_128x128"],
+        threads: 256,
+        tensor: None,
+        matmul: &["ab_matmul_128x128", "ab_matmul_deep_128x128"],
         convolution: "ab_conv_128x128",
         rate: 75,
     },
     Tile {
         rows: 64,
         columns: 64,
-        matmul: ["ab_matmul_64x64", "ab_matmul_deep_64x64"],
+        threads: 256,
+        tensor: None,
+        matmul: &["ab_matmul_64x64", "ab_matmul_deep_64x64"],
         convolution: "ab_conv_64x64",
         rate: 57,
     },
     Tile {
         rows: 64,
         columns: 32,
-        matmul: ["ab_matmul_64x32", "ab_matmul_deep_64x32"],
+        threads: 256,
+        tensor: None,
+        matmul: &["ab_matmul_64x32", "ab_matmul_deep_64x32"],
         convolution: "ab_conv_64x32",
         rate: 62,
     },
     Tile {
         rows: 32,
         columns: 32,
-        matmul: ["ab_matmul_32x32", "ab_matmul_deep_32x32"],
+        threads: 256,
+        tensor: None,
+        matmul: &["ab_matmul_32x32", "ab_matmul_deep_32x32"],
         convolution: "ab_conv_32x32",
         rate: 50,
     },
     Tile {
         rows: 32,
         columns: 16,
-        matmul: ["ab_matmul_32x16", "ab_matmul_deep_32x16"],
+        threads: 256,
+        tensor: None,
+        matmul: &["ab_matmul_32x16", "ab_matmul_deep_32x16"],
         convolution: "ab_conv_32x16",
         rate: 36,
+    },
+    Tile {
+        rows: 128,
+        columns: 64,
+        threads: 256,
+        tensor: Some(Stages { depth: 32, slices: 1, count: 2 }),
+        matmul: &["ab_matmul_tensor_128x64", "ab_matmul_tensor_deep_128x64", "ab_matmul_tensor_split_128x64"],
+        convolution: "ab_conv_tensor_128x64",
+        rate: 130,
+    },
+    Tile {
+        rows: 64,
+        columns: 128,
+        threads: 256,
+        tensor: Some(Stages { depth: 32, slices: 1, count: 2 }),
+        matmul: &["ab_matmul_tensor_64x128", "ab_matmul_tensor_deep_64x128", "ab_matmul_tensor_split_64x128"],
+        convolution: "ab_conv_tensor_64x128",
+        rate: 130,
+    },
+    Tile {
+        rows: 64,
+        columns: 64,
+        threads: 128,
+        tensor: Some(Stages { depth: 32, slices: 1, count: 2 }),
+        matmul: &["ab_matmul_tensor_64x64", "ab_matmul_tensor_deep_64x64", "ab_matmul_tensor_split_64x64"],
+        convolution: "ab_conv_tensor_64x64",
+        rate: 130,
+    },
+    Tile {
+        rows: 64,
+        columns: 32,
+        threads: 128,
+        tensor: Some(Stages { depth: 32, slices: 2, count: 3 }),
+        matmul: &["ab_matmul_tensor_64x32", "ab_matmul_tensor_deep_64x32", "ab_matmul_tensor_split_64x32"],
+        convolution: "ab_conv_tensor_64x32",
+        rate: 120,
+    },
+    Tile {
+        rows: 32,
+        columns: 32,
+        threads: 128,
+        tensor: Some(Stages { depth: 32, slices: 4, count: 4 }),
+        matmul: &["ab_matmul_tensor_32x32", "ab_matmul_tensor_deep_32x32", "ab_matmul_tensor_split_32x32"],
+        convolution: "ab_conv_tensor_32x32",
+        rate: 100,
     },
 ];
 
@@ -97,6 +203,11 @@ impl Cut {
         Self { tile, parts: extents.depth.div_ceil(part).max(1), part }
     }
 
+    /// Whether tensor cores compute it.
+    pub(super) fn is_tensor(self) -> bool {
+        self.tile.tensor.is_some()
+    }
+
     /// Tiles along both axes.
     pub(super) fn tiles(&self, extents: Extents) -> [usize; 2] {
         [extents.rows.div_ceil(self.tile.rows), extents.columns.div_ceil(self.tile.columns)]
@@ -118,16 +229,17 @@ impl Cut {
 }
 
 /// All cuts that may be worth it.
-pub(super) fn cuts(extents: Extents) -> impl Iterator<Item = Cut> {
+pub(super) fn cuts(extents: Extents, arithmetic: Arithmetic) -> impl Iterator<Item = Cut> {
     let parts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32];
     let deep = move |&parts: &usize| parts == 1 || PART_MIN <= extents.depth / parts;
-    TILES.iter().flat_map(move |tile| {
+    let allowed = TILES.iter().filter(move |tile| tile.arithmetic() <= arithmetic);
+    allowed.flat_map(move |tile| {
         parts.into_iter().filter(deep).map(move |parts| Cut::new(tile, extents, parts))
     })
 }
 
 /// The cut that takes the least time.
-pub(super) fn best(extents: Extents) -> Cut {
-    let fastest = cuts(extents).min_by_key(|cut| cut.cycles(extents));
+pub(super) fn best(extents: Extents, arithmetic: Arithmetic) -> Cut {
+    let fastest = cuts(extents, arithmetic).min_by_key(|cut| cut.cycles(extents));
     fastest.expect("a cut into one part is always possible")
 }
