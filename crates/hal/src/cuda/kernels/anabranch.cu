@@ -6,5 +6,6 @@
 #include "tensor.cu"
 #include "matmul.cu"
 #include "convolution.cu"
+#include "patch.cu"
 #include "rows.cu"
 #include "pooling.cu"

@@ -46,8 +46,9 @@ static __device__ __noinline__ float conv_dot(const Conv p, const float *x, cons
     return sum;
 }
 
-// The sums of a tile.
-struct ConvDot {
+// The sums of a tile. Those that multiply-adds made are not computed again.
+template <bool SETTLES_> struct ConvDot {
+    static const bool SETTLES = SETTLES_;
     const Conv &p;
     const float *x, *weight;
     u32 first_column;
@@ -60,8 +61,8 @@ struct ConvDot {
 };
 
 // Where the elements of the output go; the partial sums have the same places.
-template <bool TENSOR> struct Image {
-    ConvDot dot;
+template <class Dot> struct Image {
+    Dot dot;
     const float *bias;
     const float *residual;
     float *y;
@@ -73,7 +74,7 @@ template <bool TENSOR> struct Image {
     __device__ __forceinline__ void put(int row, int column, float4 sum) const {
         u32 first = first_column + column;
         if ((u32)row >= rows || first >= columns) return;
-        if (TENSOR) sum = settled(sum, dot, row, column);
+        if constexpr (Dot::SETTLES) sum = settled(sum, dot, row, column);
         u32 channel = first_row + row;
         u32 image = first / pixels;
         u32 pixel = first - image * pixels;
@@ -232,8 +233,8 @@ static __device__ __forceinline__ void convolution(const float *x, const float *
     accumulate<T, KIND>(source, memory, depth, core);
     u64 size = (u64)p.out_channels * p.columns;
     u32 pixels = p.out_height * p.out_width;
-    ConvDot dot = {p, x, weight, first_column, (int)first, depth};
-    Image<T::TENSOR> target = {dot, bias, residual, y, p.parts > 1 ? partial + blockIdx.y * size : 0, (u32)p.columns, pixels,
+    ConvDot<T::TENSOR> dot = {p, x, weight, first_column, (int)first, depth};
+    Image<ConvDot<T::TENSOR>> target = {dot, bias, residual, y, p.parts > 1 ? partial + blockIdx.y * size : 0, (u32)p.columns, pixels,
                                p.out_channels, group * p.out_group + first_row, p.out_group - first_row, first_column, p.f};
     finish<T, KIND>(target, memory, core);
 }

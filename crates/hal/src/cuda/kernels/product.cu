@@ -37,14 +37,15 @@ template <class T> struct Thread {
 };
 
 // How the operands lie: the rows of the first one along the depth, the second one's as named. A
-// constant that is packed for tensor cores has each row twice, split into two parts.
-enum { FLAT, DEEP, DEEP_SPLIT, SPLIT_FLAT };
+// constant that is packed for tensor cores has each row twice, split into two parts. Patches are not
+// staged.
+enum { FLAT, DEEP, DEEP_SPLIT, SPLIT_FLAT, PATCHES };
 
 // A stage of both.
 template <class T, int KIND> struct Room {
     static const int A_PLANES = KIND == SPLIT_FLAT ? 2 : 1;
     static const int B_PLANES = KIND == DEEP_SPLIT ? 2 : 1;
-    static const bool IS_DEEP = KIND == DEEP || KIND == DEEP_SPLIT;
+    static const bool IS_DEEP = KIND == DEEP || KIND == DEEP_SPLIT || KIND == PATCHES;
     static const int A_STAGE = A_PLANES * T::BM * T::PITCH;
     static const int B_STAGE = IS_DEEP ? B_PLANES * T::BN * T::PITCH : T::BK * T::FLAT_PITCH;
     static const int STAGE = A_STAGE + B_STAGE;

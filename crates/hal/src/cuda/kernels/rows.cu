@@ -110,6 +110,7 @@ static __device__ __forceinline__ void normalize(const float *x, const float *sc
         normalize<T>(x, scale, shift, y, p);                                                       \
     }
 NORMALIZE(ab_normalize_warp, 32, 128)
+NORMALIZE(ab_normalize_half, 128, 128)
 NORMALIZE(ab_normalize_block, 256, 256)
 
 // Statistics are given. A block does up to 1024 elements of one plane, or of several items when a

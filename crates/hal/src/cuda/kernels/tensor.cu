@@ -19,15 +19,11 @@ template <int BM_, int BN_, int BK_, int WM_, int WN_, int KS_, int STAGES_, int
 
 // Steps of eight along the depth that a tensor core adds.
 #define TENSOR_STEPS 4
-#ifndef SPLIT_ROUNDS
-#define SPLIT_ROUNDS false
-#endif
 
-// The second part is exact, and tensor cores take its first eleven bits. Where both operands are
-// split here, the first part is rounded, so that the rests have no direction. What is not finite, or
-// becomes so, makes a sum that is not finite.
-template <bool ROUNDS> static __device__ __forceinline__ Split split(u32 x) {
-    u32 high = (ROUNDS ? x + 0x1000 : x) & 0xffffe000;
+// The first part is rounded, so that the rests have no direction; the second one is exact, and tensor
+// cores take its first eleven bits. What is not finite, or becomes so, makes a sum that is not finite.
+static __device__ __forceinline__ Split split(u32 x) {
+    u32 high = (x + 0x1000) & 0xffffe000;
     return {high, __float_as_uint(__uint_as_float(x) - __uint_as_float(high))};
 }
 
@@ -53,7 +49,6 @@ template <class T, int KIND> struct Core<T, KIND, true> {
     static const int DOWN = T::WM / 16;
     static const int ACROSS = T::WN / 8;
     static const int STEPS = T::BK / T::KS / 8;
-    static const bool ROUNDS = SPLIT_ROUNDS || R::A_PLANES + R::B_PLANES == 2;
     int lane, slice, row, column, pending;
     float sums[DOWN][ACROSS][4];
     float fresh[DOWN][ACROSS][4];
@@ -84,7 +79,7 @@ template <class T, int KIND> struct Core<T, KIND, true> {
             for (int c = 0; c < 4; c++) parts[c] = {words[c], low[c]};
         } else {
 #pragma unroll
-            for (int c = 0; c < 4; c++) parts[c] = split<ROUNDS>(words[c]);
+            for (int c = 0; c < 4; c++) parts[c] = split(words[c]);
         }
     }
 
@@ -103,8 +98,8 @@ template <class T, int KIND> struct Core<T, KIND, true> {
         } else {
 #pragma unroll
             for (int c = 0; c < 2; c++) {
-                first[c] = split<ROUNDS>(words[c]);
-                second[c] = split<ROUNDS>(words[c + 2]);
+                first[c] = split(words[c]);
+                second[c] = split(words[c + 2]);
             }
         }
     }
@@ -130,33 +125,48 @@ template <class T, int KIND> struct Core<T, KIND, true> {
 #pragma unroll
                     for (int q = 0; q < ACROSS; q += 4) {
                         uint4 words = *(const uint4 *)(flat + (k + half * 4) * T::FLAT_PITCH + q * 8);
-                        r[q][half] = split<ROUNDS>(words.x);
-                        r[q + 1][half] = split<ROUNDS>(words.y);
-                        r[q + 2][half] = split<ROUNDS>(words.z);
-                        r[q + 3][half] = split<ROUNDS>(words.w);
+                        r[q][half] = split(words.x);
+                        r[q + 1][half] = split(words.y);
+                        r[q + 2][half] = split(words.z);
+                        r[q + 3][half] = split(words.w);
                     }
             }
-#pragma unroll
-            for (int i = 0; i < DOWN; i++)
-#pragma unroll
-                for (int j = 0; j < ACROSS; j++)
-                    multiply_add(fresh[i][j], l[i][0].low, l[i][1].low, l[i][2].low, l[i][3].low, r[j][0].high, r[j][1].high);
-#pragma unroll
-            for (int i = 0; i < DOWN; i++)
-#pragma unroll
-                for (int j = 0; j < ACROSS; j++)
-                    multiply_add(fresh[i][j], l[i][0].high, l[i][1].high, l[i][2].high, l[i][3].high, r[j][0].low, r[j][1].low);
-#pragma unroll
-            for (int i = 0; i < DOWN; i++)
-#pragma unroll
-                for (int j = 0; j < ACROSS; j++)
-                    multiply_add(fresh[i][j], l[i][0].high, l[i][1].high, l[i][2].high, l[i][3].high, r[j][0].high, r[j][1].high);
+            add(l, r);
             if (STEPS >= TENSOR_STEPS && step % TENSOR_STEPS == TENSOR_STEPS - 1) end();
         }
         if (STEPS < TENSOR_STEPS) {
             pending += STEPS;
             if (pending >= TENSOR_STEPS) end();
         }
+    }
+
+    // Adds the products of one step.
+    __device__ __forceinline__ void add(const Split (&l)[DOWN][4], const Split (&r)[ACROSS][2]) {
+#pragma unroll
+        for (int i = 0; i < DOWN; i++)
+#pragma unroll
+            for (int j = 0; j < ACROSS; j++)
+                multiply_add(fresh[i][j], l[i][0].low, l[i][1].low, l[i][2].low, l[i][3].low, r[j][0].high, r[j][1].high);
+#pragma unroll
+        for (int i = 0; i < DOWN; i++)
+#pragma unroll
+            for (int j = 0; j < ACROSS; j++)
+                multiply_add(fresh[i][j], l[i][0].high, l[i][1].high, l[i][2].high, l[i][3].high, r[j][0].low, r[j][1].low);
+#pragma unroll
+        for (int i = 0; i < DOWN; i++)
+#pragma unroll
+            for (int j = 0; j < ACROSS; j++)
+                multiply_add(fresh[i][j], l[i][0].high, l[i][1].high, l[i][2].high, l[i][3].high, r[j][0].high, r[j][1].high);
+    }
+
+    // Leaves all sums to be computed in another way.
+    __device__ __forceinline__ void sums_unknown() {
+#pragma unroll
+        for (int i = 0; i < DOWN; i++)
+#pragma unroll
+            for (int j = 0; j < ACROSS; j++)
+#pragma unroll
+                for (int c = 0; c < 4; c++) sums[i][j][c] = __uint_as_float(0x7fffffff);
     }
 
     // Adds what the tensor core added.
