@@ -65,7 +65,7 @@ impl On {
                 return (native.expect("the system has a thread left"), None);
             }
             Self::Cuda => {
-                return (cuda::open(0, Some(memory_bytes)).expect("there is a card"), None);
+                return (cuda::open(0, Some(memory_bytes), false).expect("there is a card"), None);
             }
         };
         let (native, control) = SimDevice::new(Config { memory_bytes, ..config });

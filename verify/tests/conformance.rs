@@ -57,7 +57,7 @@ struct Cuda;
 #[cfg(feature = "cuda")]
 impl Subject for Cuda {
     fn open(&self, memory_bytes: usize) -> Box<dyn Device> {
-        anabranch_hal::cuda::open(0, Some(memory_bytes)).expect("there is a card")
+        anabranch_hal::cuda::open(0, Some(memory_bytes), false).expect("there is a card")
     }
 }
 

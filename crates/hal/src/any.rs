@@ -17,7 +17,8 @@ pub struct Options {
     pub workers: Option<usize>,
     /// Limit of the device's memory, in bytes; all that there is when absent.
     pub memory_bytes: Option<usize>,
-    /// Whether `cpu` computes exactly what kernels are defined as, and takes no faster way.
+    /// Whether `cpu` and `cuda` compute what kernels are defined as, and take no faster way whose
+    /// error is a small multiple.
     pub exact: bool,
     /// Seed of the order in which `sim` runs things.
     pub seed: u64,
@@ -71,7 +72,7 @@ pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
         ("null", "0") => Ok(null::open(options.cpu().memory_bytes)),
         ("sim", "0") => Ok(SimDevice::new(options.sim()).0),
         ("cuda", index) => match parse(index) {
-            Some(index) => cuda::open(index, options.memory_bytes).map_err(|error| {
+            Some(index) => cuda::open(index, options.memory_bytes, options.exact).map_err(|error| {
                 let is_missing = error.kind() == ErrorKind::NoSuchDevice;
                 if is_missing { missing(name, &error.to_string()) } else { error }
             }),

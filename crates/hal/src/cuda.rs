@@ -30,6 +30,7 @@ use anabranch_sync::Arc;
 
 use self::context::Context;
 use self::executor::Executor;
+use self::kernels::Arithmetic;
 use self::lane::Lane;
 use crate::buffer::Memory;
 use crate::command::Submission;
@@ -75,14 +76,20 @@ fn describe(index: c_int) -> Result<Info, ffi::Refusal> {
     })
 }
 
-/// Opens a card, of which `memory_bytes` may be allocated; all that it has when absent.
+/// Opens a card, of which `memory_bytes` may be allocated; all that it has when absent. An `exact`
+/// one computes products by multiply-adds alone; otherwise tensor cores may compute them, each number
+/// as the sum of two, with an error of a few times that.
 /// Thread-safe; starts two threads, and more when host functions stand in each other's way. Blocks
 /// while the driver starts and compiles.
 ///
 /// # Errors
 /// `NoSuchDevice` with the reason; `Unsupported` for a card or a driver that cannot do what is
 /// needed; `MustRestartProcess` after a failure that the driver does not forget; `OutOfMemory`.
-pub fn open(index: usize, memory_bytes: Option<usize>) -> Result<Box<dyn Device>, Error> {
+pub fn open(
+    index: usize,
+    memory_bytes: Option<usize>,
+    exact: bool,
+) -> Result<Box<dyn Device>, Error> {
     let listed = list()?;
     let count = listed.len();
     let missing = || {
@@ -92,7 +99,8 @@ pub fn open(index: usize, memory_bytes: Option<usize>) -> Result<Box<dyn Device>
     let mut info = listed.into_iter().nth(index).ok_or_else(missing)?;
     info.memory_bytes = memory_bytes.unwrap_or(info.memory_bytes);
     let index = c_int::try_from(index).map_err(|_| missing())?;
-    let context = Context::open(index, info.memory_bytes)?;
+    let arithmetic = if exact { Arithmetic::MultiplyAdd } else { Arithmetic::Tensor };
+    let context = Context::open(index, info.memory_bytes, arithmetic)?;
     let executor = ManuallyDrop::new(Executor::start(context)?);
     Ok(Box::new(CudaDevice { executor, info }))
 }
@@ -131,7 +139,7 @@ unsafe impl Device for CudaDevice {
     }
 
     fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
-        kernels::packed_bytes(kernel)
+        kernels::packed_bytes(kernel, self.executor.context().arithmetic())
     }
 
     fn allocated_bytes(&self) -> usize {

@@ -28,7 +28,7 @@ fn ends_with(memory: &Memory) -> u8 {
 
 #[test]
 fn a_full_card_refuses_and_goes_on() {
-    let device = cuda::open(0, None).unwrap();
+    let device = cuda::open(0, None, false).unwrap();
     let told = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
     let sink = Box::new(Teller(Arc::clone(&told)));
     let queue = device.create_queue(QueueId(0), Priority::Normal, sink).unwrap();

@@ -67,7 +67,7 @@ fn astray() -> Command {
 
 #[test]
 fn d7_a_card_that_is_lost_tells_everybody() {
-    let device = cuda::open(0, Some(1 << 20)).unwrap();
+    let device = cuda::open(0, Some(1 << 20), false).unwrap();
     let memory = device.allocate(64).unwrap();
     let (strays, told) = queue(&*device, 0).unwrap();
     let (follows, told_behind) = queue(&*device, 1).unwrap();
@@ -93,6 +93,6 @@ fn d7_a_card_that_is_lost_tells_everybody() {
     assert_eq!(device.allocated_bytes(), 0);
     drop(device);
 
-    let again = cuda::open(0, Some(1 << 20)).map(drop).unwrap_err();
+    let again = cuda::open(0, Some(1 << 20), false).map(drop).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::MustRestartProcess, "{again}");
 }

@@ -36,7 +36,7 @@ pub(crate) struct DeviceArguments {
     /// Cores that the device uses [default: all]
     #[arg(long, value_name = "COUNT", value_parser = super::positive)]
     workers: Option<usize>,
-    /// Convolve as defined, without a faster way whose error is a small multiple
+    /// Multiply as defined, without a faster way whose error is a small multiple
     #[arg(long)]
     exact: bool,
     /// Memory that the device may use, as in 512M [default: all]

@@ -11,6 +11,7 @@ mod convolution;
 mod elementwise;
 mod matmul;
 mod movement;
+mod patches;
 mod pooling;
 mod rows;
 mod tiles;

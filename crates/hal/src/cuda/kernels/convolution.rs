@@ -7,6 +7,7 @@ use super::arguments::{
     Structure, activation, launch, launch_threads, long, operand, optional, small, word,
 };
 use super::tiles::{self, Cut, Extents, Kind};
+use super::patches::{self, Patches};
 use super::{Arithmetic, Lowered, Parameter};
 
 /// Output channels of a group below which every output is computed on its own.
@@ -33,26 +34,71 @@ impl Weight {
         Some(Self { outputs: kernel.out_channels, inputs, taps, depth, pitch })
     }
 
-    fn packed_bytes(&self, planes: usize) -> Option<usize> {
-        self.outputs.checked_mul(self.pitch)?.checked_mul(planes * size_of::<f32>())
+    fn packed_bytes(&self, packing: Packing) -> Option<usize> {
+        let floats = match packing {
+            Packing::Rows { planes } => self.outputs.checked_mul(self.pitch)?.checked_mul(planes)?,
+            Packing::Squares(patches) => patches.packed_floats()?,
+        };
+        floats.checked_mul(size_of::<f32>())
     }
 
-    /// Brings a weight into the order of output channel, part, tap, input channel.
-    fn pack(&self, planes: usize, from: Parameter, to: Parameter) -> Result<Lowered, Error> {
+    /// Brings a weight into the device's layout.
+    fn pack(&self, packing: Packing, from: Parameter, to: Parameter) -> Result<Lowered, Error> {
         if self.outputs * self.depth == 0 {
             return Ok(Lowered::nothing());
         }
         let Self { outputs, inputs, taps, depth, pitch } = *self;
-        let sizes = [outputs, depth, pitch, planes, inputs, depth, 1, taps];
         let mut parameters = vec![from, to];
-        parameters.extend(sizes.map(long));
-        launch_threads("ab_pack", outputs * planes * pitch, parameters).map(Lowered::one)
+        let launch = match packing {
+            Packing::Rows { planes } => {
+                let sizes = [outputs, depth, pitch, planes, inputs, depth, 1, taps];
+                parameters.extend(sizes.map(long));
+                launch_threads("ab_pack", outputs * planes * pitch, parameters)
+            }
+            Packing::Squares(patches) => {
+                parameters.extend(patches.packing().map(long));
+                let floats = patches.packed_floats().unwrap_or(0);
+                launch_threads("ab_pack_squares", floats, parameters)
+            }
+        };
+        launch.map(Lowered::one)
+    }
+}
+
+/// How the weight lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Packing {
+    /// In the order of output channel, part, tap, input channel. Tensor cores take two parts of each
+    /// element.
+    Rows { planes: usize },
+    /// In the order of the registers of the tensor cores.
+    Squares(Patches),
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// A thread for each output.
+    Direct,
+    /// A block for each tile, or for a part of it.
+    Tiled(Cut),
+    /// A block for each tile of an image.
+    Patched(Patches),
+}
+
+impl Way {
+    fn packing(self) -> Packing {
+        match self {
+            Self::Direct => Packing::Rows { planes: 1 },
+            Self::Tiled(cut) => Packing::Rows { planes: 1 + usize::from(cut.is_tensor()) },
+            Self::Patched(patches) => Packing::Squares(patches),
+        }
     }
 }
 
 /// Bytes of the packed weight.
 pub(super) fn packed_bytes(kernel: &Conv2d, arithmetic: Arithmetic) -> Option<usize> {
-    Weight::of(kernel)?.packed_bytes(planes(kernel, arithmetic).ok()?)
+    Weight::of(kernel)?.packed_bytes(packing(kernel, arithmetic).ok()?)
 }
 
 fn weight(kernel: &Conv2d) -> Result<Weight, Error> {
@@ -60,13 +106,12 @@ fn weight(kernel: &Conv2d) -> Result<Weight, Error> {
 }
 
 pub(super) fn pack(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Lowered, Error> {
-    weight(kernel)?.pack(planes(kernel, arithmetic)?, operand(0), operand(1))
+    weight(kernel)?.pack(packing(kernel, arithmetic)?, operand(0), operand(1))
 }
 
-/// Parts that each packed element has: two for tensor cores.
-fn planes(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<usize, Error> {
-    let cut = Layer::new(kernel)?.and_then(|layer| layer.way(arithmetic));
-    Ok(1 + usize::from(cut.is_some_and(Cut::is_tensor)))
+fn packing(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Packing, Error> {
+    let layer = Layer::new(kernel)?;
+    Ok(layer.map_or(Way::Direct, |layer| layer.way(arithmetic)).packing())
 }
 
 pub(super) fn lower(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Lowered, Error> {
@@ -93,30 +138,38 @@ impl<'a> Layer<'a> {
             rows: kernel.out_channels / kernel.groups,
             columns: kernel.batch * out_size[0] * out_size[1],
             depth: weight(kernel)?.depth,
+            is_gathered: true,
         };
         let outputs = extents.rows * extents.columns;
         Ok((outputs > 0).then_some(Self { kernel, weight: weight(kernel)?, out_size, extents }))
     }
 
-    /// The tiles that compute it; `None` for a thread for each output.
-    fn way(&self, arithmetic: Arithmetic) -> Option<Cut> {
+    /// The fastest way.
+    fn way(&self, arithmetic: Arithmetic) -> Way {
         let few = self.extents.rows < DIRECT_CHANNELS && self.kernel.groups > 1;
-        let tiled = !few && self.reciprocals().is_some();
-        tiled.then(|| tiles::best(self.extents, arithmetic))
+        if few || self.reciprocals().is_none() {
+            return Way::Direct;
+        }
+        let patches = Patches::of(self.kernel, self.out_size);
+        match patches.filter(|_| arithmetic == Arithmetic::Tensor) {
+            Some(patches) => Way::Patched(patches),
+            None => Way::Tiled(tiles::best(self.extents, arithmetic)),
+        }
     }
 
     /// Lowers with the packed weight: the operand, or scratch memory that it is packed to first.
-    fn lower(&self, way: Option<Cut>) -> Result<Lowered, Error> {
+    fn lower(&self, way: Way) -> Result<Lowered, Error> {
         let lower = |weight, scratch| match way {
-            Some(cut) => self.tiled(weight, scratch, cut),
-            None => self.direct(weight),
+            Way::Direct => self.direct(weight),
+            Way::Tiled(cut) => self.tiled(weight, scratch, cut),
+            Way::Patched(patches) => self.patched(weight, patches),
         };
         if self.kernel.packed {
             return lower(operand(1), 0);
         }
-        let planes = 1 + usize::from(way.is_some_and(Cut::is_tensor));
-        let bytes = self.weight.packed_bytes(planes).unwrap_or(0).next_multiple_of(256);
-        let mut lowered = self.weight.pack(planes, operand(1), Parameter::Scratch(0))?;
+        let packing = way.packing();
+        let bytes = self.weight.packed_bytes(packing).unwrap_or(0).next_multiple_of(256);
+        let mut lowered = self.weight.pack(packing, operand(1), Parameter::Scratch(0))?;
         let layer = lower(Parameter::Scratch(0), bytes)?;
         lowered.launches.extend(layer.launches);
         lowered.scratch_bytes = bytes + layer.scratch_bytes;
@@ -180,7 +233,17 @@ impl<'a> Layer<'a> {
         vec![bias, residual, operand(next)]
     }
 
-    /// A thread for each output.
+    fn patched(&self, weight: Parameter, patches: Patches) -> Result<Lowered, Error> {
+        let function = "ab_conv_patch";
+        let mut parameters = vec![operand(0), weight];
+        parameters.extend(self.targets());
+        parameters.extend([self.structure([1, 0], [0, 0], 1)?, patches.structure()?]);
+        let threads = [patches::THREADS, 1, 1];
+        let mut launch = launch(function, patches.blocks(), threads, parameters)?;
+        launch.shared_bytes = small(function, patches.shared_bytes().unwrap_or(usize::MAX))?;
+        Ok(Lowered::one(launch))
+    }
+
     fn direct(&self, weight: Parameter) -> Result<Lowered, Error> {
         let mut parameters = vec![operand(0), weight];
         parameters.extend(self.targets());
@@ -189,8 +252,7 @@ impl<'a> Layer<'a> {
         launch_threads("ab_conv_direct", outputs, parameters).map(Lowered::one)
     }
 
-    /// A block for each tile, or for a part of it; partial sums lie `scratch` bytes into the
-    /// scratch memory.
+    /// Partial sums lie `scratch` bytes into the scratch memory.
     fn tiled(&self, weight: Parameter, scratch: usize, cut: Cut) -> Result<Lowered, Error> {
         let tiles = cut.tiles(self.extents);
         let function = cut.tile.convolution;
@@ -230,19 +292,20 @@ fn reciprocal(most: usize, divisor: usize) -> Option<u32> {
     u32::try_from((1usize << 32).div_ceil(divisor)).ok()
 }
 
-/// Every way to compute a convolution that the module has functions for, and that takes its weight
-/// in so many parts; and the way to pack it so.
+/// Every way to compute a convolution that the module has functions for: the bytes of the weight that
+/// is packed for it, how it is packed, and what is launched.
 #[cfg(test)]
-pub(super) fn all(kernel: &Conv2d, planes: usize) -> (Lowered, Vec<Lowered>) {
-    let pack = weight(kernel).and_then(|weight| weight.pack(planes, operand(0), operand(1)));
-    let pack = pack.expect("the shape is small");
+pub(super) fn all(kernel: &Conv2d) -> Vec<(usize, Lowered, Lowered)> {
+    let weight = weight(kernel).expect("the shape is small");
     let layer = Layer::new(kernel).expect("the shape is small");
-    let Some(layer) = layer else { return (pack, Vec::new()) };
-    let fits = |cut: &Cut| !kernel.packed || planes == 1 + usize::from(cut.is_tensor());
-    let cuts = tiles::cuts(layer.extents, Arithmetic::Tensor).filter(fits);
-    let mut all: Vec<_> = cuts.map(|cut| layer.lower(Some(cut))).collect();
-    if planes == 1 {
-        all.push(layer.lower(None));
-    }
-    (pack, all.into_iter().map(|lowered| lowered.expect("the shape is small")).collect())
+    let Some(layer) = layer else { return Vec::new() };
+    let cuts = tiles::cuts(layer.extents, Arithmetic::Tensor).map(Way::Tiled);
+    let patches = Patches::of(kernel, layer.out_size).map(Way::Patched);
+    let ways = cuts.chain(patches).chain([Way::Direct]).map(|way| {
+        let packing = way.packing();
+        let bytes = weight.packed_bytes(packing).expect("the shape is small");
+        let pack = weight.pack(packing, operand(0), operand(1)).expect("the shape is small");
+        (bytes, pack, layer.lower(way).expect("the shape is small"))
+    });
+    ways.collect()
 }

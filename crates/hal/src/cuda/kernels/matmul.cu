@@ -196,7 +196,6 @@ MATMUL(ab_matmul_deep_32x16, Tile32x16, DEEP, 2)
     MATMUL(ab_matmul_tensor_deep_##SIZE, Tensor##SIZE, DEEP, BLOCKS)                               \
     MATMUL(ab_matmul_tensor_split_##SIZE, Tensor##SIZE, DEEP_SPLIT, BLOCKS)
 TENSOR_MATMUL(128x64, 2)
-TENSOR_MATMUL(64x128, 2)
 TENSOR_MATMUL(64x64, 4)
 TENSOR_MATMUL(64x32, 4)
 TENSOR_MATMUL(32x32, 4)

@@ -82,7 +82,7 @@ impl<'a> Product<'a> {
         let (count, rows, columns) = (batch.count(), kernel.m, kernel.n);
         let (row, column) =
             if kernel.packed { (1, pitch(kernel)) } else { (kernel.b.row, kernel.b.column) };
-        let extents = Extents { count, rows, columns, depth: kernel.k };
+        let extents = Extents { count, rows, columns, depth: kernel.k, is_gathered: false };
         (count * rows * columns > 0).then_some(Self { kernel, batch, extents, row, column })
     }
 
@@ -173,17 +173,21 @@ impl<'a> Product<'a> {
     }
 }
 
-/// Every way to compute a product that the module has functions for, and that takes its operand in
-/// so many parts; and the way to pack it so.
+/// Every way to compute a product that the module has functions for: the bytes of the `b` that is
+/// packed for it, how it is packed, and what is launched.
 #[cfg(test)]
-pub(super) fn all(kernel: &MatMul, planes: usize) -> (Lowered, Vec<Lowered>) {
-    let pack = pack_planes(kernel, planes).expect("the shape is small");
-    let Some(product) = Product::new(kernel) else { return (pack, Vec::new()) };
-    let fits = |cut: &Cut| !kernel.packed || planes == 1 + usize::from(cut.is_tensor());
-    let cuts = tiles::cuts(product.extents, Arithmetic::Tensor).filter(fits);
-    let mut all: Vec<_> = cuts.map(|cut| product.tiled(cut)).collect();
-    if kernel.m <= FEW_ROWS && planes == 1 {
-        all.push(product.few_rows());
+pub(super) fn all(kernel: &MatMul) -> Vec<(usize, Lowered, Lowered)> {
+    let Some(product) = Product::new(kernel) else { return Vec::new() };
+    let pack = |planes| {
+        let pack = pack_planes(kernel, planes).expect("the shape is small");
+        (kernel.n * planes * pitch(kernel) * size_of::<f32>(), pack)
+    };
+    let cuts = tiles::cuts(product.extents, Arithmetic::Tensor);
+    let mut all: Vec<_> =
+        cuts.map(|cut| (pack(1 + usize::from(cut.is_tensor())), product.tiled(cut))).collect();
+    if kernel.m <= FEW_ROWS {
+        all.push((pack(1), product.few_rows()));
     }
-    (pack, all.into_iter().map(|lowered| lowered.expect("the shape is small")).collect())
+    let ways = all.into_iter().map(|((bytes, pack), way)| (bytes, pack, way.expect("it is small")));
+    ways.collect()
 }

@@ -198,6 +198,11 @@ extern "C" __global__ void __launch_bounds__(128)
     softmax<32>(x, y, rows, length, logarithm);
 }
 
+extern "C" __global__ void __launch_bounds__(128)
+    ab_softmax_half(const float *x, float *y, u64 rows, u64 length, u32 logarithm) {
+    softmax<128>(x, y, rows, length, logarithm);
+}
+
 extern "C" __global__ void __launch_bounds__(256)
     ab_softmax_block(const float *x, float *y, u64 rows, u64 length, u32 logarithm) {
     softmax<256>(x, y, rows, length, logarithm);
@@ -327,6 +332,11 @@ static __device__ __forceinline__ void reduce(const float *x, float *y, double *
 extern "C" __global__ void __launch_bounds__(128)
     ab_reduce_warp(const float *x, float *y, double *partial, Reduce p) {
     reduce<32>(x, y, partial, p);
+}
+
+extern "C" __global__ void __launch_bounds__(128)
+    ab_reduce_half(const float *x, float *y, double *partial, Reduce p) {
+    reduce<128>(x, y, partial, p);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -134,10 +134,13 @@ template <class T, int KIND> struct Core<T, KIND, true> {
             add(l, r);
             if (STEPS >= TENSOR_STEPS && step % TENSOR_STEPS == TENSOR_STEPS - 1) end();
         }
-        if (STEPS < TENSOR_STEPS) {
-            pending += STEPS;
-            if (pending >= TENSOR_STEPS) end();
-        }
+        if (STEPS < TENSOR_STEPS) count(STEPS);
+    }
+
+    // Counts steps whose products were added, and ends with those that a tensor core may add.
+    __device__ __forceinline__ void count(int steps) {
+        pending += steps;
+        if (pending >= TENSOR_STEPS) end();
     }
 
     // Adds the products of one step.
@@ -159,8 +162,8 @@ template <class T, int KIND> struct Core<T, KIND, true> {
                 multiply_add(fresh[i][j], l[i][0].high, l[i][1].high, l[i][2].high, l[i][3].high, r[j][0].high, r[j][1].high);
     }
 
-    // Leaves all sums to be computed in another way.
-    __device__ __forceinline__ void sums_unknown() {
+    // Leaves all sums to be computed again.
+    __device__ __forceinline__ void forget() {
 #pragma unroll
         for (int i = 0; i < DOWN; i++)
 #pragma unroll
@@ -214,7 +217,6 @@ template <class T, int KIND> struct Core<T, KIND, true> {
 };
 
 typedef TensorTile<128, 64, 32, 32, 32, 1, 2, 1> Tensor128x64;
-typedef TensorTile<64, 128, 32, 32, 32, 1, 2, 1> Tensor64x128;
 typedef TensorTile<64, 64, 32, 32, 32, 1, 2, 1> Tensor64x64;
-typedef TensorTile<64, 32, 32, 32, 32, 2, 3, 1> Tensor64x32;
+typedef TensorTile<64, 32, 32, 32, 32, 2, 2, 1> Tensor64x32;
 typedef TensorTile<32, 32, 32, 32, 32, 4, 4, 1> Tensor32x32;

@@ -19,8 +19,9 @@ pub(super) struct Tile {
     /// its columns split.
     pub(super) matmul: &'static [&'static str],
     pub(super) convolution: &'static str,
-    /// Of the multiply-add rate of a multiprocessor, how much the tile reaches, in percent.
-    rate: usize,
+    /// Of the multiply-add rate of a multiprocessor, how much the tile reaches alone and beside
+    /// others, in percent. Measured, as are the constants below.
+    rates: [usize; 2],
 }
 
 /// The stages of operands in shared memory, as `tensor.cu` has them.
@@ -70,7 +71,7 @@ impl Tile {
 }
 
 /// All tiles.
-pub(super) const TILES: [Tile; 10] = [
+pub(super) const TILES: [Tile; 9] = [
     Tile {
         rows: 128,
         columns: 128,
@@ -78,7 +79,7 @@ pub(super) const TILES: [Tile; 10] = [
         tensor: None,
         matmul: &["ab_matmul_128x128", "ab_matmul_deep_128x128"],
         convolution: "ab_conv_128x128",
-        rate: 75,
+        rates: [75, 98],
     },
     Tile {
         rows: 64,
@@ -87,7 +88,7 @@ pub(super) const TILES: [Tile; 10] = [
         tensor: None,
         matmul: &["ab_matmul_64x64", "ab_matmul_deep_64x64"],
         convolution: "ab_conv_64x64",
-        rate: 57,
+        rates: [57, 196],
     },
     Tile {
         rows: 64,
@@ -96,7 +97,7 @@ pub(super) const TILES: [Tile; 10] = [
         tensor: None,
         matmul: &["ab_matmul_64x32", "ab_matmul_deep_64x32"],
         convolution: "ab_conv_64x32",
-        rate: 62,
+        rates: [62, 90],
     },
     Tile {
         rows: 32,
@@ -105,7 +106,7 @@ pub(super) const TILES: [Tile; 10] = [
         tensor: None,
         matmul: &["ab_matmul_32x32", "ab_matmul_deep_32x32"],
         convolution: "ab_conv_32x32",
-        rate: 50,
+        rates: [50, 87],
     },
     Tile {
         rows: 32,
@@ -114,7 +115,7 @@ pub(super) const TILES: [Tile; 10] = [
         tensor: None,
         matmul: &["ab_matmul_32x16", "ab_matmul_deep_32x16"],
         convolution: "ab_conv_32x16",
-        rate: 36,
+        rates: [36, 139],
     },
     Tile {
         rows: 128,
@@ -123,16 +124,7 @@ pub(super) const TILES: [Tile; 10] = [
         tensor: Some(Stages { depth: 32, slices: 1, count: 2 }),
         matmul: &["ab_matmul_tensor_128x64", "ab_matmul_tensor_deep_128x64", "ab_matmul_tensor_split_128x64"],
         convolution: "ab_conv_tensor_128x64",
-        rate: 130,
-    },
-    Tile {
-        rows: 64,
-        columns: 128,
-        threads: 256,
-        tensor: Some(Stages { depth: 32, slices: 1, count: 2 }),
-        matmul: &["ab_matmul_tensor_64x128", "ab_matmul_tensor_deep_64x128", "ab_matmul_tensor_split_64x128"],
-        convolution: "ab_conv_tensor_64x128",
-        rate: 130,
+        rates: [80, 234],
     },
     Tile {
         rows: 64,
@@ -141,16 +133,16 @@ pub(super) const TILES: [Tile; 10] = [
         tensor: Some(Stages { depth: 32, slices: 1, count: 2 }),
         matmul: &["ab_matmul_tensor_64x64", "ab_matmul_tensor_deep_64x64", "ab_matmul_tensor_split_64x64"],
         convolution: "ab_conv_tensor_64x64",
-        rate: 130,
+        rates: [115, 66],
     },
     Tile {
         rows: 64,
         columns: 32,
         threads: 128,
-        tensor: Some(Stages { depth: 32, slices: 2, count: 3 }),
+        tensor: Some(Stages { depth: 32, slices: 2, count: 2 }),
         matmul: &["ab_matmul_tensor_64x32", "ab_matmul_tensor_deep_64x32", "ab_matmul_tensor_split_64x32"],
         convolution: "ab_conv_tensor_64x32",
-        rate: 120,
+        rates: [139, 31],
     },
     Tile {
         rows: 32,
@@ -159,7 +151,7 @@ pub(super) const TILES: [Tile; 10] = [
         tensor: Some(Stages { depth: 32, slices: 4, count: 4 }),
         matmul: &["ab_matmul_tensor_32x32", "ab_matmul_tensor_deep_32x32", "ab_matmul_tensor_split_32x32"],
         convolution: "ab_conv_tensor_32x32",
-        rate: 100,
+        rates: [46, 212],
     },
 ];
 
@@ -171,12 +163,16 @@ const PART_MAX: usize = 1 << 30;
 const PART_MIN: usize = 128;
 /// Multiply-adds of a multiprocessor in a cycle.
 const LANES: usize = 128;
-/// Cycles of a block from its start to its first product and from its last to its end.
-const BLOCK_CYCLES: usize = 1000;
+/// Cycles of a block beside others, besides those of its products.
+const BLOCK_CYCLES: usize = 1434;
+/// How much the time counts that blocks take from others, in percent of the time that they take.
+const SHARE: usize = 37;
+/// Of the rate of tensor cores, what a convolution reaches, in percent.
+const GATHERED: usize = 75;
 /// Cycles that a second launch takes at least.
-const JOIN_CYCLES: usize = 1600;
+const JOIN_CYCLES: usize = 1241;
 /// Bytes of partial sums that the card writes and reads in a cycle.
-const JOIN_BYTES: usize = 1000;
+const JOIN_BYTES: usize = 3763;
 
 /// Products of `rows` by `columns` sums over `depth`, `count` of them.
 #[derive(Clone, Copy, Debug)]
@@ -185,6 +181,8 @@ pub(super) struct Extents {
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) depth: usize,
+    /// Whether the second operand is gathered from an image.
+    pub(super) is_gathered: bool,
 }
 
 /// A tile, and in how many parts the depth is cut.
@@ -217,14 +215,19 @@ impl Cut {
     fn cycles(&self, extents: Extents) -> usize {
         let [down, across] = self.tiles(extents);
         let blocks = down.saturating_mul(across).saturating_mul(extents.count * self.parts);
-        let sums = self.tile.rows * self.tile.columns;
-        let block = sums * self.part.min(extents.depth.max(1)) * 100 / (LANES * self.tile.rate);
-        let work = blocks.div_ceil(MULTIPROCESSORS).saturating_mul(block + BLOCK_CYCLES);
+        let depth = self.part.min(extents.depth.max(1));
+        let sums = self.tile.rows * self.tile.columns * depth * 100 / LANES;
+        let [alone, beside] = self.tile.rates;
+        let gathers = extents.is_gathered && self.is_tensor();
+        let alone = if gathers { alone * GATHERED / 100 } else { alone };
+        let waves = blocks.div_ceil(MULTIPROCESSORS).saturating_mul(sums / alone);
+        let taken = blocks.saturating_mul(sums / beside + BLOCK_CYCLES) / MULTIPROCESSORS;
+        let work = waves.saturating_add(taken / 100 * SHARE);
         if self.parts == 1 {
             return work;
         }
         let partial = extents.count * extents.rows * extents.columns * self.parts * 8;
-        work + JOIN_CYCLES + partial / JOIN_BYTES
+        work.saturating_add(JOIN_CYCLES + partial / JOIN_BYTES)
     }
 }
 

@@ -6,7 +6,7 @@ use super::rows::compare;
 use crate::cpu::kernels::tests::elementwise::{broadcast, place};
 use crate::cpu::kernels::tests::functions::ALL;
 use crate::cpu::kernels::tests::{Random, inputs, reference, run_here};
-use crate::cuda::kernels::lower;
+use crate::cuda::kernels::{Arithmetic, lower};
 use crate::dtype::DType;
 use crate::kernel::{Binary, BinaryFunction, Cast, Function, Kernel, Select, Unary};
 
@@ -115,7 +115,7 @@ fn functions_of_two(card: &mut Card, report: &mut Report) {
                 reference::function(binary.activation, y)
             })
             .collect();
-        let lowered = lower(&kernel).unwrap();
+        let lowered = lower(&kernel, Arithmetic::Tensor).unwrap();
         // In place only where the first input lies as the output does.
         let dense = expected.len() == inputs[0].len()
             && lowered.launches.iter().all(|launch| launch.function == "ab_binary_flat");
@@ -159,7 +159,7 @@ pub(super) fn same(
     bytes: usize,
     shift: usize,
 ) {
-    let lowered = lower(kernel).unwrap();
+    let lowered = lower(kernel, Arithmetic::Tensor).unwrap();
     let expected = run_here(kernel, inputs, bytes).ok();
     for shift in [0, shift] {
         let placement = Placement { shift, poison: 0xa5, in_place: None };
