@@ -72,10 +72,12 @@ pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
         ("null", "0") => Ok(null::open(options.cpu().memory_bytes)),
         ("sim", "0") => Ok(SimDevice::new(options.sim()).0),
         ("cuda", index) => match parse(index) {
-            Some(index) => cuda::open(index, options.memory_bytes, options.exact).map_err(|error| {
-                let is_missing = error.kind() == ErrorKind::NoSuchDevice;
-                if is_missing { missing(name, &error.to_string()) } else { error }
-            }),
+            Some(index) => {
+                cuda::open(index, options.memory_bytes, options.exact).map_err(|error| {
+                    let is_missing = error.kind() == ErrorKind::NoSuchDevice;
+                    if is_missing { missing(name, &error.to_string()) } else { error }
+                })
+            }
             None => Err(missing(name, "a device of `cuda` has a number, as in `cuda:0`")),
         },
         _ => Err(unknown(name, kind)),

@@ -103,7 +103,8 @@ impl Subject for Cuda {
     }
 
     fn open(&self, limits: Limits) -> Device {
-        let native = anabranch_hal::cuda::open(0, Some(MEMORY_BYTES), false).expect("there is a card");
+        let native =
+            anabranch_hal::cuda::open(0, Some(MEMORY_BYTES), false).expect("there is a card");
         Device::open(native, limits).expect("a fresh device makes a stream")
     }
 

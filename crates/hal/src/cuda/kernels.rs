@@ -50,6 +50,17 @@ pub(super) enum Parameter {
     Failure,
 }
 
+impl Parameter {
+    /// An address so many bytes further.
+    fn behind(&self, bytes: usize) -> Self {
+        match *self {
+            Self::Operand { index, offset } => Self::Operand { index, offset: offset + bytes },
+            Self::Scratch(offset) => Self::Scratch(offset + bytes),
+            Self::Bytes(_) | Self::Failure => unreachable!("only memory has more behind it"),
+        }
+    }
+}
+
 /// The launches that compute one kernel. They run in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Lowered {
@@ -84,6 +95,17 @@ pub(super) enum Arithmetic {
     MultiplyAdd,
     /// Tensor cores where they are faster, with each number as the sum of two of eleven bits.
     Tensor,
+}
+
+impl Arithmetic {
+    /// How often a packed constant has each element: tensor cores also take what they leave over of
+    /// it.
+    fn planes(self) -> usize {
+        match self {
+            Self::MultiplyAdd => 1,
+            Self::Tensor => 2,
+        }
+    }
 }
 
 /// The launches that compute `kernel`, whose descriptor has passed [`Kernel::operands`]. There are

@@ -24,7 +24,7 @@ static __device__ __forceinline__ float4 add(float4 a, float4 b) {
     return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }
 
-// One sum, by multiply-adds in the order of the depth. The weight has two parts.
+// One sum, by multiply-adds in the order of the depth.
 static __device__ __noinline__ float conv_dot(const Conv p, const float *x, const float *weight, u32 at, int first, int depth) {
     float sum = 0.0f;
     u32 pixels = p.out_height * p.out_width;
@@ -41,7 +41,7 @@ static __device__ __noinline__ float conv_dot(const Conv p, const float *x, cons
         i32 ix = first_x + (i32)(tap % p.window_width * p.dilation_x);
         bool present = (u32)iy < p.height && (u32)ix < p.width;
         float v = present ? x[((u64)channel * p.height + iy) * p.width + ix] : 0.0f;
-        sum = fmaf(v, weight[k] + weight[k + p.pitch / 2], sum);
+        sum = fmaf(v, weight[k], sum);
     }
     return sum;
 }

@@ -6,8 +6,8 @@ use crate::kernel::Conv2d;
 use super::arguments::{
     Structure, activation, launch, launch_threads, long, operand, optional, small, word,
 };
+use super::patches::{self, Patches, Squares};
 use super::tiles::{self, Cut, Extents, Kind};
-use super::patches::{self, Patches};
 use super::{Arithmetic, Lowered, Parameter};
 
 /// Output channels of a group below which every output is computed on its own.
@@ -20,59 +20,64 @@ struct Weight {
     inputs: usize,
     taps: usize,
     depth: usize,
-    /// Floats that a part of a packed row takes: a multiple of four, so that it can be read four by
-    /// four.
+    /// Floats from one packed row to the next, and to what tensor cores leave over of it: a multiple
+    /// of four, so that it can be read four by four.
     pitch: usize,
+    apart: usize,
+    /// The squares behind the packed rows.
+    squares: Option<Squares>,
 }
 
 impl Weight {
-    fn of(kernel: &Conv2d) -> Option<Self> {
+    fn of(kernel: &Conv2d, arithmetic: Arithmetic) -> Option<Self> {
+        let outputs = kernel.out_channels;
         let inputs = kernel.in_channels.checked_div(kernel.groups)?;
         let taps = kernel.kernel[0].checked_mul(kernel.kernel[1])?;
         let depth = inputs.checked_mul(taps)?;
-        let pitch = depth.checked_next_multiple_of(4)?;
-        Some(Self { outputs: kernel.out_channels, inputs, taps, depth, pitch })
+        let apart = depth.checked_next_multiple_of(4)?;
+        let pitch = apart.checked_mul(arithmetic.planes())?;
+        let squares = Squares::of(kernel).filter(|_| arithmetic == Arithmetic::Tensor);
+        Some(Self { outputs, inputs, taps, depth, pitch, apart, squares })
     }
 
-    fn packed_bytes(&self, packing: Packing) -> Option<usize> {
-        let floats = match packing {
-            Packing::Rows { planes } => self.outputs.checked_mul(self.pitch)?.checked_mul(planes)?,
-            Packing::Squares(patches) => patches.packed_floats()?,
-        };
-        floats.checked_mul(size_of::<f32>())
+    /// Bytes of the packed rows.
+    fn row_bytes(&self) -> Option<usize> {
+        self.outputs.checked_mul(self.pitch)?.checked_mul(size_of::<f32>())
     }
 
-    /// Brings a weight into the device's layout.
-    fn pack(&self, packing: Packing, from: Parameter, to: Parameter) -> Result<Lowered, Error> {
-        if self.outputs * self.depth == 0 {
+    /// Where the squares are.
+    fn squares_at(&self) -> Option<usize> {
+        self.row_bytes()?.checked_next_multiple_of(256)
+    }
+
+    fn packed_bytes(&self) -> Option<usize> {
+        match self.squares {
+            Some(squares) => self.squares_at()?.checked_add(squares.bytes()?),
+            None => self.row_bytes(),
+        }
+    }
+
+    /// Brings a weight into the order of output channel, tap, input channel, and into squares.
+    fn pack(&self, from: &Parameter, to: &Parameter) -> Result<Lowered, Error> {
+        let Self { outputs, inputs, taps, depth, pitch, apart, squares } = *self;
+        if outputs * depth == 0 {
             return Ok(Lowered::nothing());
         }
-        let Self { outputs, inputs, taps, depth, pitch } = *self;
-        let mut parameters = vec![from, to];
-        let launch = match packing {
-            Packing::Rows { planes } => {
-                let sizes = [outputs, depth, pitch, planes, inputs, depth, 1, taps];
-                parameters.extend(sizes.map(long));
-                launch_threads("ab_pack", outputs * planes * pitch, parameters)
-            }
-            Packing::Squares(patches) => {
-                parameters.extend(patches.packing().map(long));
-                let floats = patches.packed_floats().unwrap_or(0);
-                launch_threads("ab_pack_squares", floats, parameters)
-            }
-        };
-        launch.map(Lowered::one)
+        let mut parameters = vec![from.clone(), to.clone()];
+        let sizes = [outputs, depth, apart, pitch / apart, inputs, depth, 1, taps];
+        parameters.extend(sizes.map(long));
+        let mut launches = vec![launch_threads("ab_pack", outputs * pitch, parameters)?];
+        if let Some(squares) = squares {
+            let mut parameters = vec![from.clone(), to.behind(self.squares_at().unwrap_or(0))];
+            parameters.extend(squares.sizes().map(long));
+            launches.push(launch_threads(
+                "ab_pack_squares",
+                squares.floats().unwrap_or(0),
+                parameters,
+            )?);
+        }
+        Ok(Lowered { launches, scratch_bytes: 0 })
     }
-}
-
-/// How the weight lies.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Packing {
-    /// In the order of output channel, part, tap, input channel. Tensor cores take two parts of each
-    /// element.
-    Rows { planes: usize },
-    /// In the order of the registers of the tensor cores.
-    Squares(Patches),
 }
 
 /// How a convolution is computed.
@@ -86,36 +91,22 @@ enum Way {
     Patched(Patches),
 }
 
-impl Way {
-    fn packing(self) -> Packing {
-        match self {
-            Self::Direct => Packing::Rows { planes: 1 },
-            Self::Tiled(cut) => Packing::Rows { planes: 1 + usize::from(cut.is_tensor()) },
-            Self::Patched(patches) => Packing::Squares(patches),
-        }
-    }
-}
-
 /// Bytes of the packed weight.
 pub(super) fn packed_bytes(kernel: &Conv2d, arithmetic: Arithmetic) -> Option<usize> {
-    Weight::of(kernel)?.packed_bytes(packing(kernel, arithmetic).ok()?)
+    Weight::of(kernel, arithmetic)?.packed_bytes()
 }
 
-fn weight(kernel: &Conv2d) -> Result<Weight, Error> {
-    Weight::of(kernel).ok_or_else(|| super::unsupported("the weight cannot be addressed"))
+fn weight(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Weight, Error> {
+    let missing = || super::unsupported("the weight cannot be addressed");
+    Weight::of(kernel, arithmetic).ok_or_else(missing)
 }
 
 pub(super) fn pack(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Lowered, Error> {
-    weight(kernel)?.pack(packing(kernel, arithmetic)?, operand(0), operand(1))
-}
-
-fn packing(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Packing, Error> {
-    let layer = Layer::new(kernel)?;
-    Ok(layer.map_or(Way::Direct, |layer| layer.way(arithmetic)).packing())
+    weight(kernel, arithmetic)?.pack(&operand(0), &operand(1))
 }
 
 pub(super) fn lower(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Lowered, Error> {
-    match Layer::new(kernel)? {
+    match Layer::new(kernel, arithmetic)? {
         Some(layer) => layer.lower(layer.way(arithmetic)),
         None => Ok(Lowered::nothing()),
     }
@@ -131,17 +122,18 @@ struct Layer<'a> {
 
 impl<'a> Layer<'a> {
     /// `None` when there is nothing to write.
-    fn new(kernel: &'a Conv2d) -> Result<Option<Self>, Error> {
+    fn new(kernel: &'a Conv2d, arithmetic: Arithmetic) -> Result<Option<Self>, Error> {
+        let weight = weight(kernel, arithmetic)?;
         let out_size = kernel.out_size().unwrap_or([0, 0]);
         let extents = Extents {
             count: kernel.groups,
             rows: kernel.out_channels / kernel.groups,
             columns: kernel.batch * out_size[0] * out_size[1],
-            depth: weight(kernel)?.depth,
+            depth: weight.depth,
             is_gathered: true,
         };
         let outputs = extents.rows * extents.columns;
-        Ok((outputs > 0).then_some(Self { kernel, weight: weight(kernel)?, out_size, extents }))
+        Ok((outputs > 0).then_some(Self { kernel, weight, out_size, extents }))
     }
 
     /// The fastest way.
@@ -150,11 +142,14 @@ impl<'a> Layer<'a> {
         if few || self.reciprocals().is_none() {
             return Way::Direct;
         }
-        let patches = Patches::of(self.kernel, self.out_size);
-        match patches.filter(|_| arithmetic == Arithmetic::Tensor) {
+        match self.patches() {
             Some(patches) => Way::Patched(patches),
             None => Way::Tiled(tiles::best(self.extents, arithmetic)),
         }
+    }
+
+    fn patches(&self) -> Option<Patches> {
+        self.weight.squares.and_then(|_| Patches::of(self.kernel, self.out_size))
     }
 
     /// Lowers with the packed weight: the operand, or scratch memory that it is packed to first.
@@ -162,26 +157,20 @@ impl<'a> Layer<'a> {
         let lower = |weight, scratch| match way {
             Way::Direct => self.direct(weight),
             Way::Tiled(cut) => self.tiled(weight, scratch, cut),
-            Way::Patched(patches) => self.patched(weight, patches),
+            Way::Patched(patches) => self.patched(&weight, patches),
         };
         if self.kernel.packed {
             return lower(operand(1), 0);
         }
-        let packing = way.packing();
-        let bytes = self.weight.packed_bytes(packing).unwrap_or(0).next_multiple_of(256);
-        let mut lowered = self.weight.pack(packing, operand(1), Parameter::Scratch(0))?;
+        let bytes = self.weight.packed_bytes().unwrap_or(0).next_multiple_of(256);
+        let mut lowered = self.weight.pack(&operand(1), &Parameter::Scratch(0))?;
         let layer = lower(Parameter::Scratch(0), bytes)?;
         lowered.launches.extend(layer.launches);
         lowered.scratch_bytes = bytes + layer.scratch_bytes;
         Ok(lowered)
     }
 
-    fn structure(
-        &self,
-        cut: [usize; 2],
-        tiles: [usize; 2],
-        planes: usize,
-    ) -> Result<Parameter, Error> {
+    fn structure(&self, cut: [usize; 2], tiles: [usize; 2]) -> Result<Parameter, Error> {
         let kernel = self.kernel;
         let [height, width] = kernel.in_size;
         let [top, left, bottom, right] = kernel.pads;
@@ -200,8 +189,7 @@ impl<'a> Layer<'a> {
             .chain(kernel.kernel)
             .chain(kernel.stride)
             .chain(kernel.dilation)
-            .chain([top, left, inputs, self.extents.rows, self.weight.depth])
-            .chain([planes * self.weight.pitch])
+            .chain([top, left, inputs, self.extents.rows, self.weight.depth, self.weight.pitch])
             .chain(tiles)
             .chain([cut[1], cut[0]])
             .map(|size| small("an extent of a convolution", size))
@@ -233,11 +221,12 @@ impl<'a> Layer<'a> {
         vec![bias, residual, operand(next)]
     }
 
-    fn patched(&self, weight: Parameter, patches: Patches) -> Result<Lowered, Error> {
+    fn patched(&self, weight: &Parameter, patches: Patches) -> Result<Lowered, Error> {
         let function = "ab_conv_patch";
-        let mut parameters = vec![operand(0), weight];
+        let squares = weight.behind(self.weight.squares_at().unwrap_or(0));
+        let mut parameters = vec![operand(0), squares];
         parameters.extend(self.targets());
-        parameters.extend([self.structure([1, 0], [0, 0], 1)?, patches.structure()?]);
+        parameters.extend([self.structure([1, 0], [0, 0])?, patches.structure()?]);
         let threads = [patches::THREADS, 1, 1];
         let mut launch = launch(function, patches.blocks(), threads, parameters)?;
         launch.shared_bytes = small(function, patches.shared_bytes().unwrap_or(usize::MAX))?;
@@ -247,7 +236,7 @@ impl<'a> Layer<'a> {
     fn direct(&self, weight: Parameter) -> Result<Lowered, Error> {
         let mut parameters = vec![operand(0), weight];
         parameters.extend(self.targets());
-        parameters.push(self.structure([1, 0], [0, 0], 1)?);
+        parameters.push(self.structure([1, 0], [0, 0])?);
         let outputs = self.kernel.out_channels * self.extents.columns;
         launch_threads("ab_conv_direct", outputs, parameters).map(Lowered::one)
     }
@@ -259,8 +248,7 @@ impl<'a> Layer<'a> {
         let mut parameters = vec![operand(0), weight];
         parameters.extend(self.targets());
         let partial = Parameter::Scratch(scratch);
-        let planes = 1 + usize::from(cut.is_tensor());
-        parameters.extend([partial.clone(), self.structure([cut.parts, cut.part], tiles, planes)?]);
+        parameters.extend([partial.clone(), self.structure([cut.parts, cut.part], tiles)?]);
         let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(self.extents.count);
         let mut first = launch(function, blocks, [cut.tile.threads, 1, 1], parameters)?;
         first.grid[1] = small(function, cut.parts)?;
@@ -292,20 +280,12 @@ fn reciprocal(most: usize, divisor: usize) -> Option<u32> {
     u32::try_from((1usize << 32).div_ceil(divisor)).ok()
 }
 
-/// Every way to compute a convolution that the module has functions for: the bytes of the weight that
-/// is packed for it, how it is packed, and what is launched.
+/// Every way to compute a convolution that the module has functions for.
 #[cfg(test)]
-pub(super) fn all(kernel: &Conv2d) -> Vec<(usize, Lowered, Lowered)> {
-    let weight = weight(kernel).expect("the shape is small");
-    let layer = Layer::new(kernel).expect("the shape is small");
+pub(super) fn all(kernel: &Conv2d, arithmetic: Arithmetic) -> Vec<Lowered> {
+    let layer = Layer::new(kernel, arithmetic).expect("the shape is small");
     let Some(layer) = layer else { return Vec::new() };
-    let cuts = tiles::cuts(layer.extents, Arithmetic::Tensor).map(Way::Tiled);
-    let patches = Patches::of(kernel, layer.out_size).map(Way::Patched);
-    let ways = cuts.chain(patches).chain([Way::Direct]).map(|way| {
-        let packing = way.packing();
-        let bytes = weight.packed_bytes(packing).expect("the shape is small");
-        let pack = weight.pack(packing, operand(0), operand(1)).expect("the shape is small");
-        (bytes, pack, layer.lower(way).expect("the shape is small"))
-    });
-    ways.collect()
+    let cuts = tiles::cuts(layer.extents, arithmetic).map(Way::Tiled);
+    let ways = cuts.chain(layer.patches().map(Way::Patched)).chain([Way::Direct]);
+    ways.map(|way| layer.lower(way).expect("the shape is small")).collect()
 }

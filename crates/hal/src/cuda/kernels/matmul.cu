@@ -8,7 +8,7 @@ struct MatMul {
     // Depth of a part of the sum, a multiple of every BK below 2^31; more than one part go to
     // scratch memory.
     i64 part;
-    // How far the second parts of `b` are behind the first.
+    // How far what tensor cores leave over of `b` is behind it.
     i64 b_apart;
     u64 matrices;
     u32 parts;
@@ -75,26 +75,22 @@ struct Elements {
 };
 
 // One sum, by multiply-adds in the order of the depth.
-static __device__ __noinline__ float dot(const float *a, const float *b, i64 a_step, i64 b_step, i64 b_apart, int depth) {
+static __device__ __noinline__ float dot(const float *a, const float *b, i64 a_step, i64 b_step, int depth) {
     float sum = 0.0f;
 #pragma unroll 1
-    for (int k = 0; k < depth; k++) {
-        float right = b[k * b_step];
-        if (b_apart) right += b[k * b_step + b_apart];
-        sum = fmaf(a[k * a_step], right, sum);
-    }
+    for (int k = 0; k < depth; k++) sum = fmaf(a[k * a_step], b[k * b_step], sum);
     return sum;
 }
 
 // The sums of a tile.
 struct MatMulDot {
     const float *a, *b;
-    i64 a_row, a_step, b_column, b_step, b_apart, columns;
+    i64 a_row, a_step, b_column, b_step, columns;
     int depth;
 
     __device__ __forceinline__ float at(int row, int column) const {
         if (column >= columns) return 0.0f;
-        return dot(a + row * a_row, b + column * b_column, a_step, b_step, b_apart, depth);
+        return dot(a + row * a_row, b + column * b_column, a_step, b_step, depth);
     }
 };
 
@@ -169,7 +165,7 @@ static __device__ __forceinline__ void matmul(const float *a, const float *b, co
     Core<T, KIND, T::TENSOR> core;
     accumulate<T, KIND>(source, memory, depth, core);
     float *own = p.parts > 1 ? partial + (blockIdx.y * p.matrices + matrix) * p.m * p.n : 0;
-    MatMulDot dot = {a, b, p.a_row, p.a_column, p.b_column, p.b_row, p.b_apart, p.n - j, depth};
+    MatMulDot dot = {a, b, p.a_row, p.a_column, p.b_column, p.b_row, p.n - j, depth};
     MatMulTarget<T::TENSOR> target = {Elements(p, bias, residual, y, offset[2]), dot, own, p.m, p.n, i, j};
     finish<T, KIND>(target, memory, core);
 }

@@ -15,18 +15,11 @@ const FEW_ROWS: usize = 8;
 /// Columns of `y` that one block streams, at most.
 const STREAM_COLUMNS: usize = 8;
 
-/// Floats that a part of a packed column takes: a multiple of four, so that it can be read four by
-/// four.
-fn pitch(kernel: &MatMul) -> usize {
-    kernel.k.next_multiple_of(4)
-}
-
-/// Parts that each packed element has: two for tensor cores.
-fn planes(kernel: &MatMul, arithmetic: Arithmetic) -> usize {
-    match Product::new(&MatMul { packed: true, ..kernel.clone() }) {
-        Some(product) if product.way(arithmetic).is_some_and(Cut::is_tensor) => 2,
-        _ => 1,
-    }
+/// Floats from one packed column to the next, and to what tensor cores leave over of it: a multiple
+/// of four, so that it can be read four by four.
+fn pitches(kernel: &MatMul, arithmetic: Arithmetic) -> [usize; 2] {
+    let pitch = kernel.k.next_multiple_of(4);
+    [arithmetic.planes() * pitch, pitch]
 }
 
 /// Bytes of the packed operand: its columns, one after the other.
@@ -34,23 +27,20 @@ pub(super) fn packed_bytes(kernel: &MatMul, arithmetic: Arithmetic) -> Option<us
     if kernel.b.batch.iter().any(|&stride| stride != 0) {
         return None;
     }
-    let column = kernel.k.checked_next_multiple_of(4)?.checked_mul(planes(kernel, arithmetic))?;
+    let column = kernel.k.checked_next_multiple_of(4)?.checked_mul(arithmetic.planes())?;
     column.checked_mul(kernel.n)?.checked_mul(size_of::<f32>())
 }
 
 pub(super) fn pack(kernel: &MatMul, arithmetic: Arithmetic) -> Result<Lowered, Error> {
-    pack_planes(kernel, planes(kernel, arithmetic))
-}
-
-fn pack_planes(kernel: &MatMul, planes: usize) -> Result<Lowered, Error> {
     if kernel.k == 0 || kernel.n == 0 {
         return Ok(Lowered::nothing());
     }
-    let pitch = pitch(kernel);
-    let sizes = [kernel.n, kernel.k, pitch, planes, kernel.k, kernel.b.column, 0, kernel.b.row];
+    let [column, pitch] = pitches(kernel, arithmetic);
+    let strides = [kernel.b.column, 0, kernel.b.row];
     let mut parameters = vec![operand(0), operand(1)];
-    parameters.extend(sizes.map(long));
-    launch_threads("ab_pack", kernel.n * planes * pitch, parameters).map(Lowered::one)
+    parameters.extend([kernel.n, kernel.k, pitch, arithmetic.planes(), kernel.k].map(long));
+    parameters.extend(strides.map(long));
+    launch_threads("ab_pack", kernel.n * column, parameters).map(Lowered::one)
 }
 
 /// A product with all that its functions ask for.
@@ -58,13 +48,14 @@ struct Product<'a> {
     kernel: &'a MatMul,
     batch: Axes<3>,
     extents: Extents,
-    /// Strides of `b`, which is not split.
+    /// Strides of `b`, and how far what tensor cores leave over of it is behind it.
     row: usize,
     column: usize,
+    apart: usize,
 }
 
 pub(super) fn lower(kernel: &MatMul, arithmetic: Arithmetic) -> Result<Lowered, Error> {
-    let Some(product) = Product::new(kernel) else { return Ok(Lowered::nothing()) };
+    let Some(product) = Product::new(kernel, arithmetic) else { return Ok(Lowered::nothing()) };
     match product.way(arithmetic) {
         Some(cut) => product.tiled(cut),
         None => product.few_rows(),
@@ -73,17 +64,18 @@ pub(super) fn lower(kernel: &MatMul, arithmetic: Arithmetic) -> Result<Lowered, 
 
 impl<'a> Product<'a> {
     /// `None` when there is nothing to write.
-    fn new(kernel: &'a MatMul) -> Option<Self> {
+    fn new(kernel: &'a MatMul, arithmetic: Arithmetic) -> Option<Self> {
         let axis = |(axis, &extent)| {
             let strides = [&kernel.a, &kernel.b, &kernel.y].map(|layout| layout.batch[axis]);
             Axis { extent, strides }
         };
         let batch = Axes::joined(kernel.batch.iter().enumerate().map(axis));
         let (count, rows, columns) = (batch.count(), kernel.m, kernel.n);
+        let [pitch, apart] = pitches(kernel, arithmetic);
         let (row, column) =
-            if kernel.packed { (1, pitch(kernel)) } else { (kernel.b.row, kernel.b.column) };
+            if kernel.packed { (1, pitch) } else { (kernel.b.row, kernel.b.column) };
         let extents = Extents { count, rows, columns, depth: kernel.k, is_gathered: false };
-        (count * rows * columns > 0).then_some(Self { kernel, batch, extents, row, column })
+        (count * rows * columns > 0).then_some(Self { kernel, batch, extents, row, column, apart })
     }
 
     /// The tiles that compute it; `None` for a warp for each column.
@@ -97,18 +89,12 @@ impl<'a> Product<'a> {
         self.kernel.packed || self.row == 1 && self.column != 1
     }
 
-    fn structure(
-        &self,
-        cut: [usize; 2],
-        tiles: [usize; 2],
-        is_split: bool,
-    ) -> Result<Parameter, Error> {
+    fn structure(&self, cut: [usize; 2], tiles: [usize; 2]) -> Result<Parameter, Error> {
         let MatMul { m, n, k, .. } = *self.kernel;
         let (a, y) = (&self.kernel.a, &self.kernel.y);
-        let (column, apart) = if is_split { (2 * self.column, self.column) } else { (self.column, 0) };
         let structure = Structure::default()
-            .longs([m, n, k, a.row, a.column, self.row, column, y.row, y.column])
-            .longs([cut[1], apart, self.extents.count])
+            .longs([m, n, k, a.row, a.column, self.row, self.column, y.row, y.column])
+            .longs([cut[1], self.apart, self.extents.count])
             .word(small("parts of a product", cut[0])?)
             .word(small("tiles of a product", tiles[0])?)
             .word(small("tiles of a product", tiles[1])?)
@@ -138,7 +124,7 @@ impl<'a> Product<'a> {
         let across = columns.div_ceil(warps);
         let mut parameters = vec![operand(0), operand(1)];
         parameters.extend(self.targets());
-        parameters.push(self.structure([1, depth], [1, across], false)?);
+        parameters.push(self.structure([1, depth], [1, across])?);
         let threads = small(function, 32 * warps)?;
         launch(function, count * across, [threads, 1, 1], parameters).map(Lowered::one)
     }
@@ -152,7 +138,7 @@ impl<'a> Product<'a> {
             (false, false) => Kind::Flat,
         };
         let function = cut.tile.matmul[kind as usize];
-        let structure = self.structure([cut.parts, cut.part], tiles, kind == Kind::DeepSplit)?;
+        let structure = self.structure([cut.parts, cut.part], tiles)?;
         let mut parameters = vec![operand(0), operand(1)];
         parameters.extend(self.targets());
         parameters.extend([Parameter::Scratch(0), structure.clone()]);
@@ -173,21 +159,14 @@ impl<'a> Product<'a> {
     }
 }
 
-/// Every way to compute a product that the module has functions for: the bytes of the `b` that is
-/// packed for it, how it is packed, and what is launched.
+/// Every way to compute a product that the module has functions for.
 #[cfg(test)]
-pub(super) fn all(kernel: &MatMul) -> Vec<(usize, Lowered, Lowered)> {
-    let Some(product) = Product::new(kernel) else { return Vec::new() };
-    let pack = |planes| {
-        let pack = pack_planes(kernel, planes).expect("the shape is small");
-        (kernel.n * planes * pitch(kernel) * size_of::<f32>(), pack)
-    };
-    let cuts = tiles::cuts(product.extents, Arithmetic::Tensor);
-    let mut all: Vec<_> =
-        cuts.map(|cut| (pack(1 + usize::from(cut.is_tensor())), product.tiled(cut))).collect();
+pub(super) fn all(kernel: &MatMul, arithmetic: Arithmetic) -> Vec<Lowered> {
+    let Some(product) = Product::new(kernel, arithmetic) else { return Vec::new() };
+    let cuts = tiles::cuts(product.extents, arithmetic);
+    let mut all: Vec<_> = cuts.map(|cut| product.tiled(cut)).collect();
     if kernel.m <= FEW_ROWS {
-        all.push((pack(1), product.few_rows()));
+        all.push(product.few_rows());
     }
-    let ways = all.into_iter().map(|((bytes, pack), way)| (bytes, pack, way.expect("it is small")));
-    ways.collect()
+    all.into_iter().map(|lowered| lowered.expect("the shape is small")).collect()
 }

@@ -100,8 +100,8 @@ GATHER(ab_gather_2, u16)
 GATHER(ab_gather_4, u32)
 GATHER(ab_gather_8, u64)
 
-// One row for each of `rows`, `depth` elements of it and zeros up to `pitch`; with two planes, the
-// first parts of all and then the second ones, as tensor cores take them. Element (row, k) is at
+// One row for each of `rows`, `depth` elements of it and zeros up to `pitch`; with two planes, then
+// what tensor cores leave over of each element. Element (row, k) is at
 // row * row_stride + (k / inner) * outer_stride + (k % inner) * inner_stride.
 extern "C" __global__ void ab_pack(const float *x, float *y, u64 rows, u64 depth, u64 pitch, u64 planes, u64 inner,
                                    u64 row_stride, u64 outer_stride, u64 inner_stride) {
@@ -112,9 +112,5 @@ extern "C" __global__ void ab_pack(const float *x, float *y, u64 rows, u64 depth
     u64 row = line / planes;
     u64 outer = k / inner;
     float v = k < depth ? x[row * row_stride + outer * outer_stride + (k - outer * inner) * inner_stride] : 0.0f;
-    if (planes == 2) {
-        Split parts = split_whole(v);
-        v = __uint_as_float(line % 2 == 0 ? parts.high : parts.low);
-    }
-    y[at] = v;
+    y[at] = line % planes == 0 ? v : __uint_as_float(split_constant(v).low);
 }

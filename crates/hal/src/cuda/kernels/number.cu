@@ -22,14 +22,12 @@ struct Split {
     u32 high, low;
 };
 
-// Whole numbers and the rest: what is not finite has no rest.
-static __device__ __forceinline__ Split split_whole(float x) {
+// The first eleven bits of a constant, and the next eleven. What is not finite has no rest.
+static __device__ __forceinline__ Split split_constant(float x) {
     u32 bits = __float_as_uint(x);
-    u32 high = (bits + 0x1000) & 0xffffe000;
-    bool grows = !(fabsf(__uint_as_float(high)) <= 3.402823466e38f);
-    if (grows) high = bits & 0xffffe000;
     if (!(fabsf(x) <= 3.402823466e38f)) return {bits, 0};
-    return {high, __float_as_uint(x - __uint_as_float(high))};
+    u32 high = bits & 0xffffe000;
+    return {high, (__float_as_uint(x - __uint_as_float(high)) + 0x1000) & 0xffffe000};
 }
 
 // The function that is applied last, and its parameters.

@@ -41,7 +41,7 @@ extern "C" __global__ void ab_pack_squares(const float *x, float *y, u64 groups,
     u64 tap = depth / PATCH_CHANNELS;
     u64 channel = depth % PATCH_CHANNELS;
     float v = row < rows && channel < channels ? x[((group * rows + row) * channels + channel) * taps + tap] : 0.0f;
-    Split parts = split_whole(v);
+    Split parts = split_constant(v);
     y[at] = __uint_as_float(part == 0 ? parts.high : parts.low);
 }
 

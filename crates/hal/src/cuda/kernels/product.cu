@@ -37,8 +37,8 @@ template <class T> struct Thread {
 };
 
 // How the operands lie: the rows of the first one along the depth, the second one's as named. A
-// constant that is packed for tensor cores has each row twice, split into two parts. Patches are not
-// staged.
+// constant that is packed for tensor cores has behind each row what they leave over of it. Patches
+// are not staged.
 enum { FLAT, DEEP, DEEP_SPLIT, SPLIT_FLAT, PATCHES };
 
 // A stage of both.

@@ -76,7 +76,7 @@ template <class T, int KIND> struct Core<T, KIND, true> {
             u32 low[4];
             load_squares(from + 4 * T::BM * T::PITCH, low);
 #pragma unroll
-            for (int c = 0; c < 4; c++) parts[c] = {words[c], low[c]};
+            for (int c = 0; c < 4; c++) parts[c] = {words[c] & 0xffffe000, low[c]};
         } else {
 #pragma unroll
             for (int c = 0; c < 4; c++) parts[c] = split(words[c]);
@@ -92,8 +92,8 @@ template <class T, int KIND> struct Core<T, KIND, true> {
             load_squares(from + 4 * T::BN * T::PITCH, low);
 #pragma unroll
             for (int c = 0; c < 2; c++) {
-                first[c] = {words[c], low[c]};
-                second[c] = {words[c + 2], low[c + 2]};
+                first[c] = {words[c] & 0xffffe000, low[c]};
+                second[c] = {words[c + 2] & 0xffffe000, low[c + 2]};
             }
         } else {
 #pragma unroll

@@ -29,41 +29,54 @@ fn compare(
     inputs: &[Vec<f32>],
     (expected, depth): (&Sums, usize),
 ) {
-    let ways = |kernel: &Kernel| match kernel {
-        Kernel::Conv2d(kernel) => convolution::all(kernel),
-        Kernel::MatMul(kernel) => matmul::all(kernel),
-        _ => Vec::new(),
-    };
     let scale = 1e-7 * (2.0 + (depth as f64).sqrt());
     let bytes = expected.values.len() * 4;
     let inputs: Vec<Vec<u8>> = inputs.iter().map(|input| to_bytes(input)).collect();
-    let can_pack = packed_bytes(plain, Arithmetic::Tensor).is_some();
-    for kernel in [plain, packed].into_iter().take(1 + usize::from(can_pack)) {
-        for (i, (packed_bytes, pack, way)) in ways(kernel).iter().enumerate() {
-            let mut inputs = inputs.clone();
-            if kernel == packed {
-                let zeros = Placement { poison: 0, ..ALIGNED };
-                let second = card.run(pack, &inputs[1..2], *packed_bytes, zeros);
-                inputs[1] = second.expect("packing does not fail");
-            }
-            let placement = Placement { shift: 4 * (i % 2), ..ALIGNED };
-            let found = card.run(way, &inputs, bytes, placement).expect("products do not fail");
-            let functions: Vec<_> = way.launches.iter().map(|l| (l.function, l.grid)).collect();
-            let is_tensor = functions.iter().any(|(name, _)| {
-                name.contains("tensor") || name.contains("patch")
-            });
-            let what = || format!("{kernel:?}\n{functions:?} {placement:?}");
-            let (subject, scale) = match is_tensor {
-                true => (TENSOR_SUBJECTS[usize::from(subject == SUBJECTS[1])], TENSOR_ERROR * scale),
-                false => (subject, scale),
-            };
-            let tolerance = |i: usize| expected.magnitudes[i] * scale;
-            report.compare(subject, &what, &from_bytes(&found), &expected.values, &tolerance);
-        }
-    }
     for arithmetic in [Arithmetic::MultiplyAdd, Arithmetic::Tensor] {
+        let ways = |kernel: &Kernel| match kernel {
+            Kernel::Conv2d(kernel) => convolution::all(kernel, arithmetic),
+            Kernel::MatMul(kernel) => matmul::all(kernel, arithmetic),
+            _ => Vec::new(),
+        };
+        let mut kernels = vec![(plain, inputs.clone())];
+        kernels
+            .extend(packed_inputs(card, plain, &inputs, arithmetic).map(|inputs| (packed, inputs)));
+        for (kernel, inputs) in kernels {
+            for (i, way) in ways(kernel).iter().enumerate() {
+                let placement = Placement { shift: 4 * (i % 2), ..ALIGNED };
+                let found = card.run(way, &inputs, bytes, placement).expect("products do not fail");
+                let functions: Vec<_> = way.launches.iter().map(|l| (l.function, l.grid)).collect();
+                let is_tensor = functions
+                    .iter()
+                    .any(|(name, _)| name.contains("tensor") || name.contains("patch"));
+                let what = || format!("{kernel:?}\n{functions:?} {placement:?}");
+                let (subject, scale) = match is_tensor {
+                    true => {
+                        (TENSOR_SUBJECTS[usize::from(subject == SUBJECTS[1])], TENSOR_ERROR * scale)
+                    }
+                    false => (subject, scale),
+                };
+                let tolerance = |i: usize| expected.magnitudes[i] * scale;
+                report.compare(subject, &what, &from_bytes(&found), &expected.values, &tolerance);
+            }
+        }
         chosen(card, report, [plain, packed], &inputs, bytes, arithmetic);
     }
+}
+
+/// The inputs with the second one packed; `None` where it cannot be.
+fn packed_inputs(
+    card: &mut Card,
+    plain: &Kernel,
+    inputs: &[Vec<u8>],
+    arithmetic: Arithmetic,
+) -> Option<Vec<Vec<u8>>> {
+    let size = packed_bytes(plain, arithmetic)?;
+    let pack = lower(&Kernel::Pack(Box::new(plain.clone())), arithmetic).unwrap();
+    let zeros = Placement { poison: 0, ..ALIGNED };
+    let mut inputs = inputs.to_vec();
+    inputs[1] = card.run(&pack, &inputs[1..2], size, zeros).expect("packing does not fail");
+    Some(inputs)
 }
 
 /// Packing a convolution's weight changes nothing.
@@ -77,11 +90,7 @@ fn chosen(
 ) {
     let lower = |kernel: &Kernel| lower(kernel, arithmetic).unwrap();
     let first = card.run(&lower(plain), inputs, bytes, ALIGNED).expect("products do not fail");
-    let Some(size) = packed_bytes(plain, arithmetic) else { return };
-    let pack = lower(&Kernel::Pack(Box::new(plain.clone())));
-    let zeros = Placement { poison: 0, ..ALIGNED };
-    let mut inputs = inputs.to_vec();
-    inputs[1] = card.run(&pack, &inputs[1..2], size, zeros).expect("packing does not fail");
+    let Some(inputs) = packed_inputs(card, plain, inputs, arithmetic) else { return };
     let second = card.run(&lower(packed), &inputs, bytes, ALIGNED).expect("products do not fail");
     if matches!(plain, Kernel::Conv2d(_)) {
         let what = || format!("packing changes nothing: {plain:?}");
