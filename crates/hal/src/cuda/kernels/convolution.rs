@@ -13,6 +13,10 @@ use super::{Arithmetic, Lowered, Parameter};
 /// Output channels of a group below which every output is computed on its own.
 const DIRECT_CHANNELS: usize = 8;
 
+/// Sums from which on tensor cores take what is gathered from an image. With fewer, one caller alone
+/// waits longer for them than for multiply-adds; several beside each other would get more.
+const GATHERED_SUMS: usize = 1 << 20;
+
 /// The extents of a weight.
 struct Weight {
     outputs: usize,
@@ -144,7 +148,11 @@ impl<'a> Layer<'a> {
         }
         match self.patches() {
             Some(patches) => Way::Patched(patches),
-            None => Way::Tiled(tiles::best(self.extents, arithmetic)),
+            None => {
+                let is_large = GATHERED_SUMS <= self.extents.rows * self.extents.columns;
+                let arithmetic = if is_large { arithmetic } else { Arithmetic::MultiplyAdd };
+                Way::Tiled(tiles::best(self.extents, arithmetic))
+            }
         }
     }
 
