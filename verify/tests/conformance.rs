@@ -1,6 +1,8 @@
 //! The conformance suite on every device.
 
 use anabranch_hal::cpu::{self, CpuConfig};
+#[cfg(feature = "cuda")]
+use anabranch_hal::cuda::CudaConfig;
 use anabranch_hal::device::Device;
 #[cfg(feature = "cuda")]
 use anabranch_hal::device::Waiting;
@@ -64,7 +66,12 @@ struct Cuda(Waiting);
 #[cfg(feature = "cuda")]
 impl Subject for Cuda {
     fn open(&self, memory_bytes: usize) -> Box<dyn Device> {
-        anabranch_hal::cuda::open(0, Some(memory_bytes), self.0).expect("there is a card")
+        let config = CudaConfig {
+            memory_bytes: Some(memory_bytes),
+            waiting: self.0,
+            ..CudaConfig::default()
+        };
+        anabranch_hal::cuda::open(0, &config).expect("there is a card")
     }
 }
 

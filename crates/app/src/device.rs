@@ -20,8 +20,9 @@ pub struct DeviceOptions {
     pub workers: Option<usize>,
     /// Limit of the device's memory, in bytes; all that there is when absent.
     pub memory_bytes: Option<usize>,
-    /// Whether convolutions are computed as they are defined. Otherwise the processor may take a
-    /// way of fewer multiplications, whose error is a small multiple.
+    /// Whether products are computed as they are defined. Otherwise the processor may take a way of
+    /// fewer multiplications for convolutions, and a card its tensor cores, with an error that is a
+    /// small multiple.
     pub exact: bool,
     /// How threads wait for a card.
     pub waiting: Waiting,

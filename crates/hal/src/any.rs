@@ -1,7 +1,7 @@
 //! Devices by name.
 
 use crate::cpu::{self, CpuConfig};
-use crate::cuda;
+use crate::cuda::{self, CudaConfig};
 use crate::device::{Device, Info, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::null;
@@ -17,7 +17,8 @@ pub struct Options {
     pub workers: Option<usize>,
     /// Limit of the device's memory, in bytes; all that there is when absent.
     pub memory_bytes: Option<usize>,
-    /// Whether `cpu` computes exactly what kernels are defined as, and takes no faster way.
+    /// Whether `cpu` and `cuda` compute what kernels are defined as, and take no faster way whose
+    /// error is a small multiple.
     pub exact: bool,
     /// How threads wait for `cuda`.
     pub waiting: Waiting,
@@ -74,7 +75,12 @@ pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
         ("sim", "0") => Ok(sim::open(&options.sim()).0),
         ("cuda", index) => match parse(index) {
             Some(index) => {
-                cuda::open(index, options.memory_bytes, options.waiting).map_err(|error| {
+                let config = CudaConfig {
+                    memory_bytes: options.memory_bytes,
+                    exact: options.exact,
+                    waiting: options.waiting,
+                };
+                cuda::open(index, &config).map_err(|error| {
                     let is_missing = error.kind() == ErrorKind::NoSuchDevice;
                     if is_missing { missing(name, &error.to_string()) } else { error }
                 })

@@ -37,7 +37,7 @@ pub(crate) struct DeviceArguments {
     /// Cores that the device uses [default: all]
     #[arg(long, value_name = "COUNT", value_parser = super::positive)]
     workers: Option<usize>,
-    /// Convolve as defined, without a faster way whose error is a small multiple
+    /// Multiply as defined, without a faster way whose error is a small multiple
     #[arg(long)]
     exact: bool,
     /// How threads wait for a card: awake, for the shortest waits, or asleep, for more threads

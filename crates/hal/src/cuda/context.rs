@@ -14,7 +14,7 @@ use anabranch_sync::{Arc, Mutex};
 use super::ffi::{
     self, Address, Attribute, Event, Function, Module, Outcome, Pool, Primary, Stream,
 };
-use super::kernels;
+use super::kernels::{self, Arithmetic};
 use super::port::{Page, Port};
 use super::transfer::{Pinned, Transfer};
 use crate::device::Priority;
@@ -31,6 +31,7 @@ const MAJOR_MIN: c_int = 8;
 pub(super) struct Context {
     generation: Generation,
     primary: Primary,
+    arithmetic: Arithmetic,
     modules: Vec<Module>,
     functions: HashMap<String, Function>,
     shared_bytes_max: u32,
@@ -74,9 +75,13 @@ impl Context {
     /// # Errors
     /// `Unsupported` for a card or a driver that cannot do what is needed, `MustRestartProcess`
     /// after a failure that the driver does not forget, `OutOfMemory`.
-    pub(super) fn open(index: c_int, memory_bytes: usize) -> Result<Arc<Self>, Error> {
+    pub(super) fn open(
+        index: c_int,
+        memory_bytes: usize,
+        arithmetic: Arithmetic,
+    ) -> Result<Arc<Self>, Error> {
         check_card(index)?;
-        Self::try_open(index, memory_bytes).map(Arc::new).map_err(|refusal| {
+        Self::try_open(index, memory_bytes, arithmetic).map(Arc::new).map_err(|refusal| {
             let message = format!("cuda:{index} cannot be opened: {refusal}");
             let kind = match refusal.error("").kind() {
                 ErrorKind::DeviceLost => ErrorKind::MustRestartProcess,
@@ -87,7 +92,7 @@ impl Context {
         })
     }
 
-    fn try_open(index: c_int, memory_bytes: usize) -> Outcome<Self> {
+    fn try_open(index: c_int, memory_bytes: usize, arithmetic: Arithmetic) -> Outcome<Self> {
         let generation = Generation::current();
         let primary = Primary::retain(index)?;
         let retained = Retained { generation, index };
@@ -106,6 +111,7 @@ impl Context {
         Ok(Self {
             generation,
             primary,
+            arithmetic,
             modules,
             functions,
             shared_bytes_max: u32::try_from(shared).unwrap_or(0),
@@ -131,6 +137,11 @@ impl Context {
 
     pub(super) fn primary(&self) -> Primary {
         self.primary
+    }
+
+    /// What computes products.
+    pub(super) fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     pub(super) fn budget(&self) -> &Budget {
@@ -160,7 +171,8 @@ impl Context {
             let message = format!("{bytes} bytes of shared memory, of {}", self.shared_bytes_max);
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+        // All that there is, so that no later call allows less.
+        let bytes = c_int::try_from(self.shared_bytes_max).unwrap_or(c_int::MAX);
         self.note("asking for shared memory", function.allow_shared_bytes(bytes))
     }
 

@@ -334,7 +334,7 @@ unsafe impl Engine for Executor {
     }
 
     fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
-        kernels::packed_bytes(kernel)
+        kernels::packed_bytes(kernel, self.context.arithmetic())
     }
 
     fn create(
