@@ -261,6 +261,7 @@ fn a_lane_says_what_it_is_and_how_far_it_has_come() {
         assert_eq!(world.state.done(slot), before);
         assert!(world.state.is_ready(slot));
         assert_eq!(world.state.wants_device_thread(slot), host);
+        assert_eq!(world.ready.pop(), Some(slot));
         assert!(matches!(world.state.apply(Action::Start { slot }), Outcome::Started { .. }));
         assert!(!world.state.is_ready(slot));
         world.note(Action::Finish { slot, value, result: Ok(()) });
