@@ -16,7 +16,7 @@ mod verdict;
 mod world;
 
 use anabranch_hal::cpu::{self, CpuConfig};
-use anabranch_hal::cuda;
+use anabranch_hal::cuda::{self, CudaConfig};
 use anabranch_hal::device::Device as Native;
 use anabranch_hal::null;
 use anabranch_hal::sim::{self, Config, SimControl};
@@ -65,7 +65,9 @@ impl On {
                 return (native.expect("the system has a thread left"), None);
             }
             Self::Cuda => {
-                return (cuda::open(0, Some(memory_bytes)).expect("there is a card"), None);
+                let config =
+                    CudaConfig { memory_bytes: Some(memory_bytes), ..CudaConfig::default() };
+                return (cuda::open(0, &config).expect("there is a card"), None);
             }
         };
         let (native, control) = sim::open(&Config { memory_bytes, ..config });

@@ -1,7 +1,11 @@
 //! The conformance suite on every device.
 
 use anabranch_hal::cpu::{self, CpuConfig};
+#[cfg(feature = "cuda")]
+use anabranch_hal::cuda::CudaConfig;
 use anabranch_hal::device::Device;
+#[cfg(feature = "cuda")]
+use anabranch_hal::device::Waiting;
 use anabranch_hal::null;
 use anabranch_hal::sim::{self, Config};
 use verify::conformance::Obligation::{self, *};
@@ -24,6 +28,11 @@ impl Subject for Null {
 }
 
 struct Sim(fn(u64) -> Config);
+
+/// Like a card, whose memory the host does not address.
+fn staging(seed: u64) -> Config {
+    Config { stages: true, ..Config::automatic(seed) }
+}
 
 impl Subject for Sim {
     fn open(&self, memory_bytes: usize) -> Box<dyn Device> {
@@ -52,12 +61,17 @@ impl Subject for Cpu {
 }
 
 #[cfg(feature = "cuda")]
-struct Cuda;
+struct Cuda(Waiting);
 
 #[cfg(feature = "cuda")]
 impl Subject for Cuda {
     fn open(&self, memory_bytes: usize) -> Box<dyn Device> {
-        anabranch_hal::cuda::open(0, Some(memory_bytes)).expect("there is a card")
+        let config = CudaConfig {
+            memory_bytes: Some(memory_bytes),
+            waiting: self.0,
+            ..CudaConfig::default()
+        };
+        anabranch_hal::cuda::open(0, &config).expect("there is a card")
     }
 }
 
@@ -103,6 +117,7 @@ macro_rules! suite {
 suite! {
     null_device: Null, unsupported [D7Loss, D12Results, HelpNeverRunsHostFunctions];
     sim_automatic: Sim(Config::automatic), unsupported [HelpNeverRunsHostFunctions];
+    sim_staging: Sim(staging), unsupported [HelpNeverRunsHostFunctions];
     sim_lazy: Sim(Config::lazy), unsupported [HelpNeverRunsHostFunctions];
     cpu_one_core: Cpu { workers: 1 }, unsupported [D7Loss];
     cpu_two_cores: Cpu { workers: 2 }, unsupported [D7Loss];
@@ -111,5 +126,6 @@ suite! {
 
 #[cfg(feature = "cuda")]
 suite! {
-    cuda: Cuda, unsupported [D7Loss];
+    cuda: Cuda(Waiting::Awake), unsupported [D7Loss];
+    cuda_asleep: Cuda(Waiting::Asleep), unsupported [D7Loss];
 }

@@ -21,8 +21,12 @@ const TESTS: &[&str] = &[
     "lost_card",
 ];
 const LIBRARIES: &[&str] = &["anabranch_hal", "anabranch_nn"];
-const PROGRAMS: &[&str] = &["launches", "anabranch"];
+const PROGRAMS: &[&str] = &["launches", "overlap", "sanitized", "anabranch"];
 const PACKAGES: &[&str] = &["verify", "anabranch-hal", "anabranch-nn", "anabranch"];
+
+/// A program outside of the workspace, with faults that are to be reported.
+const PLANTED: &str = "planted";
+const PLANTED_MANIFEST: &str = "verify/planted/card/Cargo.toml";
 
 const SCRIPT: &str = "cuda.sh";
 
@@ -65,9 +69,14 @@ fn build(root: &Path, folder: &Path) -> Result<(), String> {
     let mut tests = release(root, "test", &[("--package", PACKAGES), ("--test", TESTS)]);
     let built = executables(tests.args(["--no-run", "--lib"]))?;
     let mut programs = release(root, "build", &[("--package", PACKAGES), ("--bin", PROGRAMS)]);
-    let programs = executables(&mut programs)?;
+    let mut programs = executables(&mut programs)?;
+    let mut planted = cargo(root, "build");
+    planted.args(["--manifest-path", PLANTED_MANIFEST, "--bin", PLANTED]);
+    planted.env("CARGO_TARGET_DIR", shell::target(root));
+    programs.extend(executables(&mut planted)?);
     let wanted = TESTS.iter().chain(LIBRARIES).map(|name| (name, &built));
-    for (name, built) in wanted.chain(PROGRAMS.iter().map(|name| (name, &programs))) {
+    let programs_wanted = PROGRAMS.iter().chain(&[PLANTED]).map(|name| (name, &programs));
+    for (name, built) in wanted.chain(programs_wanted) {
         let from = built.get(*name).ok_or_else(|| format!("cargo built no {name}"))?;
         fs::copy(from, folder.join(name)).map_err(failed)?;
     }
@@ -81,11 +90,17 @@ fn build(root: &Path, folder: &Path) -> Result<(), String> {
 }
 
 /// Cargo for programs that are small enough to be carried.
-fn release(root: &Path, task: &str, wanted: &[(&str, &[&str])]) -> Command {
+fn cargo(root: &Path, task: &str) -> Command {
     let mut cargo = shell::cargo(root);
     cargo.env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
-    cargo.args([task, "--release", "--features", "verify/cuda"]);
-    cargo.args(["--message-format", "json-render-diagnostics"]);
+    cargo.args([task, "--release", "--message-format", "json-render-diagnostics"]);
+    cargo
+}
+
+/// Cargo for some of the packages of the workspace.
+fn release(root: &Path, task: &str, wanted: &[(&str, &[&str])]) -> Command {
+    let mut cargo = cargo(root, task);
+    cargo.args(["--features", "verify/cuda"]);
     for (kind, names) in wanted {
         for name in *names {
             cargo.args([kind, name]);

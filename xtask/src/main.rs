@@ -9,6 +9,7 @@ mod debian;
 mod dependencies;
 mod device;
 mod executions;
+mod fuzz;
 mod mutants;
 mod onnx;
 mod peers;
@@ -34,6 +35,8 @@ cargo xtask <task>
   device cuda [--build|NAME...]
                        builds the suites for a card of CUDA into one folder, and runs them there
   executions           writes what loom explores of every scenario into verify/executions.txt
+  fuzz [NAME...] [SECONDS|--build]
+                       gives the readers of models and arrays what libFuzzer makes of real ones
   ledger               prints the register of properties into docs/VERIFICATION.md
   mutants [FILTER...]  applies each patch of verify/mutants and expects its checks to fail
   mutants --orderings [FILTER...]
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         ("cross", []) => cross::run(&root),
         ("device", arguments) => device::run(&root, arguments),
         ("executions", []) => ci::executions(&root),
+        ("fuzz", arguments) => fuzz::run(&root, arguments),
         ("ledger", []) => ledger(&root),
         ("mutants", [flag, filters @ ..]) if flag == "--orderings" => {
             mutants::orderings::run(&root, filters)

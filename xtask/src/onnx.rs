@@ -169,7 +169,7 @@ pub(crate) fn run(root: &Path, flags: &[String]) -> Result<(), String> {
 }
 
 /// The folder of the cases, fetched when it is missing.
-fn cases(root: &Path) -> Result<PathBuf, String> {
+pub(crate) fn cases(root: &Path) -> Result<PathBuf, String> {
     let folder = shell::target(root).join("onnx").join(VERSION);
     let cases = folder.join("onnx/backend/test/data/node");
     let done = folder.join("complete");

@@ -25,9 +25,10 @@ struct Module {
     file: &'static str,
 }
 
-const MODULES: [Module; 2] = [
+const MODULES: [Module; 3] = [
     Module { folder: "crates/hal/src/cuda/kernels", unit: "anabranch.cu", file: "anabranch.ptx" },
     Module { folder: "crates/hal/src/cuda/stamps", unit: "stamps.cu", file: "stamps.ptx" },
+    Module { folder: "verify/planted/card/src", unit: "faults.cu", file: "faults.ptx" },
 ];
 
 /// The oldest architecture that has asynchronous copies to shared memory; the driver compiles for
@@ -168,6 +169,17 @@ fn library(root: &Path) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_module_is_as_new_as_its_sources() {
+        for Module { folder, file, .. } in MODULES {
+            let folder = crate::root().join(folder);
+            let digest = format!("{:016x}", digest(sources(&folder).unwrap().as_bytes()));
+            let module = fs::read_to_string(folder.join(file)).unwrap();
+            let line = module.lines().nth(1).unwrap();
+            assert!(line.ends_with(&digest), "{file}: run `cargo xtask ptx`: {line}");
+        }
+    }
 
     #[test]
     fn a_module_says_what_it_was_made_of() {

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::shell::Output;
+use crate::shell::{Output, SANITIZED};
 use crate::{debian, shell};
 
 /// What carries unsafe code, and what stands on it.
@@ -50,7 +50,7 @@ const SANITIZERS: &[Sanitizer] = &[
         name: "address",
         planted: &[("use_after_free", "heap-use-after-free"), ("leak", "detected memory leaks")],
         cargo: address,
-        arguments: &["--target", TARGET],
+        arguments: &["--target", SANITIZED],
         skipped: &[],
         stresses: 1,
     },
@@ -58,15 +58,12 @@ const SANITIZERS: &[Sanitizer] = &[
         name: "thread",
         planted: &[("race", "data race")],
         cargo: thread,
-        arguments: &["-Zbuild-std=std,panic_unwind", "--target", TARGET],
+        arguments: &["-Zbuild-std=std,panic_unwind", "--target", SANITIZED],
         // One thread: arithmetic, and the driving of traces, each of which takes it minutes.
         skipped: &["kernels::tests", "spec::traces::"],
         stresses: THREAD_STRESSES,
     },
 ];
-
-/// A sanitizer needs the target to be named, so that build scripts are built without it.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Runs the sanitizers whose names are among `names`, or all of them.
 ///

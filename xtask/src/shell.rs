@@ -62,6 +62,9 @@ impl fmt::Display for Engine {
     }
 }
 
+/// What sanitizers are built for. It has to be named, so that build scripts are built without them.
+pub(crate) const SANITIZED: &str = "x86_64-unknown-linux-gnu";
+
 /// The cargo that runs this program, in the workspace.
 pub(crate) fn cargo(root: &Path) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -65,6 +65,8 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
             "--file",
             path,
         ]);
+        // Each change is built once and tested for seconds: kernels need not be fast.
+        command.arg("--cargo-arg=--config=profile.dev.package.anabranch-hal.opt-level=0");
         command.args(["--package", package, "--output"]).arg(&output);
         command.args(["--", "--lib", tests]);
         println!("$ {}", shell::describe(&command));

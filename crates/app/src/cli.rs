@@ -7,6 +7,7 @@ mod inspect;
 mod model;
 mod passes;
 mod run;
+mod shares;
 mod stress;
 mod verify;
 mod workload;

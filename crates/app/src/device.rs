@@ -1,6 +1,7 @@
 //! Devices by name.
 
 use anabranch_hal::any;
+pub use anabranch_hal::device::Waiting;
 use anabranch_rt::{Device, Limits};
 
 use crate::error::Error;
@@ -19,9 +20,12 @@ pub struct DeviceOptions {
     pub workers: Option<usize>,
     /// Limit of the device's memory, in bytes; all that there is when absent.
     pub memory_bytes: Option<usize>,
-    /// Whether convolutions are computed as they are defined. Otherwise the processor may take a
-    /// way of fewer multiplications, whose error is a small multiple.
+    /// Whether products are computed as they are defined. Otherwise the processor may take a way of
+    /// fewer multiplications for convolutions, and a card its tensor cores, with an error that is a
+    /// small multiple.
     pub exact: bool,
+    /// How threads wait for a card.
+    pub waiting: Waiting,
     /// Seed of the order in which a simulated device runs things.
     pub seed: u64,
     /// Bounds of the runtime on this device.
@@ -64,10 +68,31 @@ pub fn open_device(name: &str, options: &DeviceOptions) -> Result<Device, Error>
         workers: options.workers,
         memory_bytes: options.memory_bytes,
         exact: options.exact,
+        waiting: options.waiting,
         seed: options.seed,
     };
     let native = any::open(name, &native).map_err(anabranch_rt::Error::from)?;
     Ok(Device::open(native, options.limits.clone())?)
+}
+
+/// Opens every device of a list of names, as in `cuda:0,cuda:1`. Blocks as [`open_device`] does.
+///
+/// ```
+/// use anabranch::{DeviceOptions, Replicas, SessionOptions, open_devices};
+/// # use anabranch::{Model, ModelLimits};
+/// let devices = open_devices("cpu:0,sim:0", &DeviceOptions::default())?;
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/digits/digits-conv-bn.onnx");
+/// let model = Model::open(path, &ModelLimits::default())?;
+/// let replicas = Replicas::from_model(&devices, model, &SessionOptions::default())?;
+/// assert_eq!(replicas.sessions().len(), 2);
+/// # Ok::<(), anabranch::Error>(())
+/// ```
+///
+/// # Errors
+/// As for [`open_device`], and `InvalidArgument` for a list that names a device twice.
+pub fn open_devices(names: &str, options: &DeviceOptions) -> Result<Vec<Device>, Error> {
+    let names = any::names(names).map_err(anabranch_rt::Error::from)?;
+    names.into_iter().map(|name| open_device(name, options)).collect()
 }
 
 /// Every device of this build. The answer is the same until the process ends; nothing is opened,

@@ -52,8 +52,8 @@ mod error;
 pub use anabranch_nn::{
     Binding, DType, Dim, Error as ModelError, ErrorKind as ModelErrorKind, Fate, Folding,
     FusedPart, KindInfo, Limits as ModelLimits, MergeRule, Misfit, Model, ModelBuilder, NodeInfo,
-    PlanInfo, Port, Reason, Replicas, Session, SessionOptions, StepInfo, Tensor, Value, ValueInfo,
-    ValuePlace, npy,
+    PlanInfo, Port, Precision, Reason, Replicas, Session, SessionOptions, StepInfo, Tensor, Value,
+    ValueInfo, ValuePlace, npy,
 };
 pub use anabranch_rt::{
     Buffer, Capture, Command, CommitMode, Deadline, Device, Error as RuntimeError,
@@ -63,7 +63,7 @@ pub use anabranch_rt::{
 };
 
 pub use current::{StreamGuard, current_device, current_stream, with_stream};
-pub use device::{DeviceOptions, DeviceSummary, list_devices, open_device};
+pub use device::{DeviceOptions, DeviceSummary, Waiting, list_devices, open_device, open_devices};
 pub use error::Error;
 
 /// The examples of the README, compiled with the documentation's tests.

@@ -1,8 +1,8 @@
 //! Devices by name.
 
 use crate::cpu::{self, CpuConfig};
-use crate::cuda;
-use crate::device::{Device, Info};
+use crate::cuda::{self, CudaConfig};
+use crate::device::{Device, Info, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::null;
 use crate::sim;
@@ -17,8 +17,11 @@ pub struct Options {
     pub workers: Option<usize>,
     /// Limit of the device's memory, in bytes; all that there is when absent.
     pub memory_bytes: Option<usize>,
-    /// Whether `cpu` computes exactly what kernels are defined as, and takes no faster way.
+    /// Whether `cpu` and `cuda` compute what kernels are defined as, and take no faster way whose
+    /// error is a small multiple.
     pub exact: bool,
+    /// How threads wait for `cuda`.
+    pub waiting: Waiting,
     /// Seed of the order in which `sim` runs things.
     pub seed: u64,
 }
@@ -71,14 +74,49 @@ pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
         ("null", "0") => Ok(null::open(options.cpu().memory_bytes)),
         ("sim", "0") => Ok(sim::open(&options.sim()).0),
         ("cuda", index) => match parse(index) {
-            Some(index) => cuda::open(index, options.memory_bytes).map_err(|error| {
-                let is_missing = error.kind() == ErrorKind::NoSuchDevice;
-                if is_missing { missing(name, &error.to_string()) } else { error }
-            }),
+            Some(index) => {
+                let config = CudaConfig {
+                    memory_bytes: options.memory_bytes,
+                    exact: options.exact,
+                    waiting: options.waiting,
+                };
+                cuda::open(index, &config).map_err(|error| {
+                    let is_missing = error.kind() == ErrorKind::NoSuchDevice;
+                    if is_missing { missing(name, &error.to_string()) } else { error }
+                })
+            }
             None => Err(missing(name, "a device of `cuda` has a number, as in `cuda:0`")),
         },
         _ => Err(unknown(name, kind)),
     }
+}
+
+/// The names in a list of devices, such as `cuda:0,cuda:1`, for [`open`].
+///
+/// ```
+/// use anabranch_hal::any;
+/// assert_eq!(any::names("cpu:0,sim")?, ["cpu:0", "sim"]);
+/// assert!(any::names("cpu:0,cpu").is_err());
+/// # Ok::<(), anabranch_hal::error::Error>(())
+/// ```
+///
+/// # Errors
+/// `NoSuchDevice` for a list that names one device twice, or has a name missing.
+pub fn names(list: &str) -> Result<Vec<&str>, Error> {
+    let whole = |name: &str| match name.split_once(':') {
+        Some(_) => name.to_owned(),
+        None => format!("{name}:0"),
+    };
+    let names: Vec<&str> = list.split(',').collect();
+    for (index, name) in names.iter().enumerate() {
+        let wrong = match names[..index].iter().any(|earlier| whole(earlier) == whole(name)) {
+            _ if name.is_empty() => "a name is missing".to_owned(),
+            true => format!("the device `{}` is there twice", whole(name)),
+            false => continue,
+        };
+        return Err(Error::new(ErrorKind::NoSuchDevice, format!("{wrong} in `{list}`")));
+    }
+    Ok(names)
 }
 
 /// An index as it is written in the list.

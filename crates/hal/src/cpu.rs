@@ -6,6 +6,7 @@ pub(crate) mod execute;
 mod executor;
 mod gang;
 pub(crate) mod kernels;
+mod patience;
 mod schedule;
 
 #[cfg(test)]
@@ -75,6 +76,7 @@ pub fn info(config: &CpuConfig) -> Info {
         memory_bytes: config.memory_bytes,
         in_flight_max: IN_FLIGHT_MAX,
         batch_invariant: true,
+        host_addressable: true,
     }
 }
 

@@ -26,7 +26,8 @@ use std::ffi::c_int;
 
 use self::context::Context;
 use self::executor::Executor;
-use crate::device::{Device, Info};
+use self::kernels::Arithmetic;
+use crate::device::{Device, Info, Waiting};
 use crate::engine;
 use crate::error::{Error, ErrorKind};
 
@@ -63,17 +64,31 @@ fn describe(index: c_int) -> Result<Info, ffi::Refusal> {
         memory_bytes: ffi::total_bytes(index)?,
         in_flight_max: IN_FLIGHT_MAX,
         batch_invariant: false,
+        host_addressable: false,
     })
 }
 
-/// Opens a card, of which `memory_bytes` may be allocated; all that it has when absent.
+/// How a card is used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CudaConfig {
+    /// Memory that may be allocated in all, in bytes; all that the card has when absent.
+    pub memory_bytes: Option<usize>,
+    /// Whether multiply-adds alone compute products. Otherwise tensor cores may, each number as the
+    /// sum of two, with an error of a few times that.
+    pub exact: bool,
+    /// How threads wait for it.
+    pub waiting: Waiting,
+}
+
+/// Opens a card.
+///
 /// Thread-safe; starts two threads, and more when host functions stand in each other's way. Blocks
 /// while the driver starts and compiles.
 ///
 /// # Errors
 /// `NoSuchDevice` with the reason; `Unsupported` for a card or a driver that cannot do what is
 /// needed; `MustRestartProcess` after a failure that the driver does not forget; `OutOfMemory`.
-pub fn open(index: usize, memory_bytes: Option<usize>) -> Result<Box<dyn Device>, Error> {
+pub fn open(index: usize, config: &CudaConfig) -> Result<Box<dyn Device>, Error> {
     let listed = list()?;
     let count = listed.len();
     let missing = || {
@@ -81,8 +96,9 @@ pub fn open(index: usize, memory_bytes: Option<usize>) -> Result<Box<dyn Device>
         Error::new(ErrorKind::NoSuchDevice, message)
     };
     let mut info = listed.into_iter().nth(index).ok_or_else(missing)?;
-    info.memory_bytes = memory_bytes.unwrap_or(info.memory_bytes);
+    info.memory_bytes = config.memory_bytes.unwrap_or(info.memory_bytes);
     let index = c_int::try_from(index).map_err(|_| missing())?;
-    let context = Context::open(index, info.memory_bytes)?;
-    Ok(engine::device(Executor::start(context)?, info))
+    let arithmetic = if config.exact { Arithmetic::MultiplyAdd } else { Arithmetic::Tensor };
+    let context = Context::open(index, info.memory_bytes, arithmetic)?;
+    Ok(engine::device(Executor::start(context, config.waiting)?, info))
 }

@@ -26,6 +26,17 @@ pub enum Priority {
     High,
 }
 
+/// How a thread waits for a device that computes elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Waiting {
+    /// It looks again and again: the shortest waits, and a core for each thread that waits.
+    #[default]
+    Awake,
+    /// It looks for as long as it takes to fall asleep and wake up, and then sleeps: for more
+    /// threads than cores, and for cores that have other things to do.
+    Asleep,
+}
+
 /// What a device is.
 #[derive(Clone, Debug)]
 pub struct Info {
@@ -44,6 +55,9 @@ pub struct Info {
     /// its work by the size of the whole does not promise that; the same batch always has the same
     /// result (D12).
     pub batch_invariant: bool,
+    /// Whether the host addresses the memory of the device. Where it does not, what it brings and
+    /// fetches goes through [staging memory](Device::allocate_staging).
+    pub host_addressable: bool,
 }
 
 /// When a submission ran, on the device's clock.
@@ -133,6 +147,16 @@ pub unsafe trait Device: Send + Sync + fmt::Debug {
     /// # Errors
     /// `OutOfMemory`, `DeviceLost`, `Closed`.
     fn allocate(&self, bytes: usize) -> Result<Memory, Error>;
+
+    /// Allocates memory of the host that commands name like memory of the device, to copy from and
+    /// to without a wait of the host. D1 holds, and the host writes and reads it by its address;
+    /// it counts against no limit where it is not memory of the device.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, `DeviceLost`, `Closed`.
+    fn allocate_staging(&self, bytes: usize) -> Result<Memory, Error> {
+        self.allocate(bytes)
+    }
 
     /// Makes an in-order queue that reports to `sink`. `id` has not been used on this device.
     ///

@@ -37,6 +37,11 @@ pub(crate) unsafe trait Engine: Clone + Send + Sync + 'static {
     /// See [`Device::allocate`].
     fn allocate(&self, bytes: usize) -> Result<Memory, Error>;
 
+    /// See [`Device::allocate_staging`].
+    fn allocate_staging(&self, bytes: usize) -> Result<Memory, Error> {
+        self.allocate(bytes)
+    }
+
     /// See [`Device::allocated_bytes`].
     fn allocated_bytes(&self) -> usize;
 
@@ -104,6 +109,11 @@ unsafe impl<E: Engine> Device for Handle<E> {
     fn allocate(&self, bytes: usize) -> Result<Memory, Error> {
         self.check()?;
         self.engine.allocate(bytes)
+    }
+
+    fn allocate_staging(&self, bytes: usize) -> Result<Memory, Error> {
+        self.check()?;
+        self.engine.allocate_staging(bytes)
     }
 
     fn create_queue(

@@ -176,6 +176,39 @@ pub struct MatrixLayout {
     pub column: usize,
 }
 
+/// How the packed constant operand of a product is kept, and with it what is multiplied. A value;
+/// thread-safe.
+///
+/// ```
+/// assert_eq!(anabranch_hal::kernel::Precision::default().to_string(), "f32");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// As it is.
+    #[default]
+    F32,
+    /// Both factors are rounded to `bf16`. Products and sums are in `f32`.
+    Bf16,
+    /// Each column is scaled to 8-bit integers when it is packed, each row when it is multiplied.
+    /// Sums are exact. A row with an infinity or NaN yields NaN.
+    Int8,
+}
+
+impl Precision {
+    /// The longest sums of 8-bit products that 32 bits hold.
+    pub const INT8_DEPTH_MAX: usize = 1 << 16;
+}
+
+impl std::fmt::Display for Precision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        })
+    }
+}
+
 /// `y = f(alpha * a · b + bias + residual)` for a batch of matrices.
 ///
 /// Operands: `a` (`m × k`), `b` (`k × n`, plain or packed), bias `[n]` if `bias`, residual like
@@ -206,6 +239,8 @@ pub struct MatMul {
     pub activation: Function,
     /// Whether `b` is in the device's layout. Only a `b` without batch axes can be packed.
     pub packed: bool,
+    /// How `b` is kept; `F32` unless it is packed.
+    pub precision: Precision,
 }
 
 /// What a normalisation computes its statistics over.

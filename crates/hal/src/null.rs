@@ -42,6 +42,7 @@ pub fn info(memory_bytes: usize) -> Info {
         memory_bytes,
         in_flight_max: IN_FLIGHT_MAX,
         batch_invariant: true,
+        host_addressable: true,
     }
 }
 

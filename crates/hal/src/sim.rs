@@ -52,12 +52,14 @@ pub struct Config {
     pub mode: Mode,
     /// Virtual duration of one command, and of one node of a launch.
     pub command_ns: u64,
+    /// Whether it says that the host does not address its memory, like a card.
+    pub stages: bool,
 }
 
 impl Config {
     /// Driven by the control; one gibibyte, one microsecond a command.
     pub fn manual() -> Self {
-        Self { memory_bytes: 1 << 30, mode: Mode::Manual, command_ns: 1_000 }
+        Self { memory_bytes: 1 << 30, mode: Mode::Manual, command_ns: 1_000, stages: false }
     }
 
     /// As [`manual`](Self::manual), but driven by whoever submits and helps.
@@ -80,6 +82,7 @@ pub fn info(config: &Config) -> Info {
         memory_bytes: config.memory_bytes,
         in_flight_max: IN_FLIGHT_MAX,
         batch_invariant: true,
+        host_addressable: !config.stages,
     }
 }
 

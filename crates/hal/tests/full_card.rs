@@ -4,7 +4,7 @@
 
 use anabranch_hal::buffer::{Memory, Slice};
 use anabranch_hal::command::{Command, Operation, Submission};
-use anabranch_hal::cuda;
+use anabranch_hal::cuda::{self, CudaConfig};
 use anabranch_hal::device::{Completion, Priority, QueueId, Sink};
 use anabranch_hal::error::ErrorKind;
 use anabranch_sync::{Arc, Condvar, Mutex};
@@ -28,7 +28,7 @@ fn ends_with(memory: &Memory) -> u8 {
 
 #[test]
 fn a_full_card_refuses_and_goes_on() {
-    let device = cuda::open(0, None).unwrap();
+    let device = cuda::open(0, &CudaConfig::default()).unwrap();
     let told = Arc::new((Mutex::new(Vec::new()), Condvar::new()));
     let sink = Box::new(Teller(Arc::clone(&told)));
     let queue = device.create_queue(QueueId(0), Priority::Normal, sink).unwrap();

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 
 use anabranch_hal::buffer::{Memory, Slice, Transport};
 use anabranch_hal::command::{Command, Operation, Submission};
-use anabranch_hal::cuda;
+use anabranch_hal::cuda::{self, CudaConfig};
 use anabranch_hal::device::{Completion, Device, Priority, Queue, QueueId, Sink};
 use anabranch_hal::error::{Error, ErrorKind};
 use anabranch_hal::kernel::{Function, Kernel, Unary};
@@ -67,7 +67,8 @@ fn astray() -> Command {
 
 #[test]
 fn d7_a_card_that_is_lost_tells_everybody() {
-    let device = cuda::open(0, Some(1 << 20)).unwrap();
+    let config = CudaConfig { memory_bytes: Some(1 << 20), ..CudaConfig::default() };
+    let device = cuda::open(0, &config).unwrap();
     let memory = device.allocate(64).unwrap();
     let (strays, told) = queue(&*device, 0).unwrap();
     let (follows, told_behind) = queue(&*device, 1).unwrap();
@@ -93,6 +94,6 @@ fn d7_a_card_that_is_lost_tells_everybody() {
     assert_eq!(device.allocated_bytes(), 0);
     drop(device);
 
-    let again = cuda::open(0, Some(1 << 20)).map(drop).unwrap_err();
+    let again = cuda::open(0, &config).map(drop).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::MustRestartProcess, "{again}");
 }

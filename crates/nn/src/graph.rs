@@ -6,6 +6,8 @@ mod story;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 
+use anabranch_hal::kernel::Precision;
+
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops::Op;
@@ -103,6 +105,8 @@ pub(crate) struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) inputs: Vec<(ValueId, Port)>,
     pub(crate) outputs: Vec<(ValueId, Port)>,
+    /// How products keep their constant factor, where the device can.
+    pub(crate) precision: Precision,
     /// What became of the nodes of the file.
     pub(crate) story: Story,
 }

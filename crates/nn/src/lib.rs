@@ -24,6 +24,7 @@ mod session;
 mod shape;
 mod tensor;
 
+pub use anabranch_hal::kernel::Precision;
 pub use builder::{ModelBuilder, Value};
 pub use dtype::DType;
 pub use error::{Error, ErrorKind};

@@ -41,6 +41,10 @@ pub struct Limits {
     pub contexts_max: Option<usize>,
     /// Bytes of memory of one run of one plan.
     pub plan_bytes_max: usize,
+    /// Bytes of the inputs and outputs of one plan that lie twice, so that a launch brings and
+    /// fetches them by itself, on a device whose memory the host does not address. What is larger
+    /// is moved faster by the device's own engines than by a kernel, in spite of more waits.
+    pub staged_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -58,6 +62,7 @@ impl Default for Limits {
             plans_max: 32,
             contexts_max: None,
             plan_bytes_max: 1 << 40,
+            staged_bytes_max: 256 << 10,
         }
     }
 }

@@ -24,12 +24,13 @@
 //! # Checked by
 //! `replicas::tests`.
 
-use anabranch_rt::ErrorKind as Kind;
+use anabranch_rt::{Device, ErrorKind as Kind};
 use anabranch_sync::Deadline;
 use anabranch_sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::Error;
-use crate::session::Session;
+use crate::model::Model;
+use crate::session::{Session, SessionOptions};
 use crate::tensor::Tensor;
 
 /// Sessions of one model on several devices, each with a copy of the weights of its own.
@@ -83,6 +84,23 @@ impl Replicas {
         Ok(Self { sessions, balance })
     }
 
+    /// Brings a model's weights to every one of some devices.
+    ///
+    /// # Errors
+    /// As for [`Session::from_model`], and `InvalidInput` without a device.
+    pub fn from_model(
+        devices: &[Device],
+        model: Model,
+        options: &SessionOptions,
+    ) -> Result<Self, Error> {
+        let Some((last, others)) = devices.split_last() else { return Self::new(Vec::new()) };
+        let session = |device| Session::from_model(device, model.clone(), options);
+        let mut sessions = others.iter().map(session).collect::<Result<Vec<_>, _>>()?;
+        // The last one lets go of what lies on the device.
+        sessions.push(Session::from_model(last, model, options)?);
+        Self::new(sessions)
+    }
+
     /// The sessions, in the order in which they were given.
     pub fn sessions(&self) -> &[Session] {
         &self.sessions
@@ -105,12 +123,26 @@ impl Replicas {
         inputs: &[(&str, &Tensor)],
         deadline: &Deadline,
     ) -> Result<Vec<(String, Tensor)>, Error> {
+        self.run_somewhere(inputs, deadline).map(|(_, results)| results)
+    }
+
+    /// As [`run_until`](Self::run_until), and tells which of the [`sessions`](Self::sessions) made
+    /// the results: what other kinds of devices make of the same inputs may differ in the last
+    /// bits.
+    ///
+    /// # Errors
+    /// As for [`run_until`](Self::run_until).
+    pub fn run_somewhere(
+        &self,
+        inputs: &[(&str, &Tensor)],
+        deadline: &Deadline,
+    ) -> Result<(usize, Vec<(String, Tensor)>), Error> {
         loop {
             let place = self.balance.take();
             let result = self.sessions[place.index].run_until(inputs, deadline);
             match result {
                 Err(error) if is_lost(&error) && place.lose() => {}
-                result => return result,
+                result => return result.map(|results| (place.index, results)),
             }
         }
     }

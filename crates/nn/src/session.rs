@@ -7,6 +7,7 @@ mod weights;
 
 use std::path::Path;
 
+use anabranch_hal::kernel::Precision;
 use anabranch_rt::{Device, LeasePolicy, Stream};
 use anabranch_sync::{Arc, Deadline, TimedOut};
 
@@ -28,13 +29,19 @@ use weights::Weights;
 ///
 /// ```
 /// use anabranch_nn::{Limits, SessionOptions};
-/// let options = SessionOptions { limits: Limits { plans_max: 4, ..Limits::default() } };
+/// let limits = Limits { plans_max: 4, ..Limits::default() };
+/// let options = SessionOptions { limits, ..SessionOptions::default() };
 /// assert_eq!(options.limits.plans_max, 4);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct SessionOptions {
     /// What the model and its callers may ask for.
     pub limits: Limits,
+    /// How matrix products keep their constant factor. Anything but `F32` takes less memory and
+    /// time, and changes the results, which still depend on nothing but the inputs. What is no
+    /// product with a constant right-hand matrix of `f32` is computed in `f32` all the same;
+    /// [`Session::describe`] tells which steps these are.
+    pub precision: Precision,
 }
 
 /// One model on one device, with one copy of its weights.
@@ -127,8 +134,9 @@ impl Session {
     /// Brings a model's weights to the device.
     ///
     /// # Errors
-    /// `OutOfMemory` when they do not fit, before anything is allocated; `Unsupported` or
-    /// `InvalidModel` for what the model asks of every input; the device's errors.
+    /// `OutOfMemory` when they do not fit, before anything is allocated; `Unsupported` for a
+    /// precision that the device does not have; `Unsupported` or `InvalidModel` for what the model
+    /// asks of every input; the device's errors.
     pub fn from_model(
         device: &Device,
         model: Model,
@@ -146,6 +154,7 @@ impl Session {
         let (inputs, outputs) = (model.inputs().to_vec(), model.outputs().to_vec());
         let mut graph = model.into_graph();
         optimize(&mut graph, &limits)?;
+        graph.precision = Weights::check_precision(device, options.precision)?;
         let weights = Weights::new();
         let shapes = request::example(&inputs);
         let packed_bytes = |kernel: &_| device.packed_bytes(kernel);
@@ -158,9 +167,8 @@ impl Session {
         match example {
             Ok(plan) => {
                 weights.check_room(device, &plan.weights)?;
-                let missing: Vec<_> = plan.weights.iter().collect();
-                weights.place(device, &graph, &missing, &Deadline::NEVER)?;
-                weights.release(&mut graph, &plan.weights);
+                let sources = Weights::take(&mut graph, &plan.weights)?;
+                weights.place(device, sources, &Deadline::NEVER)?;
             }
             // Shapes that are open may only make sense together; operators always do.
             Err(error) if error.kind() == ErrorKind::Unsupported => return Err(error),
@@ -330,11 +338,7 @@ impl Session {
         let packed_bytes = |kernel: &_| self.device.packed_bytes(kernel);
         let plan = Plan::of(&self.graph, given, &packed_bytes, &self.limits)?;
         let weights = self.weights.all(&self.device, &self.graph, &plan.weights, deadline)?;
-        let contexts_max = self
-            .limits
-            .contexts_max
-            .unwrap_or_else(|| self.device.info().concurrency.saturating_mul(8));
-        Compiled::new(&self.device, plan, &weights, contexts_max, deadline).map(Arc::new)
+        Compiled::new(&self.device, plan, &weights, &self.limits, deadline).map(Arc::new)
     }
 
     /// Describes the plan for inputs of some shapes, given like those of a run, without making

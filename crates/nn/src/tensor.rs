@@ -114,13 +114,12 @@ impl Tensor {
                 Show(shape)
             ))
         })?;
-        let mut words = Vec::new();
-        let word_count = bytes.div_ceil(8);
-        words.try_reserve_exact(word_count).map_err(|_| {
+        // Zeroed by the allocator, which knows what is zero already.
+        let words = bytemuck::allocation::try_zeroed_slice_box::<u64>(bytes.div_ceil(8));
+        let mut words = words.map(Vec::from).map_err(|()| {
             let message = format!("no memory for a {dtype} tensor of shape {}", Show(shape));
             Error::new(crate::ErrorKind::OutOfMemory, message)
         })?;
-        words.resize(word_count, 0u64);
         let target = &mut bytemuck::cast_slice_mut(&mut words)[..bytes];
         fill(target)?;
         if dtype == DType::Bool {

@@ -29,7 +29,7 @@ fn asset(name: &str) -> Tensor {
 
 fn load(name: &str, limits: Limits) -> Session {
     let path = format!("{ASSETS}{name}.onnx");
-    Session::load(&device(), path, &SessionOptions { limits }).unwrap()
+    Session::load(&device(), path, &SessionOptions { limits, ..SessionOptions::default() }).unwrap()
 }
 
 fn logits(session: &Session, images: &Tensor) -> Result<Tensor, Error> {

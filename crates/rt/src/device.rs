@@ -329,6 +329,22 @@ impl Device {
         self.0.allocator.allocate(bytes, None, deadline).map(Buffer)
     }
 
+    /// Allocates memory of the host that commands may name, for what goes to the device and comes
+    /// from it: the host reads and writes it without a wait, and commands copy it in the order of
+    /// their stream. Its contents are undefined. On a device whose memory the host addresses, it
+    /// is memory like any other; elsewhere it counts against no limit, and the device keeps it for
+    /// others when it is dropped.
+    ///
+    /// # Errors
+    /// `OutOfMemory` when the system has no more; the device's error; `Closed`, `ForkedChild`.
+    pub fn allocate_staging(&self, bytes: usize) -> Result<Buffer, Error> {
+        self.check()?;
+        match self.info().host_addressable {
+            true => self.allocate_host(bytes),
+            false => self.0.allocator.allocate_staging(bytes).map(Buffer),
+        }
+    }
+
     /// The size of the constant operand of `kernel` in the layout that this device prefers, in
     /// bytes; `None` when it takes the plain one.
     pub fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {

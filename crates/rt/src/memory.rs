@@ -58,7 +58,7 @@ mod usage;
 pub use stats::{MemorySegment, MemoryStats};
 pub(crate) use usage::{SharedUse, Usage};
 
-use arena::{Arena, Request, Requester, Shard};
+use arena::{Arena, HOST, Request, Requester, Shard};
 use buffer::BufferCore;
 use class::Class;
 
@@ -77,6 +77,8 @@ pub(crate) struct Allocator {
     reliefs: Mutex<Vec<Arc<Relief>>>,
     small: Stripes<Arena>,
     large: Arena,
+    /// Staging memory, which counts against no limit and is kept.
+    staging: Arena,
 }
 
 /// Segments on their way between the device and a size class. They count against the limit while
@@ -96,7 +98,7 @@ impl Allocator {
         registry: &Arc<Registry>,
         limit_bytes: usize,
     ) -> Self {
-        let arenas = Stripes::<Arena>::COUNT as u64 + 1;
+        let arenas = Stripes::<Arena>::COUNT as u64 + 2;
         let arena =
             |classes: Range<usize>, rest| Arena::new(backend, registry, classes, rest, arenas);
         let mut rest = 0;
@@ -109,6 +111,7 @@ impl Allocator {
             settled: Condvar::new(),
             reliefs: Mutex::ranked(rank::LEAF, Vec::new()),
             large: arena(Class::SMALL_COUNT..Class::COUNT, 0),
+            staging: arena(0..Class::COUNT, arenas - 1),
             small: Stripes::new(|| {
                 rest += 1;
                 arena(0..Class::SMALL_COUNT, rest)
@@ -145,6 +148,22 @@ impl Allocator {
             return Ok(buffer);
         }
         self.reclaim(&request, deadline)
+    }
+
+    /// Staging memory that no command in flight touches.
+    pub(crate) fn allocate_staging(&self, bytes: usize) -> Result<Arc<BufferCore>, Error> {
+        let class = Class::of(bytes).ok_or_else(|| self.out_of_memory(bytes))?;
+        let request = Request { class, bytes, requester: HOST };
+        loop {
+            if let Some(buffer) = self.staging.take(&request) {
+                return Ok(buffer);
+            }
+            debug_assert!(ranked_locks_held() == 0, "AL-15 NoWaitUnderLock");
+            let segment = self.backend.native().allocate_staging(class.block_bytes())?;
+            if let Some(buffer) = self.staging.take_first(&request, 1, segment) {
+                return Ok(buffer);
+            }
+        }
     }
 
     /// A cached block, or one of a new segment while the limit allows it, or what another arena

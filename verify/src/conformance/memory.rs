@@ -6,7 +6,7 @@ use anabranch_hal::error::ErrorKind;
 use anabranch_sync::{Arc, Mutex, thread};
 
 use super::Subject;
-use super::harness::{Gate, Line, Outcome, ensure, fill, is_filled};
+use super::harness::{Gate, Line, Outcome, copy, ensure, fill, is_filled};
 
 const SIZES: [usize; 9] = [0, 1, 3, 63, 64, 65, 4096, 70_001, 1 << 20];
 
@@ -22,6 +22,9 @@ pub(super) fn memory(subject: &dyn Subject) -> Outcome {
         memory.write(0, &vec![pattern; memory.bytes()])?;
         live.push((memory, pattern));
     }
+    if subject.computes() {
+        staging(&*device)?;
+    }
     ensure(disjoint(&live), || "two live allocations overlap".to_owned())?;
     live.truncate(SIZES.len());
     device.shutdown();
@@ -33,6 +36,26 @@ pub(super) fn memory(subject: &dyn Subject) -> Outcome {
     drop(device);
     let after = live.iter().all(|(memory, pattern)| is_filled(memory, !*pattern));
     ensure(after, || "an allocation died with the handle of its device".to_owned())
+}
+
+/// What the host writes to staging memory, commands bring to the device and back to it.
+fn staging(device: &dyn Device) -> Outcome {
+    let line = Line::new(device, 0)?;
+    for (value, bytes) in (1..).zip(SIZES.into_iter().filter(|&bytes| 0 < bytes)) {
+        let (to, from) = (device.allocate_staging(bytes)?, device.allocate_staging(bytes)?);
+        let address = to.address().addr().get();
+        ensure(address.is_multiple_of(ALIGN_BYTES), || format!("{to:?} is not aligned"))?;
+        let between = device.allocate(bytes)?;
+        let pattern: Vec<u8> = (0..=u8::MAX).cycle().skip(bytes % 200).take(bytes).collect();
+        to.write(0, &pattern)?;
+        from.write(0, &vec![0; bytes])?;
+        line.run(value, vec![copy(&to, &between), copy(&between, &from)]);
+        line.succeed(value)?;
+        ensure(super::harness::bytes(&from)? == pattern, || {
+            format!("{bytes} bytes were not moved")
+        })?;
+    }
+    Ok(())
 }
 
 fn disjoint(live: &[(Memory, u8)]) -> bool {

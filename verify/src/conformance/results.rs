@@ -4,7 +4,8 @@ use anabranch_hal::buffer::{Memory, Slice};
 use anabranch_hal::command::{Command, Executable, Node, Operand, Operation};
 use anabranch_hal::device::Device;
 use anabranch_hal::kernel::{
-    Conv2d, Function, Kernel, MatMul, MatrixLayout, Normalize, Softmax, Statistics, Unary,
+    Conv2d, Function, Kernel, MatMul, MatrixLayout, Normalize, Precision, Softmax, Statistics,
+    Unary,
 };
 use anabranch_sync::{Arc, thread};
 
@@ -144,6 +145,7 @@ fn network() -> Executable {
         residual: false,
         activation: Function::Identity,
         packed: false,
+        precision: Precision::F32,
     });
     let softmax = Kernel::Softmax(Softmax { outer: IMAGES, axis: CLASSES, inner: 1, log: false });
     let node = |kernel: Kernel, slots: &[u32]| Node {

@@ -1,6 +1,8 @@
 //! The devices that there are, each under a runtime.
 
 use anabranch_hal::cpu::{self, CpuConfig};
+#[cfg(feature = "cuda")]
+use anabranch_hal::cuda::{self, CudaConfig};
 use anabranch_hal::null;
 use anabranch_hal::sim::{self, Config};
 use anabranch_rt::{Device, Limits};
@@ -103,7 +105,8 @@ impl Subject for Cuda {
     }
 
     fn open(&self, limits: Limits) -> Device {
-        let native = anabranch_hal::cuda::open(0, Some(MEMORY_BYTES)).expect("there is a card");
+        let config = CudaConfig { memory_bytes: Some(MEMORY_BYTES), ..CudaConfig::default() };
+        let native = cuda::open(0, &config).expect("there is a card");
         Device::open(native, limits).expect("a fresh device makes a stream")
     }
 

@@ -75,6 +75,7 @@ pub(super) const MEMORY: &[Property] = &[
     .checked_by(&[
         "rt/memory/tests.rs: al_3_a_block_comes_home_at_once",
         "rt/memory/tests.rs: al_7_the_host_never_gets_memory_in_flight",
+        "rt/memory/tests.rs: al_7_staging_memory_in_flight_is_nobody_elses",
     ]),
     property(
         "AL-8 MergeQuiescent",

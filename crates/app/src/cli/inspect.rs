@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anabranch::{Deadline, Port, Tensor};
 
 use crate::cli::device::{DeviceArguments, Recording};
-use crate::cli::model::{self, NamedFile, OpenExtents};
+use crate::cli::model::{self, NamedFile, OpenExtents, PrecisionArgument};
 use crate::failure::{Failure, Verdict};
 use crate::report::output::OutputFile;
 use crate::report::{say, say_json};
@@ -29,6 +29,8 @@ pub(crate) struct Arguments {
     input: Vec<NamedFile>,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    precision: PrecisionArgument,
     /// Write a page that draws the steps and their memory
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -50,7 +52,7 @@ impl Arguments {
             .map(|(name, file)| Ok((name, model::read_array(&file.path)?)))
             .collect::<Result<Vec<_>, Failure>>()?;
         let device = self.device.open(0, Recording::Nothing)?;
-        let session = model::session(&device, model, &file)?;
+        let session = model::session(&device, model, &file, self.precision.precision)?;
         let is_given = |port: &Port| arrays.iter().any(|(name, _)| *name == port.name);
         for (port, by_value) in ports.iter().zip(session.inputs_by_value()) {
             if *by_value && !is_given(port) {

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anabranch::{
-    DType, Device, Dim, Model, ModelError, ModelLimits, Port, Session, SessionOptions, Tensor, npy,
+    DType, Device, Dim, Model, ModelError, ModelLimits, Port, Precision, Replicas, Session,
+    SessionOptions, Tensor, npy,
 };
 use tracing::info;
 
@@ -23,10 +24,46 @@ pub(crate) fn open(path: &Path) -> Result<Model, Failure> {
 /// Puts a model on a device.
 ///
 /// # Errors
-/// When the device has no room for it. `name` says which model.
-pub(crate) fn session(device: &Device, model: Model, name: &str) -> Result<Session, Failure> {
-    Session::from_model(device, model, &SessionOptions::default())
-        .map_err(|error| Failure::from(error).about(name))
+/// When the device has no room for it, or does not compute in the precision. `name` says which
+/// model.
+pub(crate) fn session(
+    device: &Device,
+    model: Model,
+    name: &str,
+    precision: Precision,
+) -> Result<Session, Failure> {
+    let options = SessionOptions { precision, ..SessionOptions::default() };
+    Session::from_model(device, model, &options).map_err(|error| Failure::from(error).about(name))
+}
+
+/// How matrix products keep their constant factor, as an argument.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct PrecisionArgument {
+    /// Multiply by constant matrices in fewer bits: faster, and with an error
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision)]
+    pub(crate) precision: Precision,
+}
+
+/// Reads `f32`, `bf16` or `int8`.
+fn precision(text: &str) -> Result<Precision, String> {
+    let all = [Precision::F32, Precision::Bf16, Precision::Int8];
+    let named = all.into_iter().find(|precision| precision.to_string() == text);
+    named.ok_or_else(|| "is not f32, bf16 or int8".to_owned())
+}
+
+/// Puts a model on every one of some devices.
+///
+/// # Errors
+/// When one of them has no room for it, or does not compute in the precision. `name` says which
+/// model.
+pub(crate) fn replicas(
+    devices: &[Device],
+    model: Model,
+    name: &str,
+    precision: Precision,
+) -> Result<Replicas, Failure> {
+    let options = SessionOptions { precision, ..SessionOptions::default() };
+    Replicas::from_model(devices, model, &options).map_err(|error| Failure::from(error).about(name))
 }
 
 /// Reads an array file.
@@ -193,7 +230,9 @@ pub(crate) fn random_array(
 
 #[cfg(test)]
 mod tests {
-    use super::{named_file, named_shape};
+    use anabranch::Precision;
+
+    use super::{named_file, named_shape, precision};
 
     #[test]
     fn names_are_optional() {
@@ -202,6 +241,12 @@ mod tests {
         let named = named_file("image=x.npy").unwrap();
         assert_eq!((named.name.as_deref(), named.path.to_str()), (Some("image"), Some("x.npy")));
         assert!(named_file("").is_err());
+    }
+
+    #[test]
+    fn precisions_have_names() {
+        assert_eq!(precision("int8"), Ok(Precision::Int8));
+        assert!(precision("int4").is_err());
     }
 
     #[test]

@@ -1,13 +1,14 @@
-//! Passes of one session from several threads, every value compared with a serial run.
+//! Passes of one model from several threads, every value compared with a serial run.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anabranch::{Device, Session, Tensor};
+use anabranch::{Deadline, Device, Precision, Replicas, Session, Tensor};
 use anabranch_sync::Arc;
 
 use crate::callers::{self, Caller, Quota, Watch};
 use crate::cli::model::{self, OpenExtents, random_array};
+use crate::cli::shares::Shares;
 use crate::cli::workload;
 use crate::failure::Failure;
 use crate::random::Random;
@@ -18,14 +19,17 @@ const INPUTS: usize = 8;
 
 /// What all callers share.
 pub(crate) struct Passes {
-    session: Session,
+    replicas: Replicas,
     names: Vec<String>,
     cases: Vec<Case>,
 }
 
+type Outputs = Vec<(String, Tensor)>;
+
 struct Case {
     inputs: Vec<Tensor>,
-    expected: Vec<(String, Tensor)>,
+    /// Of each device.
+    expected: Vec<Outputs>,
 }
 
 /// What callers have found out.
@@ -35,19 +39,21 @@ pub(crate) struct Findings {
     pub(crate) mismatches: usize,
     pub(crate) errors: usize,
     pub(crate) first_error: Option<String>,
+    pub(crate) shares: Shares,
     pub(crate) wall: Duration,
 }
 
 impl Passes {
     /// Opens a model, an ONNX file or a built-in network, makes inputs, and runs each of them
-    /// once on this thread alone. `batch` is for an open first extent.
+    /// once on this thread and each device alone. `batch` is for an open first extent.
     ///
     /// # Errors
-    /// Whatever is wrong with the model; when the device has no room for it.
+    /// Whatever is wrong with the model; when a device has no room for it.
     pub(crate) fn prepare(
-        device: &Device,
+        devices: &[Device],
         name: &str,
         open: &OpenExtents,
+        precision: Precision,
     ) -> Result<Self, Failure> {
         let model = match workload::find(name) {
             Some(workload) => workload.model(1)?,
@@ -55,16 +61,17 @@ impl Passes {
         };
         let ports = model.inputs().to_vec();
         let shapes = model::shapes(&ports, open)?;
-        let session = model::session(device, model, name)?;
+        let replicas = model::replicas(devices, model, name, precision)?;
         let names: Vec<String> = ports.iter().map(|port| port.name.clone()).collect();
         let mut random = Random::new(1);
-        let mut passes = Self { session, names, cases: Vec::new() };
+        let mut passes = Self { replicas, names, cases: Vec::new() };
         for _ in 0..INPUTS {
             let arrays = ports.iter().zip(&shapes);
             let arrays = arrays.map(|(port, shape)| random_array(port.dtype, shape, &mut random));
             let inputs = arrays.collect::<Result<Vec<_>, _>>()?;
             let named: Vec<(&str, &Tensor)> = passes.named(&inputs).collect();
-            let expected = passes.session.run(&named);
+            let sessions = passes.replicas.sessions().iter();
+            let expected = sessions.map(|session| session.run(&named)).collect::<Result<_, _>>();
             let expected = expected.map_err(|error| Failure::from(error).about(name))?;
             passes.cases.push(Case { inputs, expected });
         }
@@ -88,6 +95,7 @@ impl Passes {
             all.latencies_ns.extend(findings.latencies_ns);
             all.mismatches += findings.mismatches;
             all.errors += findings.errors;
+            all.shares.join(&findings.shares);
             all.first_error = all.first_error.or(findings.first_error);
         }
         if 0 < outcome.panicked {
@@ -95,6 +103,11 @@ impl Passes {
             all.first_error.get_or_insert_with(|| "a caller thread panicked".to_owned());
         }
         Ok(all)
+    }
+
+    /// The sessions, one for each device.
+    pub(crate) fn sessions(&self) -> &[Session] {
+        self.replicas.sessions()
     }
 
     fn named<'a>(&'a self, inputs: &'a [Tensor]) -> impl Iterator<Item = (&'a str, &'a Tensor)> {
@@ -109,11 +122,14 @@ impl Passes {
         // One pass at least, however busy the machine is.
         loop {
             let start = Instant::now();
-            let outputs = self.session.run(&inputs);
+            let outputs = self.replicas.run_somewhere(&inputs, &Deadline::NEVER);
             findings.latencies_ns.push(nanoseconds(start.elapsed()));
             match outputs {
                 // Tensors are equal when every bit is.
-                Ok(outputs) => findings.mismatches += usize::from(outputs != case.expected),
+                Ok((device, outputs)) => {
+                    findings.shares.count(device);
+                    findings.mismatches += usize::from(outputs != case.expected[device]);
+                }
                 Err(error) => {
                     findings.errors += 1;
                     findings.first_error.get_or_insert_with(|| error.to_string());

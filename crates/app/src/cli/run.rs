@@ -6,13 +6,13 @@ mod passes;
 mod rows;
 mod summary;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anabranch::{Deadline, Device, Session, Tensor, npy};
+use anabranch::{Device, Model, Precision, Session, Tensor, npy};
 use tracing::info;
 
-use crate::cli::device::{DeviceArguments, Recording};
-use crate::cli::model::{self, NamedFile};
+use crate::cli::device::{self, DeviceArguments, Recording};
+use crate::cli::model::{self, NamedFile, PrecisionArgument};
 use crate::failure::{Failure, Verdict};
 use crate::report::output::OutputFile;
 use crate::report::progress::Bar;
@@ -23,7 +23,7 @@ use check::{Expected, Labels};
 use items::Items;
 use passes::Run;
 use rows::Rows;
-use summary::Summary;
+use summary::{Reduced, Summary};
 
 /// Items in one pass, unless the model or the caller says otherwise: enough to keep kernels
 /// efficient, few enough to give every thread some.
@@ -55,6 +55,8 @@ pub(crate) struct Arguments {
     passes: Option<usize>,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    precision: PrecisionArgument,
     /// Write an output to an .npy file; the first one unless it is named
     #[arg(long, value_name = "[NAME=]FILE", value_parser = model::named_file)]
     output: Vec<NamedFile>,
@@ -81,30 +83,41 @@ impl Arguments {
         }
         let (passes, noun) = (self.passes(&items)?, items.noun());
 
-        let device = self.device.open(self.threads, Recording::trace_if(trace_file.is_some()))?;
+        let recording = Recording::trace_if(trace_file.is_some());
+        let devices = self.device.open_all(self.threads, recording)?;
         let name = self.model.display().to_string();
-        let session = model::session(&device, model, &name)?;
-        let serial =
-            serial_run(&device, &session, &items).map_err(|failure| failure.about(&name))?;
+        let precision = self.precision.precision;
+        let in_f32 = self.in_f32(&devices[0], &model, &name, &items)?;
+        let replicas = model::replicas(&devices, model, &name, precision)?;
+        let serial = replicas.sessions().iter().map(|session| serial_run(session, &items));
+        let serial = serial.collect::<Result<Vec<_>, _>>();
+        let serial = serial.map_err(|failure| failure.about(&name))?;
         if let Some(labels) = &labels {
-            labels.check_scores(serial.first())?;
+            labels.check_scores(serial[0].first())?;
         }
         if let Some(expected) = &expected {
-            expected.check(serial.first())?;
+            expected.check(serial[0].first())?;
         }
-        let wanted = outputs_of(&serial, &outputs)?;
+        let wanted = outputs_of(&serial[0], &outputs)?;
 
-        let mut trace = trace_file.map(|file| TraceWriter::new(file, &device)).transpose()?;
+        let mut trace = trace_file.map(|file| TraceWriter::new(file, &devices[0])).transpose()?;
         info!(passes, threads = self.threads, "runs");
-        let run = Run::new(session, items, serial, passes);
+        let run = Run::new(replicas, items, serial, passes);
         let outcome = run.call_from(self.threads, trace.as_mut())?;
-        device.shutdown(&Deadline::NEVER)?;
+        device::end(&devices)?;
         let mut summary = Summary::of(&outcome);
         if let (Some(labels), Some(results)) = (&labels, &outcome.results) {
             summary.accuracy = labels.accuracy(results.first());
         }
         if let (Some(expected), Some(results)) = (&expected, &outcome.results) {
             summary.max_abs_err = expected.max_abs_err(results.first());
+        }
+        if let (Some(in_f32), Some(results)) = (&in_f32, &outcome.results) {
+            summary.reduced = Some(Reduced {
+                precision,
+                max_abs_err: in_f32.max_abs_err(results.first()).unwrap_or(0.0),
+                max_abs: in_f32.max_abs(),
+            });
         }
         summary.peak_rss_mb = process::peak_rss_mb();
 
@@ -122,9 +135,25 @@ impl Arguments {
         if self.json {
             say_json(&summary)?;
         } else {
-            self.tell(&device, &summary, noun)?;
+            self.tell(&devices, &summary, noun)?;
         }
         Ok(Verdict::of(summary.errors + summary.mismatches))
+    }
+
+    /// What another precision is held against: the first output of a serial run in `f32`.
+    fn in_f32(
+        &self,
+        device: &Device,
+        model: &Model,
+        name: &str,
+        items: &Items,
+    ) -> Result<Option<Expected>, Failure> {
+        if self.precision.precision == Precision::F32 {
+            return Ok(None);
+        }
+        let session = model::session(device, model.clone(), name, Precision::F32)?;
+        let serial = serial_run(&session, items).map_err(|failure| failure.about(name))?;
+        Ok(Expected::of(Path::new("f32"), serial.first()))
     }
 
     fn passes(&self, items: &Items) -> Result<usize, Failure> {
@@ -138,15 +167,14 @@ impl Arguments {
         }
     }
 
-    fn tell(&self, device: &Device, summary: &Summary, noun: &str) -> Result<(), Failure> {
-        let info = device.info();
-        say(format!(
-            "{} on {} ({}), {} caller threads",
-            self.model.display(),
-            info.name,
-            info.description,
-            self.threads
-        ))?;
+    fn tell(&self, devices: &[Device], summary: &Summary, noun: &str) -> Result<(), Failure> {
+        let info = |device: &Device| {
+            let info = device.info();
+            format!("{} ({})", info.name, info.description)
+        };
+        let devices: Vec<String> = devices.iter().map(info).collect();
+        let (model, devices) = (self.model.display(), devices.join(", "));
+        say(format!("{model} on {devices}, {} caller threads", self.threads))?;
         let against = self.expect.as_ref().map(|path| path.display().to_string());
         say(summary.text(noun, against.as_deref()))
     }
@@ -184,17 +212,19 @@ fn write_all(
     Ok(())
 }
 
-/// Everything on this thread alone: what every other result must equal bit for bit. One item at a
-/// time, where the device promises that batches make no difference. Plans for all batch sizes are made on the way.
-fn serial_run(device: &Device, session: &Session, items: &Items) -> Result<Rows, Failure> {
+/// Everything on this thread alone: what every other result of this device must equal bit for bit.
+/// One item at a time, where the device promises that batches make no difference. Plans for all
+/// batch sizes are made on the way.
+fn serial_run(session: &Session, items: &Items) -> Result<Rows, Failure> {
+    let device = session.device();
     for batch in [items.batches().first(), items.batches().last()].into_iter().flatten() {
-        items.run(session, &items.slice(batch.clone())?)?;
+        session.run(&items.named(&items.slice(batch.clone())?))?;
     }
     let units = if device.info().batch_invariant { items.units() } else { items.batches() };
     let bar = Bar::new("serial run", Some(units.len()));
     let mut parts: Vec<Vec<(String, Tensor)>> = Vec::with_capacity(units.len());
     for (index, unit) in units.into_iter().enumerate() {
-        let outputs = items.run(session, &items.slice(unit.clone())?)?;
+        let outputs = session.run(&items.named(&items.slice(unit.clone())?))?;
         Rows::check(&outputs, unit.len())?;
         parts.push(outputs);
         bar.set(index + 1);

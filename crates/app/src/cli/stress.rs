@@ -1,17 +1,18 @@
 //! `stress`: small networks from many threads, every value compared.
 
-mod failing;
+mod beside;
 mod soak;
 mod work;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anabranch::{Deadline, Device};
+use anabranch::Device;
 use serde::Serialize;
 
 use crate::callers::Quota;
-use crate::cli::device::{DeviceArguments, Recording};
+use crate::cli::device::{self, DeviceArguments, Recording};
+use crate::cli::shares::{self, Share};
 use crate::cli::workload::{self, Workload};
 use crate::failure::{Failure, Verdict};
 use crate::report::latency::rate;
@@ -50,6 +51,10 @@ pub(crate) struct Arguments {
     /// Start new threads all the time, and report how memory grows
     #[arg(long)]
     soak: bool,
+    /// With --soak: report it when the process, or what the device has reserved, grows by more
+    /// than so many percent after a tenth of the time
+    #[arg(long, requires = "soak", value_name = "PERCENT", value_parser = crate::cli::seconds)]
+    growth_max: Option<f64>,
     /// Write what ran when, for Perfetto and Chrome
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -78,16 +83,19 @@ struct Row {
     sessions: usize,
     cancelled: usize,
     failures: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<Share>,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let trace_file = self.trace.as_deref().map(OutputFile::create).transpose()?;
-        let device = self.device.open(self.streams(), Recording::trace_if(trace_file.is_some()))?;
-        let mut trace = trace_file.map(|file| TraceWriter::new(file, &device)).transpose()?;
+        let recording = Recording::trace_if(trace_file.is_some());
+        let devices = self.device.open_all(self.streams(), recording)?;
+        let mut trace = trace_file.map(|file| TraceWriter::new(file, &devices[0])).transpose()?;
         let mut rows = Vec::new();
         for workload in self.workload.clone().unwrap_or_else(workload::founding) {
-            let row = self.stress(&device, workload, trace.as_mut())?;
+            let row = self.stress(&devices, workload, trace.as_mut())?;
             if !self.json {
                 say(self.line(workload, &row))?;
                 if let Some(growth) = &row.growth {
@@ -96,7 +104,7 @@ impl Arguments {
             }
             rows.push(row);
         }
-        device.shutdown(&Deadline::NEVER)?;
+        device::end(&devices)?;
         if let Some(trace) = trace
             && let dropped @ 1.. = trace.finish()?
         {
@@ -105,16 +113,26 @@ impl Arguments {
         if self.json {
             say_json(&rows)?;
         }
-        Ok(Verdict::of(rows.iter().map(|row| row.errors + row.mismatches).sum()))
+        let findings = rows.iter().map(|row| row.errors + row.mismatches + self.grown(row));
+        Ok(Verdict::of(findings.sum()))
+    }
+
+    /// Whether a network has made memory grow that should not.
+    fn grown(&self, row: &Row) -> usize {
+        let (Some(max), Some(growth)) = (self.growth_max, &row.growth) else { return 0 };
+        growth.beyond(max).map_or(0, |what| {
+            complain(format!("{}: {what}", row.workload));
+            1
+        })
     }
 
     fn stress(
         &self,
-        device: &Device,
+        devices: &[Device],
         workload: &'static Workload,
         trace: Option<&mut TraceWriter>,
     ) -> Result<Row, Failure> {
-        let work = Work::prepare(device, workload, self.seed, self.threads, self.trouble)?;
+        let work = Work::prepare(devices, workload, self.seed, self.threads, self.trouble)?;
         let (findings, growth) = if self.soak {
             let (findings, growth) = soak::run(&work, self.threads, self.quota(SOAK_OPS), trace)?;
             (findings, Some(growth))
@@ -125,7 +143,7 @@ impl Arguments {
         if let Some(error) = &findings.first_error {
             complain(format!("{}: {error}", workload.title));
         }
-        Ok(self.row(workload, &findings, growth, work.session_count()))
+        Ok(self.row(&work, &findings, growth))
     }
 
     fn quota(&self, ops: usize) -> Quota {
@@ -139,19 +157,13 @@ impl Arguments {
 
     /// Streams that are needed at once.
     fn streams(&self) -> usize {
-        self.threads + usize::from(self.trouble.failures)
+        self.threads + self.trouble.threads()
     }
 
-    fn row(
-        &self,
-        workload: &'static Workload,
-        findings: &Findings,
-        growth: Option<Growth>,
-        sessions: usize,
-    ) -> Row {
+    fn row(&self, work: &Work, findings: &Findings, growth: Option<Growth>) -> Row {
         let Findings { ops, errors, mismatches, cancelled, failures, wall, .. } = *findings;
         Row {
-            workload: workload.title,
+            workload: work.title(),
             threads: self.threads,
             ops,
             ok: ops.saturating_sub(errors + mismatches + cancelled),
@@ -161,9 +173,10 @@ impl Arguments {
             passes_per_s: rate(ops, wall),
             seed: self.seed,
             growth,
-            sessions,
+            sessions: work.session_count(),
             cancelled,
             failures,
+            devices: work.shares(&findings.shares),
         }
     }
 
@@ -174,8 +187,11 @@ impl Arguments {
         if self.trouble.deadlines {
             counts += &format!(", cancelled={}", row.cancelled);
         }
-        if self.trouble.failures {
+        if 0 < self.trouble.threads() {
             counts += &format!(", failures={}", row.failures);
+        }
+        if !row.devices.is_empty() {
+            counts += &format!(", by device: {}", shares::text(&row.devices));
         }
         let seed = self.seed;
         format!(

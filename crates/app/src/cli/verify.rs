@@ -7,11 +7,11 @@ mod report;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anabranch::{Device, History, RuntimeErrorKind, Tally};
+use anabranch::{Device, History, Precision, RuntimeErrorKind, Tally};
 use anabranch_sync::{Arc, Deadline};
 
 use crate::callers::{Quota, Watch};
-use crate::cli::device::{DeviceArguments, Recording};
+use crate::cli::device::{self, DeviceArguments, Recording};
 use crate::cli::model::OpenExtents;
 use crate::cli::passes::{Findings, Passes};
 use crate::cli::workload;
@@ -80,11 +80,11 @@ impl Arguments {
         let mut machine = String::new();
         for name in self.models() {
             for method in Method::ALL {
-                // A device each, so that every history begins with nothing.
-                let device = self.device.open(self.threads + 1, Recording::History)?;
-                machine = report::machine(&device);
-                let attempt = self.attempt(&device, &name, method)?;
-                device.shutdown(&Deadline::NEVER)?;
+                // Devices of its own, so that every history begins with nothing.
+                let devices = self.device.open_all(self.threads + 1, Recording::History)?;
+                machine = report::machine(&devices);
+                let attempt = self.attempt(&devices, &name, method)?;
+                device::end(&devices)?;
                 if !self.json {
                     say(attempt.line())?;
                 }
@@ -114,19 +114,23 @@ impl Arguments {
         }
     }
 
-    fn attempt(&self, device: &Device, name: &str, method: Method) -> Result<Attempt, Failure> {
-        let passes = Arc::new(Passes::prepare(device, name, &self.open)?);
+    fn attempt(&self, devices: &[Device], name: &str, method: Method) -> Result<Attempt, Failure> {
+        let passes = Arc::new(Passes::prepare(devices, name, &self.open, Precision::F32)?);
         let threads = if method == Method::Alone { 1 } else { self.threads };
         let quota = Quota { count: usize::MAX / 2, seconds: Some(self.seconds) };
         let bar = Bar::new(format!("{name}: {}", method.text()), None);
-        let mut recorder = Recorder { bar, device, history: History::new() };
-        let disturbance =
-            (method == Method::Disturbed).then(|| Disturbance::start(device)).transpose()?;
+        let histories = devices.iter().map(|device| (device, History::new())).collect();
+        let mut recorder = Recorder { bar, histories };
+        let disturbed = devices.iter().filter(|_| method == Method::Disturbed);
+        let disturbances = disturbed.map(Disturbance::start).collect::<Result<Vec<_>, _>>()?;
         let found = passes.run(threads, quota, &mut recorder)?;
-        let failures = disturbance.map_or(Ok(0), Disturbance::stop)?;
+        let failures = disturbances.into_iter().map(Disturbance::stop).sum::<Result<_, _>>()?;
         drop(passes);
-        let history = recorder.finish()?;
-        let replayed = history.check(device.limits()).map_err(|violation| violation.to_string());
+        let replayed = recorder.finish()?.into_iter().map(|(device, history)| {
+            let replayed = history.check(device.limits());
+            replayed.map_err(|violation| format!("{}: {violation}", device.info().name))
+        });
+        let replayed = replayed.collect::<Result<Vec<_>, _>>();
         Ok(Attempt::new(name, method.text(), threads, &found, failures, &replayed))
     }
 }
@@ -144,27 +148,30 @@ fn report_files(path: &Path) -> Result<(OutputFile, OutputFile), Failure> {
 /// Shows progress, and takes what was recorded before the rings are full.
 struct Recorder<'a> {
     bar: Bar,
-    device: &'a Device,
-    history: History,
+    histories: Vec<(&'a Device, History)>,
 }
 
 impl Watch for Recorder<'_> {
     fn look(&mut self, drawn: usize) {
         self.bar.set(drawn);
-        self.device.take_history(&mut self.history);
+        for (device, history) in &mut self.histories {
+            device.take_history(history);
+        }
     }
 }
 
-impl Recorder<'_> {
-    /// The whole history, after the last command.
-    fn finish(mut self) -> Result<History, Failure> {
-        match self.device.synchronize(&Deadline::NEVER) {
-            // The streams that were made to fail.
-            Err(error) if error.kind() == RuntimeErrorKind::CommandFailed => {}
-            ended => ended?,
+impl<'a> Recorder<'a> {
+    /// The whole history of each device, after its last command.
+    fn finish(mut self) -> Result<Vec<(&'a Device, History)>, Failure> {
+        for (device, history) in &mut self.histories {
+            match device.synchronize(&Deadline::NEVER) {
+                // The streams that were made to fail.
+                Err(error) if error.kind() == RuntimeErrorKind::CommandFailed => {}
+                ended => ended?,
+            }
+            device.take_history(history);
         }
-        self.device.take_history(&mut self.history);
-        Ok(self.history)
+        Ok(self.histories)
     }
 }
 
@@ -175,9 +182,10 @@ impl Attempt {
         threads: usize,
         found: &Findings,
         failures: usize,
-        replayed: &Result<Tally, String>,
+        replayed: &Result<Vec<Tally>, String>,
     ) -> Self {
-        let tally = replayed.as_ref().copied().unwrap_or_default();
+        let tallies = replayed.as_deref().unwrap_or_default();
+        let sum = |count: fn(&Tally) -> usize| tallies.iter().map(count).sum();
         Self {
             model: model.to_owned(),
             method,
@@ -189,9 +197,13 @@ impl Attempt {
             errors: found.errors,
             first_error: found.first_error.clone(),
             failures_told: failures,
-            transitions: tally.transitions,
-            command_buffers: tally.finished,
-            leases: tally.leases,
+            transitions: sum(|tally| tally.transitions),
+            transitions_by_device: match tallies {
+                [_] => Vec::new(),
+                tallies => tallies.iter().map(|tally| tally.transitions).collect(),
+            },
+            command_buffers: sum(|tally| tally.finished),
+            leases: sum(|tally| tally.leases),
             violation: replayed.as_ref().err().cloned(),
         }
     }

@@ -111,6 +111,12 @@ fn names() {
     bad.refuses("devices --device cpu", &["--device"]);
     bad.refuses("run good.onnx --input good.npy --device tpu:0", &["tpu:0", "cpu:0"]);
     bad.refuses("stress --device cuda:99", &["no device `cuda:99`", "cpu:0"]);
+    bad.refuses("stress --device cpu:0,cuda:99", &["no device `cuda:99`", "cpu:0"]);
+    bad.refuses("stress --device cpu,sim:0,cpu:0", &["`cpu:0` is there twice"]);
+    bad.refuses("run good.onnx --input good.npy --device cpu:0,", &["a name is missing"]);
+    bad.refuses("inspect good.onnx --device cpu:0,sim:0", &["cpu:0,sim:0", "one device"]);
+    bad.refuses("stress --device cpu:0,sim:0 --trace out.json", &["the clock of one device"]);
+    bad.refuses("stress --waiting badly", &["awake or asleep"]);
     bad.refuses("stress --workload conv-bn,nothing", &["'nothing'", "conv-bn"]);
     bad.refuses("explode", &["explode"]);
 }

@@ -41,11 +41,26 @@ fn models_have_figures() {
     arguments[2] = &model;
     arguments.extend(["--batch", "4", "--json"]);
     let json = anabranch(&arguments).json();
+    assert!(json[0]["devices"].is_null(), "one device has no shares: {json}");
     for (row, threads) in json.as_array().unwrap().iter().zip([1, 3]) {
         assert_eq!(row["threads"], threads);
         assert!(0 < row["passes"].as_u64().unwrap());
         assert_eq!((&row["errors"], &row["mismatches"]), (&0.into(), &0.into()));
     }
+}
+
+#[test]
+fn devices_share_a_model() {
+    let mut arguments = vec!["bench", "model", "mlp", "--device", "cpu:0,null:0"];
+    arguments.extend(["--threads", "4", "--seconds", "0.05"]);
+    assert!(anabranch(&arguments).clean().contains("4 threads, passes by device: cpu:0 "));
+    arguments.push("--json");
+    let row = &anabranch(&arguments).json()[0];
+    assert_eq!((&row["errors"], &row["mismatches"]), (&0.into(), &0.into()), "{row}");
+    let shares = row["devices"].as_array().unwrap();
+    let passes = shares.iter().map(|share| share["passes"].as_u64().unwrap());
+    assert!(passes.clone().all(|passes| 0 < passes), "{row}");
+    assert_eq!(row["passes"], passes.sum::<u64>());
 }
 
 #[test]

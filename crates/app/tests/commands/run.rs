@@ -56,6 +56,30 @@ fn digits_are_classified(network: &str, right: usize) {
 }
 
 #[test]
+fn fewer_bits_tell_what_they_cost() {
+    let (model, images, labels) =
+        (digits("conv-bn.onnx"), digits("images.npy"), digits("labels.npy"));
+    let of = |precision: &str, more: &[&str]| {
+        let mut arguments = vec!["run", &model, "--input", &images, "--labels", &labels];
+        arguments.extend(["--precision", precision]);
+        arguments.extend(more);
+        anabranch(&arguments)
+    };
+    for precision in ["bf16", "int8"] {
+        let said = of(precision, &[]).clean();
+        assert!(said.contains(&format!("{precision}: largest error")), "{said}");
+        let json: serde_json::Value =
+            serde_json::from_str(&of(precision, &["--json"]).clean()).unwrap();
+        assert_eq!((json["precision"].as_str(), &json["mismatches"]), (Some(precision), &0.into()));
+        let (error, most) = (&json["max_abs_err_to_f32"], &json["max_abs_f32"]);
+        let part = error.as_f64().unwrap() / most.as_f64().unwrap();
+        assert!(0.0 < part && part < 0.05, "{json}");
+        assert!(0.98 < json["accuracy"].as_f64().unwrap(), "{json}");
+    }
+    assert!(!of("f32", &[]).clean().contains("against f32"));
+}
+
+#[test]
 fn conv_bn_classifies_digits() {
     digits_are_classified("conv-bn", 1792);
 }
@@ -63,6 +87,25 @@ fn conv_bn_classifies_digits() {
 #[test]
 fn instance_norm_classifies_digits() {
     digits_are_classified("instance-norm", 1797);
+}
+
+/// Both devices classify, and each result is what the device that made it makes of it alone.
+#[test]
+fn devices_share_the_items() {
+    let (model, images) = (digits("conv-bn.onnx"), digits("images.npy"));
+    let mut arguments = vec!["run", &model, "--input", &images, "--batch", "16"];
+    let logits = digits("conv-bn-logits.npy");
+    arguments.extend(["--expect", &logits, "--device", "cpu:0,sim:0", "--json"]);
+    let json = anabranch(&arguments).json();
+    assert_eq!((&json["mismatches"], &json["errors"]), (&0.into(), &0.into()), "{json}");
+    assert!(json["max_abs_err"].as_f64().unwrap() < 1e-4, "{json}");
+    let shares = json["devices"].as_array().unwrap();
+    assert_eq!((&shares[0]["device"], &shares[1]["device"]), (&"cpu:0".into(), &"sim:0".into()));
+    let passes = shares.iter().map(|share| share["passes"].as_u64().unwrap());
+    assert!(passes.clone().all(|passes| 0 < passes), "{json}");
+    assert_eq!(json["passes"], passes.sum::<u64>());
+    arguments.pop();
+    assert!(anabranch(&arguments).clean().contains("by device      cpu:0 "));
 }
 
 #[test]

@@ -93,6 +93,21 @@ fn failures_beside_the_callers_change_nothing() {
 }
 
 #[test]
+fn devices_share_a_round() {
+    let arguments = ["--device", "cpu:0,sim:0", "--threads", "8", "--ops", "64"];
+    let trouble = ["--deadlines", "--failures", "--own-sessions"];
+    for trouble in [&trouble[..], &[]] {
+        for row in rows(&[&arguments, trouble].concat()) {
+            let passes = row["ok"].as_u64().unwrap();
+            let shares = row["devices"].as_array().unwrap();
+            let shares = shares.iter().map(|share| share["passes"].as_u64().unwrap());
+            assert!(shares.clone().all(|passes| 0 < passes), "{row}");
+            assert_eq!(passes, shares.sum::<u64>(), "{row}");
+        }
+    }
+}
+
+#[test]
 fn what_one_caller_needs_is_enough_for_eight() {
     for network in ["conv-bn", "mlp", "transformer"] {
         let alone = rows(&["--workload", network, "--threads", "1", "--ops", "1", "--soak"]);
@@ -123,6 +138,7 @@ fn wrong_usage_is_said_in_one_sentence() {
         &["--own-sessions=2"],
         &["--deadlines", "3"],
         &["--failures=yes"],
+        &["--growth-max", "2"],
     ] {
         let said = anabranch(&[&["stress"], wrong].concat());
         assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{wrong:?}");
@@ -136,11 +152,22 @@ fn json_has_the_promised_keys() {
     let said = anabranch(&arguments).clean();
     assert_eq!(keys(&said), [&KEYS[..], &LAST_KEYS].concat());
     assert!(said.contains("\"workload\":\"MLP\"") && said.contains("\"seed\":9"), "{said}");
-    arguments.extend(["--soak", "--threads", "2"]);
+    arguments.extend(["--soak", "--threads", "2", "--growth-max", "1000"]);
     let said = anabranch(&arguments).clean();
     assert_eq!(keys(&said)[..9], KEYS);
     assert!(keys(&said).ends_with(&LAST_KEYS.map(str::to_owned)));
     assert!(said.contains("\"growth_percent\":"), "{said}");
+}
+
+#[test]
+fn a_soak_with_every_trouble_finds_nothing() {
+    let mut arguments = vec!["--soak", "--workload", "mlp", "--ops", "3000", "--threads", "4"];
+    arguments.extend(["--failures", "--deadlines", "--exhaust", "--memory-limit", "16M"]);
+    for row in rows(&arguments) {
+        assert_eq!(row["threads_started"], 32, "{row}");
+        assert!(0 < row["failures"].as_u64().unwrap(), "{row}");
+        assert!(row["device_reserved_peak_bytes"].as_u64().unwrap() <= 16 << 20, "{row}");
+    }
 }
 
 #[test]

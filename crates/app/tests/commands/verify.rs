@@ -28,6 +28,21 @@ fn every_pass_is_compared_and_every_transition_replayed() {
 }
 
 #[test]
+fn the_history_of_every_device_is_replayed() {
+    let arguments = ["--model", "mlp", "--json", "--device", "cpu:0,sim:0"];
+    let report = anabranch(&[&BRIEFLY[..], &arguments].concat()).json();
+    assert_eq!(report["result"], "pass", "{report}");
+    let machine = report["machine"].as_str().unwrap();
+    assert!(machine.contains("cpu:0") && machine.contains("sim:0"), "{machine}");
+    for attempt in report["attempts"].as_array().unwrap() {
+        let transitions = attempt["transitions_by_device"].as_array().unwrap();
+        let transitions: Vec<u64> = transitions.iter().map(|t| t.as_u64().unwrap()).collect();
+        assert!(transitions.len() == 2 && transitions.iter().all(|&t| 0 < t), "{attempt}");
+        assert_eq!(attempt["transitions"], transitions.iter().sum::<u64>());
+    }
+}
+
+#[test]
 fn what_cannot_be_verified_leaves_no_report() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.md");

@@ -1,13 +1,18 @@
 use anabranch_sync::model;
 
-use super::{Options, list, open};
+use super::{Options, list, names, open};
 use crate::error::ErrorKind;
 use crate::kernel::{Conv2d, Function, Kernel};
 
 #[test]
 fn every_listed_device_opens_by_its_name() {
     model::check(|| {
-        let options = Options { workers: Some(1), memory_bytes: Some(4096), exact: true, seed: 1 };
+        let options = Options {
+            workers: Some(1),
+            memory_bytes: Some(4096),
+            exact: true,
+            ..Options::default()
+        };
         for info in list() {
             let kind = info.name.trim_end_matches(":0");
             for name in [info.name.as_str(), kind] {
@@ -18,6 +23,21 @@ fn every_listed_device_opens_by_its_name() {
             }
         }
     });
+}
+
+#[test]
+fn a_list_names_each_device_once() {
+    assert_eq!(names("cuda:1,cuda:0,cpu").unwrap(), ["cuda:1", "cuda:0", "cpu"]);
+    for (wrong, words) in [
+        ("cpu,cpu:0", "`cpu:0` is there twice in `cpu,cpu:0`"),
+        ("cuda:1,sim,cuda:1", "`cuda:1` is there twice"),
+        ("", "a name is missing"),
+        ("cpu:0,", "a name is missing"),
+    ] {
+        let error = names(wrong).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSuchDevice);
+        assert!(error.to_string().contains(words), "{error}");
+    }
 }
 
 #[test]

@@ -18,6 +18,9 @@ mod tests;
 /// bytes.
 pub(crate) const TILE_BYTES: usize = model::bound(8, 8, 256 << 10);
 
+/// Floating-point operations that take one core longer than it takes to wake another one.
+const LONG_FLOPS: u64 = 8 << 20;
+
 /// One operation with its operands, divided into tiles that may run in any order on any thread.
 #[derive(Clone, Copy)]
 pub(crate) struct Step<'a> {
@@ -64,6 +67,11 @@ impl<'a> Step<'a> {
     /// Tiles that are left.
     pub(crate) fn tiles(&self) -> usize {
         self.tiles
+    }
+
+    /// Whether it is known to be worth a wake-up before any of it has run.
+    pub(crate) fn is_long(&self) -> bool {
+        matches!(self.operation, Operation::Kernel(kernel) if LONG_FLOPS <= kernel.flops())
     }
 
     /// The step without its first tile, which there is.

@@ -43,19 +43,17 @@ use crate::command::{Command, Submission};
 use crate::cpu::execute::{self, Spread, Step};
 use crate::cpu::gang::{Gang, Seat};
 use crate::cpu::kernels::{Kernels, Scratch};
+use crate::cpu::patience::Patience;
 use crate::cpu::schedule::{Action, Job, Outcome, State};
 use crate::device::{Completion, Help, Priority, QueueId, Sink, Span};
 use crate::error::{Error, ErrorKind};
 use crate::order::{Entry, Slot};
 use crate::threads::{self, Threaded, Threads};
 
-/// A submission runs so long before it asks for help with its tiles: about what it costs to wake
-/// a worker, so that short work never pays more than it could gain. The model has no time.
+/// A submission of short steps runs so long before it asks for help with its tiles: about what it
+/// costs to wake a worker, so that short work never pays more than it could gain. The model has no
+/// time.
 const LONE_NS: u64 = model::bound(0, 0, 20_000) as u64;
-
-/// How often a worker that has assisted looks for the next seat before it sleeps: as long as the
-/// runner of a gang waits for it.
-const LOOKS_MAX: usize = model::bound(1, 1, 2_000);
 
 /// What a queue's handle and its submissions share.
 pub(crate) struct Lane {
@@ -371,18 +369,16 @@ impl Executor {
 }
 
 impl Shared {
-    /// Looks for a seat, or for anything else to do, for about as long as waking up takes: a caller
-    /// that comes again and again finds its assistant awake.
+    /// Looks for a seat, or for anything else to do, before it sleeps: a caller that comes again and
+    /// again finds its assistant awake.
     fn linger(&self) {
         let comes = || {
             [&self.offered, &self.wanted, &self.closed]
                 .into_iter()
                 .any(|hint| hint.load(Ordering::Relaxed))
         };
-        for _ in 0..LOOKS_MAX {
-            if comes() {
-                return;
-            }
+        let mut patience = Patience::default();
+        while patience.lasts() && !comes() {
             hint::spin_loop();
         }
     }
@@ -406,16 +402,18 @@ struct Crew<'a> {
 }
 
 impl Crew<'_> {
-    /// Invites workers to a step of several tiles, if permits are to spare, and a worker is awake
-    /// or the submission has run for long enough to be worth a wake-up. True when somebody may
-    /// come.
-    fn recruit(&mut self, tiles: usize) -> bool {
+    /// Invites workers to a step of several tiles, if permits are to spare, and a worker is awake,
+    /// the step is long, or the submission has run for long enough to be worth a wake-up. True when
+    /// somebody may come.
+    fn recruit(&mut self, step: &Step<'_>) -> bool {
+        let tiles = step.tiles();
         let here = self.gang.as_ref().map_or(0, |gang| gang.seats());
         if tiles <= here + 1 || self.executor.spare.load(Ordering::Relaxed) == 0 {
             return 0 < here;
         }
         let near = self.executor.near.load(Ordering::Relaxed);
-        if !near && self.executor.now_ns() < self.start_ns.saturating_add(LONE_NS) {
+        let may_be_short = !near && !step.is_long();
+        if may_be_short && self.executor.now_ns() < self.start_ns.saturating_add(LONE_NS) {
             return 0 < here;
         }
         let gang = self.gang.get_or_insert_with(Gang::new);
@@ -439,7 +437,7 @@ impl Crew<'_> {
 impl Spread for Crew<'_> {
     fn run(&mut self, mut step: Step<'_>, scratch: &mut Scratch) -> Result<(), Error> {
         while 1 < step.tiles() {
-            if self.recruit(step.tiles())
+            if self.recruit(&step)
                 && let Some(gang) = &self.gang
             {
                 return gang.run(step, scratch);

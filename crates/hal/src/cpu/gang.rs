@@ -37,18 +37,15 @@ use std::ptr::NonNull;
 
 use anabranch_sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use anabranch_sync::cell::UnsafeCell;
-use anabranch_sync::{Arc, Condvar, Mutex, hint, model};
+use anabranch_sync::{Arc, Condvar, Mutex, hint};
 
 use crate::cpu::execute::Step;
 use crate::cpu::kernels::Scratch;
+use crate::cpu::patience::Patience;
 use crate::error::Error;
 
 #[cfg(test)]
 mod tests;
-
-/// How often somebody looks again before sleeping or leaving: a few microseconds, about what a
-/// wake-up costs.
-const LOOKS_MAX: usize = model::bound(1, 1, 2_000);
 
 /// A gang, shared by the runner and its members.
 pub(crate) struct Gang {
@@ -134,25 +131,25 @@ impl Gang {
     /// Runs tiles as a member until the gang closes, `leave` says so, or no step has come for a
     /// few microseconds.
     pub(crate) fn assist(&self, scratch: &mut Scratch, leave: impl Fn() -> bool) {
-        let mut looks = 0;
+        let mut patience = Patience::default();
         while !leave() {
-            if let Some(claim) = self.claim() {
-                let step = self.step.with(|slot| {
-                    // SAFETY: The claim keeps the runner in this epoch, so the step was written
-                    // before the claim and is not written during it.
-                    unsafe { *slot }
-                });
-                let step = step.expect("the first epoch begins after a step was written");
-                // SAFETY: The step lives on the runner's stack until this tile is counted.
-                let step = unsafe { step.as_ref() };
-                self.run_tile(step, &claim, scratch);
-                looks = 0;
-            } else if looks < LOOKS_MAX && !self.closed.load(Ordering::Relaxed) {
-                looks += 1;
+            let Some(claim) = self.claim() else {
+                if !patience.lasts() || self.closed.load(Ordering::Relaxed) {
+                    break;
+                }
                 hint::spin_loop();
-            } else {
-                break;
-            }
+                continue;
+            };
+            patience = Patience::default();
+            let step = self.step.with(|slot| {
+                // SAFETY: The claim keeps the runner in this epoch, so the step was written before
+                // the claim and is not written during it.
+                unsafe { *slot }
+            });
+            let step = step.expect("the first epoch begins after a step was written");
+            // SAFETY: The step lives on the runner's stack until this tile is counted.
+            let step = unsafe { step.as_ref() };
+            self.run_tile(step, &claim, scratch);
         }
         self.seats.fetch_sub(1, Ordering::Relaxed);
     }
@@ -187,7 +184,8 @@ impl Gang {
     }
 
     fn wait(&self, epoch: u32, tiles: u32) {
-        for _ in 0..LOOKS_MAX {
+        let mut patience = Patience::default();
+        while patience.lasts() {
             if self.done.load(Ordering::Acquire) == tiles {
                 return;
             }

@@ -7,6 +7,7 @@
 
 mod cast;
 mod convolution;
+mod dots;
 mod elementwise;
 mod function;
 mod gemm;

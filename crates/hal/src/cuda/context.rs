@@ -14,9 +14,9 @@ use anabranch_sync::{Arc, Mutex};
 use super::ffi::{
     self, Address, Attribute, Event, Function, Module, Outcome, Pool, Primary, Stream,
 };
-use super::kernels;
+use super::kernels::{self, Arithmetic};
 use super::port::{Page, Port};
-use super::transfer::Transfer;
+use super::transfer::{Pinned, Transfer};
 use crate::device::Priority;
 use crate::error::{Error, ErrorKind};
 use crate::heap::Budget;
@@ -31,6 +31,7 @@ const MAJOR_MIN: c_int = 8;
 pub(super) struct Context {
     generation: Generation,
     primary: Primary,
+    arithmetic: Arithmetic,
     modules: Vec<Module>,
     functions: HashMap<String, Function>,
     shared_bytes_max: u32,
@@ -44,6 +45,8 @@ pub(super) struct Context {
     ports: Mutex<Vec<Port>>,
     pages: Mutex<Vec<Page>>,
     transfers: Mutex<Vec<Transfer>>,
+    /// Staging memory that nobody has.
+    pinned: Mutex<Vec<Pinned>>,
     budget: Budget,
     is_lost: AtomicBool,
     loss: Mutex<Option<Error>>,
@@ -72,9 +75,13 @@ impl Context {
     /// # Errors
     /// `Unsupported` for a card or a driver that cannot do what is needed, `MustRestartProcess`
     /// after a failure that the driver does not forget, `OutOfMemory`.
-    pub(super) fn open(index: c_int, memory_bytes: usize) -> Result<Arc<Self>, Error> {
+    pub(super) fn open(
+        index: c_int,
+        memory_bytes: usize,
+        arithmetic: Arithmetic,
+    ) -> Result<Arc<Self>, Error> {
         check_card(index)?;
-        Self::try_open(index, memory_bytes).map(Arc::new).map_err(|refusal| {
+        Self::try_open(index, memory_bytes, arithmetic).map(Arc::new).map_err(|refusal| {
             let message = format!("cuda:{index} cannot be opened: {refusal}");
             let kind = match refusal.error("").kind() {
                 ErrorKind::DeviceLost => ErrorKind::MustRestartProcess,
@@ -85,7 +92,7 @@ impl Context {
         })
     }
 
-    fn try_open(index: c_int, memory_bytes: usize) -> Outcome<Self> {
+    fn try_open(index: c_int, memory_bytes: usize, arithmetic: Arithmetic) -> Outcome<Self> {
         let generation = Generation::current();
         let primary = Primary::retain(index)?;
         let retained = Retained { generation, index };
@@ -104,6 +111,7 @@ impl Context {
         Ok(Self {
             generation,
             primary,
+            arithmetic,
             modules,
             functions,
             shared_bytes_max: u32::try_from(shared).unwrap_or(0),
@@ -115,6 +123,7 @@ impl Context {
             ports: Mutex::new(Vec::new()),
             pages: Mutex::new(Vec::new()),
             transfers: Mutex::new(Vec::new()),
+            pinned: Mutex::new(Vec::new()),
             budget: Budget::new(memory_bytes),
             is_lost: AtomicBool::new(false),
             loss: Mutex::new(None),
@@ -128,6 +137,11 @@ impl Context {
 
     pub(super) fn primary(&self) -> Primary {
         self.primary
+    }
+
+    /// What computes products.
+    pub(super) fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     pub(super) fn budget(&self) -> &Budget {
@@ -157,7 +171,8 @@ impl Context {
             let message = format!("{bytes} bytes of shared memory, of {}", self.shared_bytes_max);
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
-        let bytes = c_int::try_from(bytes).unwrap_or(c_int::MAX);
+        // All that there is, so that no later call allows less.
+        let bytes = c_int::try_from(self.shared_bytes_max).unwrap_or(c_int::MAX);
         self.note("asking for shared memory", function.allow_shared_bytes(bytes))
     }
 
@@ -277,6 +292,22 @@ impl Context {
     pub(super) fn put_transfer(&self, transfer: Transfer) {
         self.transfers.lock().push(transfer);
     }
+
+    /// Staging memory of at least so many bytes: the smallest that is idle, or more of it.
+    pub(super) fn take_pinned(&self, bytes: usize) -> Result<Pinned, Error> {
+        let mut spare = self.pinned.lock();
+        let fits = spare.iter().enumerate().filter(|(_, pinned)| bytes <= pinned.bytes());
+        if let Some((index, _)) = fits.min_by_key(|(_, pinned)| pinned.bytes()) {
+            return Ok(spare.swap_remove(index));
+        }
+        drop(spare);
+        self.enter()?;
+        self.note("pinning memory of the host", Pinned::make(bytes))
+    }
+
+    pub(super) fn put_pinned(&self, pinned: Pinned) {
+        self.pinned.lock().push(pinned);
+    }
 }
 
 impl Drop for Context {
@@ -290,6 +321,9 @@ impl Drop for Context {
         }
         for transfer in self.transfers.get_mut().drain(..) {
             transfer.destroy();
+        }
+        for pinned in self.pinned.get_mut().drain(..) {
+            pinned.destroy();
         }
         for page in self.pages.get_mut().drain(..) {
             page.destroy();

@@ -28,8 +28,8 @@
 //! - `watched`: a flight that nobody holds is parked or deferred, and its thread is awake.
 //!
 //! # Waiting
-//! A caller that helps spins on the word of its own lane, for [`HELP_NS`] at most, and holds the
-//! flight meanwhile, so that the device's thread sleeps while every lane is helped. That thread
+//! A caller that helps spins on the word of its own lane, for as long as its [`Patience`] says, and
+//! holds the flight meanwhile, so that the device's thread sleeps while every lane is helped. That thread
 //! spins for a while after the last landing and sleeps for moments between two looks then.
 //!
 //! # Checked by
@@ -51,18 +51,30 @@ use super::state::{Action, Job, Outcome, State};
 use super::{kernels, memory};
 use crate::buffer::Memory;
 use crate::command::Submission;
-use crate::device::{Help, Priority, QueueId, Sink};
+use crate::device::{Help, Priority, QueueId, Sink, Waiting};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 use crate::order::{Entry, Slot};
 use crate::threads::{Threaded, Threads};
 
-/// A caller spins for so long at most.
-const HELP_NS: u64 = 2_000_000;
+/// How long a caller spins that helps.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// At most.
+    help_ns: u64,
+    /// Before it lets others have the core between two looks, of whom there may be more than cores.
+    alone_ns: u64,
+}
 
-/// Then it lets others have the core between two looks, of whom there are more than cores.
-const ALONE_NS: u64 = 50_000;
+impl Patience {
+    const fn of(waiting: Waiting) -> Self {
+        match waiting {
+            Waiting::Awake => Self { help_ns: 2_000_000, alone_ns: 50_000 },
+            Waiting::Asleep => Self { help_ns: 10_000, alone_ns: 10_000 },
+        }
+    }
+}
 
 /// Between two looks at the clock.
 const HELP_SPINS: usize = 64;
@@ -86,6 +98,7 @@ impl Deref for Executor {
 pub(super) struct Shared {
     context: Arc<Context>,
     clock: Clock,
+    patience: Patience,
     inner: Mutex<Inner>,
     /// The thread that watches the card sleeps here.
     watch: Condvar,
@@ -157,10 +170,11 @@ enum Driver {
 
 impl Executor {
     /// Starts the threads of a device.
-    pub(super) fn start(context: Arc<Context>) -> Result<Self, Error> {
+    pub(super) fn start(context: Arc<Context>, waiting: Waiting) -> Result<Self, Error> {
         let executor = Self(Arc::new(Shared {
             context,
             clock: Clock::new(),
+            patience: Patience::of(waiting),
             inner: Mutex::new(Inner {
                 state: State::new(HOSTS_MAX),
                 is_watch_asleep: false,
@@ -220,10 +234,10 @@ impl Executor {
             flight.has_landed()
         }) {
             let spun_ns = self.now_ns().saturating_sub(start_ns);
-            if HELP_NS < spun_ns || self.context.check().is_err() {
+            if self.patience.help_ns < spun_ns || self.context.check().is_err() {
                 return false;
             }
-            if ALONE_NS < spun_ns {
+            if self.patience.alone_ns < spun_ns {
                 thread::yield_now();
             }
         }
@@ -310,12 +324,17 @@ unsafe impl Engine for Executor {
         memory::allocate(&self.context, bytes)
     }
 
+    fn allocate_staging(&self, bytes: usize) -> Result<Memory, Error> {
+        self.check_open()?;
+        memory::allocate_staging(&self.context, bytes)
+    }
+
     fn allocated_bytes(&self) -> usize {
         self.context.budget().used_bytes()
     }
 
     fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
-        kernels::packed_bytes(kernel)
+        kernels::packed_bytes(kernel, self.context.arithmetic())
     }
 
     fn create(

@@ -170,7 +170,7 @@ const SYMBOLS: &[&str] = &[
     "cuMemsetD8Async",
     "cuMemcpyHtoDAsync_v2",
     "cuMemcpyDtoHAsync_v2",
-    "cuMemcpyDtoDAsync_v2",
+    "cuMemcpyAsync",
     "cuLaunchKernel",
     "cuGraphCreate",
     "cuGraphDestroy",

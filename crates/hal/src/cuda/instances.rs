@@ -6,6 +6,7 @@ use anabranch_sync::Arc;
 
 use super::context::Context;
 use super::ffi::{Graph, GraphExec, Node};
+use super::kernels::Arithmetic;
 use super::lowering::{self, Act, Place, Surroundings, Task};
 use super::memory::Block;
 use super::port::Port;
@@ -47,14 +48,14 @@ impl Key {
     }
 
     /// The nodes with their operands.
-    pub(super) fn tasks(&self) -> Result<Vec<Task>, Error> {
+    pub(super) fn tasks(&self, arithmetic: Arithmetic) -> Result<Vec<Task>, Error> {
         let tasks = self.executable.nodes()[self.nodes.clone()].iter().map(|node| {
             let operands = node.operands.iter().map(|operand| {
                 // The size of a slot follows from its farthest operand.
                 let slot = self.places[operand.slot as usize];
                 Place { address: slot.address + operand.offset as u64, bytes: operand.bytes }
             });
-            Task::new(&node.operation, operands.collect())
+            Task::new(&node.operation, operands.collect(), arithmetic)
         });
         tasks.collect()
     }

@@ -11,6 +11,7 @@ mod convolution;
 mod elementwise;
 mod matmul;
 mod movement;
+mod patches;
 mod pooling;
 mod rows;
 mod tiles;
@@ -49,6 +50,17 @@ pub(super) enum Parameter {
     Failure,
 }
 
+impl Parameter {
+    /// An address so many bytes further.
+    fn behind(&self, bytes: usize) -> Self {
+        match *self {
+            Self::Operand { index, offset } => Self::Operand { index, offset: offset + bytes },
+            Self::Scratch(offset) => Self::Scratch(offset + bytes),
+            Self::Bytes(_) | Self::Failure => unreachable!("only memory has more behind it"),
+        }
+    }
+}
+
 /// The launches that compute one kernel. They run in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Lowered {
@@ -76,16 +88,36 @@ pub(super) const PTX: &str = include_str!("kernels/anabranch.ptx");
 /// on every card.
 const MULTIPROCESSORS: usize = 132;
 
+/// What computes products, from the most accurate to the fastest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Arithmetic {
+    /// Multiply-adds in `f32`.
+    MultiplyAdd,
+    /// Tensor cores where they are faster, with each number as the sum of two of eleven bits.
+    Tensor,
+}
+
+impl Arithmetic {
+    /// How often a packed constant has each element: tensor cores also take what they leave over of
+    /// it.
+    fn planes(self) -> usize {
+        match self {
+            Self::MultiplyAdd => 1,
+            Self::Tensor => 2,
+        }
+    }
+}
+
 /// The launches that compute `kernel`, whose descriptor has passed [`Kernel::operands`]. There are
 /// none when there is nothing to write.
 ///
 /// # Errors
 /// `Unsupported` for routines, which run on the host, and for shapes that a launch cannot express:
 /// views of more than sixteen axes that do not join, and images of more than 2³¹ pixels.
-pub(super) fn lower(kernel: &Kernel) -> Result<Lowered, Error> {
+pub(super) fn lower(kernel: &Kernel, arithmetic: Arithmetic) -> Result<Lowered, Error> {
     match kernel {
-        Kernel::Conv2d(kernel) => convolution::lower(kernel),
-        Kernel::MatMul(kernel) => matmul::lower(kernel),
+        Kernel::Conv2d(kernel) => convolution::lower(kernel, arithmetic),
+        Kernel::MatMul(kernel) => matmul::lower(kernel, arithmetic),
         Kernel::Normalize(kernel) => rows::normalize(kernel),
         Kernel::Pool2d(kernel) => pooling::windows(kernel),
         Kernel::AdaptiveAveragePool2d(kernel) => pooling::adaptive(kernel),
@@ -99,19 +131,19 @@ pub(super) fn lower(kernel: &Kernel) -> Result<Lowered, Error> {
         Kernel::Cast(kernel) => elementwise::cast(kernel),
         Kernel::Routine(_) => Err(unsupported("a routine runs on the host")),
         Kernel::Pack(kernel) => match &**kernel {
-            Kernel::Conv2d(kernel) => convolution::pack(kernel),
-            Kernel::MatMul(kernel) => matmul::pack(kernel),
+            Kernel::Conv2d(kernel) => convolution::pack(kernel, arithmetic),
+            Kernel::MatMul(kernel) => matmul::pack(kernel, arithmetic),
             other => Err(unsupported(format!("the operand of {} cannot be packed", other.name()))),
         },
     }
 }
 
 /// The size of the packed constant operand, in bytes; `None` for what takes no packed operand.
-pub(super) fn packed_bytes(kernel: &Kernel) -> Option<usize> {
+pub(super) fn packed_bytes(kernel: &Kernel, arithmetic: Arithmetic) -> Option<usize> {
     match kernel {
-        Kernel::Conv2d(kernel) => convolution::packed_bytes(kernel),
-        Kernel::MatMul(kernel) => matmul::packed_bytes(kernel),
-        Kernel::Pack(kernel) => packed_bytes(kernel),
+        Kernel::Conv2d(kernel) => convolution::packed_bytes(kernel, arithmetic),
+        Kernel::MatMul(kernel) => matmul::packed_bytes(kernel, arithmetic),
+        Kernel::Pack(kernel) => packed_bytes(kernel, arithmetic),
         _ => None,
     }
 }

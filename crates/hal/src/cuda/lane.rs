@@ -98,7 +98,8 @@ impl Lane {
         for command in commands {
             if let Command::Run { operation, operands } = command {
                 let places = operands.iter().map(|slice| Place::of(slice, 0, slice.bytes));
-                tasks.push(Task::new(operation, places.collect::<Result<_, _>>()?)?);
+                let places = places.collect::<Result<_, _>>()?;
+                tasks.push(Task::new(operation, places, self.context.arithmetic())?);
             }
         }
         let scratch = self.scratch(&tasks)?;
@@ -135,7 +136,7 @@ impl Lane {
 
     /// A graph for `key`: a new one, or an old one at other places.
     fn make(&self, key: &Key) -> Result<Instance, Error> {
-        let tasks = key.tasks()?;
+        let tasks = key.tasks(self.context.arithmetic())?;
         let scratch = self.scratch(&tasks)?;
         let similar = self.workshop.lock().kept.take_similar(key);
         match similar {

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 
 use super::context::Context;
 use super::ffi::{Address, Graph, GraphExec, Node, Start, Stream};
-use super::kernels::{self, Lowered, Parameter};
+use super::kernels::{self, Arithmetic, Lowered, Parameter};
 use super::port::Port;
 use crate::buffer::Slice;
 use crate::command::Operation;
@@ -77,11 +77,15 @@ impl Task {
     /// # Errors
     /// `CommandFailed` when the operands do not fit, `Unsupported` for a kernel that the card has
     /// no function for.
-    pub(super) fn new(operation: &Operation, operands: Vec<Place>) -> Result<Self, Error> {
+    pub(super) fn new(
+        operation: &Operation,
+        operands: Vec<Place>,
+        arithmetic: Arithmetic,
+    ) -> Result<Self, Error> {
         let kind = match (operation, &operands[..]) {
             (Operation::Fill(byte), [_]) => Kind::Fill(*byte),
             (Operation::Copy, [from, to]) if from.bytes == to.bytes => Kind::Copy,
-            (Operation::Kernel(kernel), _) => Kind::Kernel(kernels::lower(kernel)?),
+            (Operation::Kernel(kernel), _) => Kind::Kernel(kernels::lower(kernel, arithmetic)?),
             _ => return Err(failed(format!("{operation:?} does not fit its operands"))),
         };
         Ok(Self { kind, operands })

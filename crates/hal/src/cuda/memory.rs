@@ -35,6 +35,24 @@ pub(super) fn allocate(context: &Arc<Context>, bytes: usize) -> Result<Memory, E
     Ok(unsafe { Memory::from_device(address, bytes, transport, Box::new(release)) })
 }
 
+/// Allocates zeroed memory of the host that the card reaches at the same address.
+pub(super) fn allocate_staging(context: &Arc<Context>, bytes: usize) -> Result<Memory, Error> {
+    let pinned = context.take_pinned(bytes)?;
+    let host = pinned.host();
+    // SAFETY: The memory is nobody else's, and at least so long.
+    unsafe { host.write_bytes(0, bytes) };
+    let owner = Arc::clone(context);
+    let release = move |_, _| {
+        if owner.generation().is_forked() {
+            return mem::forget(owner);
+        }
+        // The driver may wait for the card when it frees, which nobody does who drops.
+        owner.put_pinned(pinned);
+    };
+    // SAFETY: The memory is zeroed, aligned to a page, and the release alone gives it away.
+    Ok(unsafe { Memory::from_raw(host, bytes, Box::new(release)) })
+}
+
 /// An address of the card as one of memory; that of nothing is aligned like every other.
 fn place(address: Address) -> NonNull<u8> {
     let nothing = NonZero::new(ALIGN_BYTES).expect("an alignment is not zero");

@@ -70,6 +70,41 @@ impl Transfer {
     }
 }
 
+/// Memory of the host that the card reaches at the same address.
+pub(super) struct Pinned {
+    host: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: The memory belongs to whoever has this.
+unsafe impl Send for Pinned {}
+// SAFETY: As above; nothing here reads or writes it.
+unsafe impl Sync for Pinned {}
+
+impl Pinned {
+    pub(super) fn make(bytes: usize) -> Outcome<Self> {
+        let (host, address) = ffi::allocate_host(bytes.max(1))?;
+        let host = NonNull::new(host).expect("the driver hands out memory that is not at zero");
+        // Commands know one address, and so does the driver where it has one space for both.
+        assert_eq!(address, host.addr().get() as Address, "the card has other addresses");
+        Ok(Self { host, bytes })
+    }
+
+    pub(super) fn host(&self) -> NonNull<u8> {
+        self.host
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Frees the memory, which nothing in flight uses.
+    pub(super) fn destroy(self) {
+        // SAFETY: Nobody has it any longer.
+        let _ = unsafe { ffi::free_host(self.host.as_ptr()) };
+    }
+}
+
 /// The way of the host to memory of the card.
 pub(super) struct Way(pub(super) Arc<Context>);
 

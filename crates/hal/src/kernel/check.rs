@@ -8,8 +8,8 @@ use std::fmt;
 
 use super::extent::{element_bytes, elements, injective, positive, same_rank, signed_span, span};
 use super::{
-    AdaptiveAveragePool2d, Binary, Cast, Conv2d, Gather, Kernel, MatMul, Normalize, Pool2d, Reduce,
-    Routine, Select, Softmax, Statistics, StridedCopy, Unary,
+    AdaptiveAveragePool2d, Binary, Cast, Conv2d, Gather, Kernel, MatMul, Normalize, Pool2d,
+    Precision, Reduce, Routine, Select, Softmax, Statistics, StridedCopy, Unary,
 };
 use crate::dtype::DType;
 
@@ -173,12 +173,26 @@ fn matmul(kernel: &MatMul) -> Specs {
     if kernel.packed {
         without_batch(kernel)?;
     }
+    reduced(kernel)?;
     let mut specs = vec![read(a, F32)];
     specs.push(if kernel.packed { packed(Access::Read) } else { read(b, F32) });
     specs.extend(kernel.bias.then(|| read(n, F32)));
     specs.extend(kernel.residual.then(|| read(y, F32)));
     specs.push(write(y, F32));
     Ok(specs)
+}
+
+fn reduced(kernel: &MatMul) -> Result<(), Mismatch> {
+    let what = "precision of the matrix multiplication";
+    if kernel.precision != Precision::F32 && !kernel.packed {
+        let found = format!("{} and a plain b", kernel.precision);
+        return Err(Mismatch::new(what, "f32 unless b is packed", found));
+    }
+    if kernel.precision == Precision::Int8 && Precision::INT8_DEPTH_MAX < kernel.k {
+        let expected = format!("at most {} columns of a", Precision::INT8_DEPTH_MAX);
+        return Err(Mismatch::new(what, expected, kernel.k.to_string()));
+    }
+    Ok(())
 }
 
 fn without_batch(kernel: &MatMul) -> Result<(), Mismatch> {

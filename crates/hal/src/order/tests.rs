@@ -244,3 +244,31 @@ fn a_wait_for_a_value_inside_a_failed_submission_fails() {
     };
     assert_eq!(verdict, Err(error()), "D6: a submission fails as one");
 }
+
+/// Whoever drives the lanes decides by these answers.
+#[test]
+fn a_lane_says_what_it_is_and_how_far_it_has_come() {
+    let mut world = World::new();
+    let urgent = Action::Create { id: QueueId(9), priority: Priority::High };
+    let Outcome::Created(slot) = world.state.apply(urgent) else { panic!("no slot") };
+    assert_eq!(world.state.priority(slot), Priority::High);
+    assert_eq!(world.state.priority(world.slots[0]), Priority::Normal);
+    for (value, host) in [(2, false), (3, true)] {
+        let entry = Entry { value, waits: Vec::new(), host, work: 0 };
+        world.note(Action::Submit { slot, entry });
+    }
+    for (before, value, host) in [(0, 2, false), (2, 3, true)] {
+        assert_eq!(world.state.done(slot), before);
+        assert!(world.state.is_ready(slot));
+        assert_eq!(world.state.wants_device_thread(slot), host);
+        assert_eq!(world.ready.pop(), Some(slot));
+        assert!(matches!(world.state.apply(Action::Start { slot }), Outcome::Started { .. }));
+        assert!(!world.state.is_ready(slot));
+        world.note(Action::Finish { slot, value, result: Ok(()) });
+    }
+    assert_eq!(world.state.done(slot), 3);
+    assert!(!world.state.is_ready(slot) && !world.state.wants_device_thread(slot));
+    assert!(world.state.stopped().is_none());
+    world.note(Action::Stop(error()));
+    assert_eq!(world.state.stopped().map(Error::kind), Some(ErrorKind::CommandFailed));
+}

@@ -91,6 +91,13 @@ impl ModelBuilder {
         self.push("Gather", Op::Gather { axis }, &[x, indices])
     }
 
+    /// `x` with `updates` added at the places along `axis` that `indices` names, which has their
+    /// shape; updates of the same place are added in their order.
+    pub fn scatter_add(&mut self, x: Value, indices: Value, updates: Value, axis: i64) -> Value {
+        let scatter = crate::host::scatter_elements(axis, crate::host::Combine::Add);
+        self.push("ScatterElements", scatter, &[x, indices, updates])
+    }
+
     /// Rows of a table of `count` random rows: one for each of `tokens`, which are integers below
     /// `count`.
     pub fn embedding(&mut self, tokens: Value, count: usize, width: usize) -> Value {

@@ -27,44 +27,60 @@ fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
     if shared <= 0.0 || union <= 0.0 { 0.0 } else { shared / union }
 }
 
+/// Pairs of boxes that are compared when a plan is made, where everybody waits for it.
+const PAIRS_MAX: usize = 1 << 28;
+
 /// Inputs: boxes, scores, how many to keep for each class, how much they may overlap, the least
 /// score.
 pub(crate) fn non_max_suppression(centred: bool) -> Op {
-    known_operator("NonMaxSuppression", move |inputs| {
-        let (boxes, scores) = (array(inputs, 0)?, array(inputs, 1)?);
-        let (&[batches, count, 4], &[other, classes, same]) = (&boxes.shape[..], &scores.shape[..])
-        else {
-            return Err(Error::invalid_model("has no boxes with scores"));
-        };
-        if (batches, count) != (other, same) {
-            return Err(Error::invalid_model("has scores of other boxes"));
-        }
-        let number = |index: usize| optional(inputs, index)?.map(|x| x.number()).transpose();
-        let most = usize::try_from(number(2)?.map_or(0, truncate_i64)).unwrap_or(0);
-        let shared_max = number(3)?.unwrap_or(0.0);
-        let least = number(4)?.unwrap_or(f64::NEG_INFINITY);
-        let mut kept = Vec::new();
-        for batch in 0..batches {
-            let place = |at: usize| corners(&boxes.data[(batch * count + at) * 4..][..4], centred);
-            for class in 0..classes {
-                let score = |at: usize| scores.data[(batch * classes + class) * count + at];
-                let mut order: Vec<usize> = (0..count).filter(|&at| least < score(at)).collect();
-                // The sort is stable: of equal scores the first box is first.
-                order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
-                let mut chosen: Vec<usize> = Vec::new();
-                for at in order {
-                    if chosen.len() == most {
-                        break;
-                    }
-                    if chosen.iter().all(|&other| overlap(place(at), place(other)) <= shared_max) {
-                        chosen.push(at);
-                    }
+    known_operator("NonMaxSuppression", move |inputs| suppress(inputs, centred, PAIRS_MAX))
+}
+
+pub(super) fn suppress(
+    inputs: &Facts<'_>,
+    centred: bool,
+    pairs_max: usize,
+) -> Result<Vec<Tensor>, Error> {
+    let (boxes, scores) = (array(inputs, 0)?, array(inputs, 1)?);
+    let (&[batches, count, 4], &[other, classes, same]) = (&boxes.shape[..], &scores.shape[..])
+    else {
+        return Err(Error::invalid_model("has no boxes with scores"));
+    };
+    if (batches, count) != (other, same) {
+        return Err(Error::invalid_model("has scores of other boxes"));
+    }
+    let number = |index: usize| optional(inputs, index)?.map(|x| x.number()).transpose();
+    let most = usize::try_from(number(2)?.map_or(0, truncate_i64)).unwrap_or(0);
+    let shared_max = number(3)?.unwrap_or(0.0);
+    let least = number(4)?.unwrap_or(f64::NEG_INFINITY);
+    let (mut kept, mut pairs) = (Vec::new(), 0);
+    for batch in 0..batches {
+        let place = |at: usize| corners(&boxes.data[(batch * count + at) * 4..][..4], centred);
+        for class in 0..classes {
+            let score = |at: usize| scores.data[(batch * classes + class) * count + at];
+            let mut order: Vec<usize> = (0..count).filter(|&at| least < score(at)).collect();
+            // The sort is stable: of equal scores the first box is first.
+            order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
+            let mut chosen: Vec<usize> = Vec::new();
+            for at in order {
+                if chosen.len() == most {
+                    break;
                 }
-                kept.extend(chosen.iter().flat_map(|&at| [batch, class, at].map(super::signed)));
+                pairs += chosen.len();
+                if pairs_max < pairs {
+                    return Err(Error::limit(format!(
+                        "compares more than {pairs_max} pairs of boxes of {boxes:?}",
+                        boxes = boxes.shape
+                    )));
+                }
+                if chosen.iter().all(|&other| overlap(place(at), place(other)) <= shared_max) {
+                    chosen.push(at);
+                }
             }
+            kept.extend(chosen.iter().flat_map(|&at| [batch, class, at].map(super::signed)));
         }
-        Ok(vec![Tensor::from_i64(&[kept.len() / 3, 3], kept)?])
-    })
+    }
+    Ok(vec![Tensor::from_i64(&[kept.len() / 3, 3], kept)?])
 }
 
 /// The mean or maximum of samples in the parts of regions. Inputs: x, regions, the image of each.

@@ -1,8 +1,11 @@
 //! Results that can be worked out on paper.
 
+mod properties;
+
 use std::slice::from_ref;
 
 use super::*;
+use crate::error::ErrorKind;
 use crate::ops::{Padding, PoolKind, Window};
 use crate::{fold, tensor::Numbers};
 
@@ -181,6 +184,13 @@ fn boxes_that_share_too_much_are_dropped() {
     let boxes = floats(&[1, 3, 4], &[0., 0., 1., 1., 0., 0., 1., 0.9, 0., 2., 1., 3.]);
     let scores = floats(&[1, 1, 3], &[0.6, 0.9, 0.5]);
     let rest = [whole(&[], &[3]), floats(&[], &[0.5]), floats(&[], &[0.4])];
-    let kept = first(&non_max_suppression(false), &[&[boxes, scores][..], &rest].concat());
+    let inputs = [&[boxes, scores][..], &rest].concat();
+    let kept = first(&non_max_suppression(false), &inputs);
     assert_eq!(kept, [0., 0., 1., 0., 0., 2.]);
+    // The second is compared with the first, and so is the third.
+    let facts: Vec<Fact> = inputs.into_iter().map(Fact::constant).collect();
+    let facts = Facts(facts.iter().map(Some).collect());
+    assert!(detection::suppress(&facts, false, 2).is_ok());
+    let error = detection::suppress(&facts, false, 1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded);
 }

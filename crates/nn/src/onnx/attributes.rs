@@ -73,7 +73,7 @@ impl Attributes {
     pub(super) fn tensor(&mut self, name: &str, source: &Source) -> Result<Option<Tensor>, Error> {
         let Some(attribute) = self.take(name, attribute_type::TENSOR)? else { return Ok(None) };
         let invalid = || Error::invalid_model(format!("has attribute '{name}' without a tensor"));
-        tensor(attribute.t.ok_or_else(invalid)?, source).map(Some)
+        tensor(attribute.t.ok_or_else(invalid)?, None, source).map(Some)
     }
 
     /// Drops attributes that change nothing about inference.

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::attributes::Attributes;
 use super::operators::{self, Context};
+use super::outline::Elements;
 use super::proto::{FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto};
 use super::tensor::{self, Source};
 use crate::error::Error;
@@ -16,7 +17,11 @@ use crate::graph::{Body, Gone, Graph, Label, ValueId};
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=27;
 
 /// Translates a decoded model.
-pub(super) fn import(model: ModelProto, source: &Source<'_>) -> Result<Graph, Error> {
+pub(super) fn import(
+    model: ModelProto,
+    elements: Elements,
+    source: &Source<'_>,
+) -> Result<Graph, Error> {
     let opset = check_opsets(&model)?;
     let Some(mut proto) = model.graph else {
         return Err(Error::malformed("has no graph, so it is not an ONNX model"));
@@ -42,7 +47,8 @@ pub(super) fn import(model: ModelProto, source: &Source<'_>) -> Result<Graph, Er
         opset,
         source,
     };
-    importer.constants(std::mem::take(&mut proto.initializer))?;
+    importer.constants(std::mem::take(&mut proto.initializer), &elements)?;
+    drop(elements);
     importer.inputs(&proto)?;
     for (index, node) in proto.node.drain(..).enumerate() {
         importer.node(index, node)?;
@@ -129,14 +135,14 @@ impl Importer<'_> {
         }
     }
 
-    fn constants(&mut self, protos: Vec<TensorProto>) -> Result<(), Error> {
-        for proto in protos {
+    fn constants(&mut self, protos: Vec<TensorProto>, elements: &Elements) -> Result<(), Error> {
+        for (index, proto) in protos.into_iter().enumerate() {
             let name = proto.name().to_owned();
             let label = format!("constant '{}'", name.escape_debug());
             let id = self.value(&name);
             self.define(id, label.clone()).map_err(|error| error.at_node(&label))?;
-            let tensor =
-                tensor::tensor(proto, self.source).map_err(|error| error.at_node(&label))?;
+            let tensor = tensor::tensor(proto, elements.of(index), self.source)
+                .map_err(|error| error.at_node(&label))?;
             self.graph.values[id.0].constant = Some(tensor);
         }
         Ok(())

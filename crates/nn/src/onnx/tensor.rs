@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::external::Location;
+use super::outline::Apart;
 use super::proto::{
     DATA_LOCATION_EXTERNAL, DimensionValue, TensorProto, TypeProto, ValueInfoProto,
 };
@@ -51,8 +52,12 @@ pub(super) fn dtype(number: i32) -> Result<DType, Error> {
     })
 }
 
-/// Reads a constant.
-pub(super) fn tensor(proto: TensorProto, source: &Source<'_>) -> Result<Tensor, Error> {
+/// Reads a constant, whose elements may lie apart from it.
+pub(super) fn tensor(
+    mut proto: TensorProto,
+    apart: Option<Apart<'_>>,
+    source: &Source<'_>,
+) -> Result<Tensor, Error> {
     let dtype = dtype(proto.data_type())?;
     let shape: Vec<usize> = proto
         .dims
@@ -79,7 +84,7 @@ pub(super) fn tensor(proto: TensorProto, source: &Source<'_>) -> Result<Tensor, 
         return Tensor::from_bytes(dtype, &shape, &unpacked(dtype, &shape, data));
     }
     let fields = [
-        proto.raw_data.is_some(),
+        proto.raw_data.is_some() || apart.is_some(),
         !proto.float_data.is_empty(),
         !proto.int32_data.is_empty(),
         !proto.int64_data.is_empty(),
@@ -88,6 +93,14 @@ pub(super) fn tensor(proto: TensorProto, source: &Source<'_>) -> Result<Tensor, 
     ];
     if 1 < fields.iter().filter(|&&present| present).count() {
         return Err(Error::invalid_model("has its elements in two places"));
+    }
+    if let Some(apart) = apart {
+        if apart.bytes() == bytes && shared_bits(dtype) == 8 {
+            return Tensor::build(dtype, &shape, |target| apart.read(target));
+        }
+        let mut raw = vec![0; apart.bytes()];
+        apart.read(&mut raw)?;
+        proto.raw_data = Some(raw);
     }
     let data = match proto.raw_data {
         Some(raw) if raw.len() == packed_bytes(dtype, &shape, bytes) => {

@@ -373,3 +373,112 @@ fn a_gemm_is_one_kernel() {
         .node("Relu", &["h"], &["y"]);
     assert_eq!(file.kernels(), ["matmul"]);
 }
+
+/// A constant whose elements lie in a field of their own.
+fn raw(name: &str, dims: &[i64], data_type: i32, bytes: Vec<u8>) -> TensorProto {
+    TensorProto {
+        name: Some(name.to_owned()),
+        dims: dims.to_vec(),
+        data_type: Some(data_type),
+        raw_data: Some(bytes),
+        ..TensorProto::default()
+    }
+}
+
+/// The constants of a model, or what is wrong with it.
+type Reading = Result<Vec<Option<Tensor>>, (ErrorKind, String)>;
+
+/// What a file and its bytes are read as.
+fn read_both(path: &Path, bytes: &[u8]) -> [Reading; 2] {
+    std::fs::write(path, bytes).unwrap();
+    [Model::open(path, &limits()), Model::parse(bytes, &limits())].map(|model| match model {
+        Ok(model) => Ok(model.graph().values.iter().map(|value| value.constant.clone()).collect()),
+        Err(error) => {
+            let named = format!("{}: ", path.display());
+            Err((error.kind(), error.to_string().replace(&named, "")))
+        }
+    })
+}
+
+#[test]
+fn a_file_is_read_like_its_bytes() {
+    let path = std::env::temp_dir().join(format!("anabranch-outline-{}", std::process::id()));
+    let pattern = |count: usize| (0..=250).cycle().step_by(37).take(count).collect::<Vec<u8>>();
+    let large = raw("large", &[40, 50], 1, pattern(8000));
+    let with = |tensors: &[TensorProto]| {
+        let file = tensors.iter().cloned().fold(File::new(), File::tensor);
+        file.node("Relu", &["x"], &["y"]).bytes()
+    };
+    let whole = with(&[
+        floats("first", &[2], &[1.0, 2.0]),
+        large.clone(),
+        raw("narrow", &[9999], 22, pattern(5000)),
+        raw("bytes", &[5000], 3, pattern(5000)),
+        raw("small", &[4], 2, pattern(4)),
+    ]);
+    let [opened, parsed] = read_both(&path, &whole);
+    assert_eq!(opened.as_ref().unwrap().iter().flatten().count(), 5);
+    assert_eq!(opened, parsed);
+    let wrong = [
+        with(&[raw("large", &[40, 51], 1, pattern(8000))]),
+        with(&[TensorProto { float_data: vec![1.0], ..large.clone() }]),
+        with(&[TensorProto { data_type: Some(8), ..large.clone() }]),
+        with(&[TensorProto { data_location: Some(DATA_LOCATION_EXTERNAL), ..large.clone() }]),
+        vec![0x3a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+        vec![0x3a, 0x02, 0x2a, 0x7f],
+        vec![0x3b, 0x00],
+    ];
+    for bytes in &wrong {
+        let [opened, parsed] = read_both(&path, bytes);
+        assert!(opened.is_err());
+        // Where the weights are not in the file, the bytes alone say something else.
+        if !format!("{parsed:?}").contains("from a file") {
+            assert_eq!(opened, parsed);
+        }
+    }
+    for length in (0..whole.len()).step_by(211) {
+        let [opened, parsed] = read_both(&path, &whole[..length]);
+        assert_eq!(opened, parsed, "{length} bytes");
+    }
+    std::fs::remove_file(path).unwrap();
+}
+
+#[test]
+fn the_last_elements_of_a_constant_count() {
+    let path = std::env::temp_dir().join(format!("anabranch-again-{}", std::process::id()));
+    // A message may be written in pieces; the last of a field wins.
+    let piece = |value: u8, count: usize| {
+        let elements = TensorProto { raw_data: Some(vec![value; count]), ..TensorProto::default() };
+        elements.encode_to_vec()
+    };
+    let head = TensorProto {
+        name: Some("w".into()),
+        dims: vec![8000],
+        data_type: Some(2),
+        ..TensorProto::default()
+    };
+    for (pieces, good) in [
+        (vec![piece(1, 8000), piece(2, 8000)], true),
+        (vec![piece(1, 80), piece(2, 8000)], true),
+        (vec![piece(2, 8000), piece(1, 80)], false),
+    ] {
+        let tensor = [head.encode_to_vec(), pieces.concat()].concat();
+        let mut graph = vec![0x2a];
+        prost::encoding::encode_varint(tensor.len() as u64, &mut graph);
+        graph.extend(tensor);
+        let mut bytes = File::new().node("Relu", &["x"], &["y"]).bytes();
+        bytes.push(0x3a);
+        prost::encoding::encode_varint(graph.len() as u64, &mut bytes);
+        bytes.extend(graph);
+        let [opened, parsed] = read_both(&path, &bytes);
+        assert_eq!(opened, parsed);
+        match opened {
+            Ok(constants) => {
+                let elements = constants.into_iter().flatten().next().unwrap();
+                assert!(good && elements.as_u8().unwrap().iter().all(|&element| element == 2));
+            }
+            Err(error) => assert!(!good, "{error:?}"),
+        }
+    }
+    std::fs::remove_file(path).unwrap();
+}

@@ -65,7 +65,7 @@ impl Session {
         let given = request::given(&tensors, &self.by_value, &self.limits)?;
         let compiled = self.compiled(&given, deadline)?;
         let lease = self.device.lease(&LeasePolicy::Wait(deadline.clone()))?;
-        let context = Context::new(&self.device, &compiled, &lease.until(deadline), deadline)?;
+        let context = Context::resident(&self.device, &compiled, &lease.until(deadline), deadline)?;
         context.bring(&tensors)?;
         Ok(Binding { session: self, compiled, context, lease, has_run: false })
     }

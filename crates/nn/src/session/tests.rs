@@ -1,6 +1,8 @@
 mod binding;
 mod host;
 mod operators;
+mod precision;
+mod staging;
 
 use anabranch_hal::any;
 use anabranch_rt as rt;

@@ -127,6 +127,35 @@ fn al_3_a_block_comes_home_at_once() {
 }
 
 #[test]
+fn al_7_staging_memory_in_flight_is_nobody_elses() {
+    check_once(|| {
+        let config = Config { stages: true, ..Config::manual() };
+        let (native, control) = sim::open(&config);
+        let device = Device::open(native, Limits::default()).unwrap();
+        let stream = device.default_stream();
+        let target = device.allocate(BLOCK, &stream).unwrap();
+        let before = device.memory_stats();
+        let staging = device.allocate_staging(BLOCK).unwrap();
+        staging.write(0, &[3; BLOCK]).unwrap();
+        let address = staging.address();
+        stream.submit(Command::copy(staging.view(), target.view())).unwrap();
+        let _ = stream.query();
+        assert_eq!(kind(staging.write(0, &[4])), ErrorKind::Busy, "BU-3 MapExclusive");
+        drop(staging);
+        let other = device.allocate_staging(BLOCK).unwrap();
+        assert_ne!(other.address(), address, "a command in flight reads the first");
+        other.write(0, &[5; BLOCK]).unwrap();
+        control.run_until_idle(0);
+        assert_eq!(contents(&target), vec![3; BLOCK]);
+        let again = device.allocate_staging(BLOCK - 1).unwrap();
+        assert_eq!(again.address(), address, "what is idle is used again");
+        assert_eq!(device.memory_stats(), before, "staging memory is none of the device's");
+        drop((other, again));
+        assert_eq!(device.trim().unwrap(), 0);
+    });
+}
+
+#[test]
 fn al_2_a_block_used_elsewhere_waits_for_its_users() {
     check_once(|| {
         let (device, control) = manual();

@@ -1,13 +1,13 @@
 //! `bench model`: passes per second at several numbers of caller threads.
 
-use anabranch::Deadline;
 use anabranch_sync::Arc;
 use serde::Serialize;
 
 use crate::callers::{Quota, Unwatched};
-use crate::cli::device::{DeviceArguments, Recording};
-use crate::cli::model::OpenExtents;
+use crate::cli::device::{self, DeviceArguments, Recording};
+use crate::cli::model::{OpenExtents, PrecisionArgument};
 use crate::cli::passes::Passes;
+use crate::cli::shares::{self, Share};
 use crate::failure::{Failure, Verdict};
 use crate::report::latency::{Latencies, rate};
 use crate::report::progress::Bar;
@@ -33,6 +33,8 @@ pub(crate) struct Arguments {
     open: OpenExtents,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    precision: PrecisionArgument,
     /// Write a list of objects
     #[arg(long)]
     json: bool,
@@ -50,13 +52,16 @@ struct Row {
     p99_ms: Option<f64>,
     errors: usize,
     mismatches: usize,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<Share>,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let most = self.threads.iter().copied().max().unwrap_or(1);
-        let device = self.device.open(most, Recording::Nothing)?;
-        let passes = Passes::prepare(&device, &self.model, &self.open)?;
+        let devices = self.device.open_all(most, Recording::Nothing)?;
+        let precision = self.precision.precision;
+        let passes = Passes::prepare(&devices, &self.model, &self.open, precision)?;
         let passes = Arc::new(passes);
         let bar = Bar::new("measuring", Some(self.threads.len()));
         let mut rows = Vec::new();
@@ -65,7 +70,7 @@ impl Arguments {
             rows.push(self.measure(&passes, threads)?);
         }
         drop(bar);
-        device.shutdown(&Deadline::NEVER)?;
+        device::end(&devices)?;
         if self.json {
             say_json(&rows)?
         } else {
@@ -91,6 +96,7 @@ impl Arguments {
             p99_ms: latencies.percentile_ms(99),
             errors: found.errors,
             mismatches: found.mismatches,
+            devices: found.shares.of(passes.sessions()),
         })
     }
 }
@@ -114,5 +120,10 @@ fn show(rows: &[Row]) -> String {
         })
         .collect();
     let header = ["threads", "passes/s", "times", "p50", "p99", "errors", "mismatches"];
-    table::table(&header, 0, &cells)
+    let mut text = table::table(&header, 0, &cells);
+    for row in rows.iter().filter(|row| !row.devices.is_empty()) {
+        let shares = shares::text(&row.devices);
+        text += &format!("\n{} threads, passes by device: {shares}", row.threads);
+    }
+    text
 }

@@ -4,13 +4,15 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anabranch::{Binding, Deadline, Device, ModelError, Session, Tensor};
+use anabranch::{
+    Binding, Deadline, Device, ModelError, ModelLimits, Precision, Replicas, SessionOptions, Tensor,
+};
 use anabranch_sync::{Arc, Mutex};
 use serde::Serialize;
 
 use crate::callers::{self, Caller, Quota, Watch};
-use crate::cli::device::{DeviceArguments, Recording};
-use crate::cli::model;
+use crate::cli::device::{self, DeviceArguments, Recording};
+use crate::cli::model::{self, PrecisionArgument};
 use crate::failure::{Failure, Verdict};
 use crate::report::latency::{Latencies, nanoseconds, rate};
 use crate::report::process::{self, CpuTime};
@@ -28,7 +30,13 @@ const CHECKED_PASSES: usize = 4;
 const CHECK: Duration = Duration::from_secs(1);
 
 /// The largest error, in parts of the largest output.
-const TOLERANCE: f64 = 1e-3;
+fn tolerance(precision: Precision) -> f64 {
+    match precision {
+        Precision::F32 => 1e-3,
+        Precision::Bf16 => 2e-2,
+        Precision::Int8 => 1e-1,
+    }
+}
 
 /// Arguments of `bench peer`.
 #[derive(Debug, clap::Args)]
@@ -54,6 +62,9 @@ pub(crate) struct Arguments {
     /// Leave inputs and results on the device: a pass is a launch and a wait
     #[arg(long)]
     resident: bool,
+    /// Copy what a pass brings and fetches by itself, not within its launch
+    #[arg(long)]
+    unstaged: bool,
     /// Accepted and ignored
     #[arg(long)]
     retry: Option<String>,
@@ -62,6 +73,8 @@ pub(crate) struct Arguments {
     other_max: Option<String>,
     #[command(flatten)]
     device: DeviceArguments,
+    #[command(flatten)]
+    precision: PrecisionArgument,
 }
 
 /// The object of the protocol.
@@ -86,7 +99,7 @@ struct Row<'a> {
 
 /// What all callers share.
 struct Work {
-    session: Session,
+    replicas: Replicas,
     input: String,
     cases: Vec<(Tensor, Tensor)>,
     tolerance: f64,
@@ -104,8 +117,8 @@ struct Findings {
 impl Arguments {
     pub(super) fn run(self) -> Result<Verdict, Failure> {
         let most = self.threads.iter().copied().max().unwrap_or(1);
-        let device = self.device.open(most, Recording::Nothing)?;
-        let work = Arc::new(self.prepare(&device)?);
+        let devices = self.device.open_all(most, Recording::Nothing)?;
+        let work = Arc::new(self.prepare(&devices)?);
         let name = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for rep in 0..self.repeats {
             for &threads in &self.threads {
@@ -113,14 +126,14 @@ impl Arguments {
                 say_json(&row)?;
             }
         }
-        device.shutdown(&Deadline::NEVER)?;
+        device::end(&devices)?;
         if let Some(error) = work.first_error.lock().as_ref() {
             complain(error);
         }
         Ok(Verdict::Clean)
     }
 
-    fn prepare(&self, device: &Device) -> Result<Work, Failure> {
+    fn prepare(&self, devices: &[Device]) -> Result<Work, Failure> {
         let path = self.dir.join("model.onnx");
         let model = model::open(&path)?;
         let input = match model.inputs() {
@@ -130,7 +143,11 @@ impl Arguments {
                 return Err(Failure::input(message));
             }
         };
-        let session = model::session(device, model, &path.display().to_string())?;
+        let precision = self.precision.precision;
+        let limits = ModelLimits::default();
+        let staged_bytes_max = if self.unstaged { 0 } else { limits.staged_bytes_max };
+        let limits = ModelLimits { staged_bytes_max, ..limits };
+        let replicas = Replicas::from_model(devices, model, &SessionOptions { limits, precision })?;
         let read = |kind: &str, case: usize| {
             model::read_array(&self.dir.join(format!("{kind}_{case}.npy")))
         };
@@ -138,9 +155,9 @@ impl Arguments {
         let cases = cases.collect::<Result<Vec<_>, Failure>>()?;
         let outputs = cases.iter().filter_map(|(_, output)| output.as_f32()).flatten();
         let largest = outputs.fold(0.0_f64, |largest, &value| largest.max(f64::from(value).abs()));
-        let tolerance = TOLERANCE * largest;
+        let tolerance = tolerance(precision) * largest;
         let first_error = Mutex::new(None);
-        Ok(Work { session, input, cases, tolerance, resident: self.resident, first_error })
+        Ok(Work { replicas, input, cases, tolerance, resident: self.resident, first_error })
     }
 
     fn window<'a>(
@@ -205,7 +222,7 @@ impl Watch for Usage {
 
 /// How a caller runs the model.
 enum Passes<'a> {
-    Whole { session: &'a Session, inputs: [(&'a str, &'a Tensor); 1] },
+    Whole { replicas: &'a Replicas, inputs: [(&'a str, &'a Tensor); 1] },
     Resident(Box<Binding<'a>>),
 }
 
@@ -215,7 +232,7 @@ impl Passes<'_> {
     /// What is timed; the outputs, if they are brought back.
     fn run(&mut self) -> Result<Option<Outputs>, ModelError> {
         match self {
-            Self::Whole { session, inputs } => session.run(inputs).map(Some),
+            Self::Whole { replicas, inputs } => replicas.run(inputs).map(Some),
             Self::Resident(binding) => binding.run(&Deadline::NEVER).map(|()| None),
         }
     }
@@ -230,19 +247,22 @@ impl Passes<'_> {
 }
 
 impl Work {
-    fn passes<'a>(&'a self, input: &'a Tensor) -> Result<Passes<'a>, ModelError> {
+    fn passes<'a>(&'a self, caller: usize, input: &'a Tensor) -> Result<Passes<'a>, ModelError> {
         let inputs = [(&*self.input, input)];
         if self.resident {
-            let binding = self.session.bind(&inputs, &Deadline::NEVER)?;
+            // What stays on a device is run there, so callers are divided among the devices.
+            let sessions = self.replicas.sessions();
+            let session = &sessions[caller % sessions.len()];
+            let binding = session.bind(&inputs, &Deadline::NEVER)?;
             return Ok(Passes::Resident(Box::new(binding)));
         }
-        Ok(Passes::Whole { session: &self.session, inputs })
+        Ok(Passes::Whole { replicas: &self.replicas, inputs })
     }
 
     fn call(&self, caller: &mut Caller) -> Findings {
         let mut findings = Findings::default();
         let (input, expected) = &self.cases[caller.index % self.cases.len()];
-        let mut passes = match self.passes(input) {
+        let mut passes = match self.passes(caller.index, input) {
             Ok(passes) => passes,
             Err(error) => {
                 self.count(&mut findings, &Err::<(), _>(error));

@@ -99,16 +99,25 @@ impl Expected {
     /// An unreadable file, or one with other elements.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let tensor = read_array(path)?;
-        let elements = tensor.as_f64().map(<[f64]>::to_vec).or_else(|| {
-            tensor.as_f32().map(|elements| elements.iter().map(|&e| e.into()).collect())
-        });
-        let elements = elements.ok_or_else(|| {
+        Self::of(path, &tensor).ok_or_else(|| {
             let path = path.display();
             Failure::input(format!(
                 "{path}: is compared as floats of 32 or 64 bits, not {tensor:?}"
             ))
-        })?;
-        Ok(Self { path: path.to_owned(), shape: tensor.shape().to_vec(), elements })
+        })
+    }
+
+    /// What a tensor of floats holds; `path` is what it is called.
+    pub(super) fn of(path: &Path, tensor: &Tensor) -> Option<Self> {
+        let elements = tensor.as_f64().map(<[f64]>::to_vec).or_else(|| {
+            tensor.as_f32().map(|elements| elements.iter().map(|&e| e.into()).collect())
+        });
+        Some(Self { path: path.to_owned(), shape: tensor.shape().to_vec(), elements: elements? })
+    }
+
+    /// The largest magnitude.
+    pub(super) fn max_abs(&self) -> f64 {
+        self.elements.iter().fold(0.0, |largest, element| element.abs().max(largest))
     }
 
     /// Whether it can be compared with an output.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use anabranch::{ModelError, Port, Session, Tensor};
+use anabranch::{ModelError, Port, Tensor};
 
 use crate::cli::model::{NamedFile, assign, fixed_batch, read_array};
 use crate::failure::Failure;
@@ -105,18 +105,9 @@ impl Items {
         self.inputs.iter().map(|(_, tensor)| tensor.rows(rows.clone())).collect()
     }
 
-    /// Runs one pass.
-    pub(super) fn run(
-        &self,
-        session: &Session,
-        slices: &[Tensor],
-    ) -> Result<Vec<(String, Tensor)>, ModelError> {
-        let named: Vec<(&str, &Tensor)> = self
-            .inputs
-            .iter()
-            .zip(slices)
-            .map(|((name, _), slice)| (name.as_str(), slice))
-            .collect();
-        session.run(&named)
+    /// Slices with the names of their inputs, as a pass takes them.
+    pub(super) fn named<'a>(&'a self, slices: &'a [Tensor]) -> Vec<(&'a str, &'a Tensor)> {
+        let names = self.inputs.iter().map(|(name, _)| name.as_str());
+        names.zip(slices).collect()
     }
 }

@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use anabranch::{ModelError, Session, Tensor};
+use anabranch::{Deadline, ModelError, Replicas, Tensor};
 use anabranch_sync::Arc;
 
 use crate::callers::{self, Caller, Quota};
+use crate::cli::shares::{Share, Shares};
 use crate::failure::Failure;
 use crate::report::latency::{Latencies, nanoseconds};
 use crate::report::progress::{Bar, Onlooker};
@@ -17,10 +18,11 @@ use super::rows::Rows;
 
 /// What all callers share.
 pub(super) struct Run {
-    session: Session,
+    replicas: Replicas,
     items: Items,
     batches: Vec<(Range<usize>, Vec<Tensor>)>,
-    serial: Rows,
+    /// Of each device.
+    serial: Vec<Rows>,
     passes: usize,
 }
 
@@ -37,6 +39,7 @@ pub(super) struct Outcome {
     pub(super) mismatches: usize,
     pub(super) errors: usize,
     pub(super) first_error: Option<String>,
+    pub(super) shares: Vec<Share>,
 }
 
 /// What one caller has found out.
@@ -48,11 +51,12 @@ struct Findings {
     mismatches: usize,
     errors: usize,
     first_error: Option<ModelError>,
+    shares: Shares,
 }
 
 impl Run {
-    pub(super) fn new(session: Session, items: Items, serial: Rows, passes: usize) -> Self {
-        Self { session, batches: Vec::new(), items, serial, passes }
+    pub(super) fn new(replicas: Replicas, items: Items, serial: Vec<Rows>, passes: usize) -> Self {
+        Self { replicas, batches: Vec::new(), items, serial, passes }
     }
 
     /// Runs all passes from `threads` threads at the same time.
@@ -84,13 +88,16 @@ impl Run {
         caller.start();
         while let Some(ticket) = caller.draw() {
             let (rows, slices) = &self.batches[ticket % self.batches.len()];
+            let inputs = self.items.named(slices);
             let start = Instant::now();
-            let outputs = self.items.run(&self.session, slices);
+            let outputs = self.replicas.run_somewhere(&inputs, &Deadline::NEVER);
             findings.latencies_ns.push(nanoseconds(start.elapsed()));
             match outputs {
-                Ok(outputs) => {
+                Ok((device, outputs)) => {
                     findings.rows_done += rows.len();
-                    findings.mismatches += self.serial.count_different(&outputs, rows.clone());
+                    findings.shares.count(device);
+                    let serial = &self.serial[device];
+                    findings.mismatches += serial.count_different(&outputs, rows.clone());
                     if ticket < self.batches.len() {
                         findings.results.push((ticket, outputs));
                     }
@@ -113,6 +120,7 @@ impl Run {
             all.rows_done += findings.rows_done;
             all.mismatches += findings.mismatches;
             all.errors += findings.errors;
+            all.shares.join(&findings.shares);
             all.first_error = all.first_error.or(findings.first_error);
         }
         all.results.sort_unstable_by_key(|(ticket, _)| *ticket);
@@ -131,6 +139,7 @@ impl Run {
             mismatches: all.mismatches,
             errors: all.errors + outcome.panicked,
             first_error: first_error.or_else(|| (0 < outcome.panicked).then(panicked)),
+            shares: all.shares.of(self.replicas.sessions()),
         })
     }
 }

@@ -1,7 +1,9 @@
 //! What `run` prints.
 
-use serde::Serialize;
+use anabranch::Precision;
+use serde::{Serialize, Serializer};
 
+use crate::cli::shares::{self, Share};
 use crate::report::latency::rate;
 
 use super::passes::Outcome;
@@ -20,9 +22,30 @@ pub(super) struct Summary {
     pub(super) mismatches: usize,
     pub(super) errors: usize,
     pub(super) max_abs_err: Option<f64>,
+    #[serde(flatten)]
+    pub(super) reduced: Option<Reduced>,
     pub(super) peak_rss_mb: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    devices: Vec<Share>,
     #[serde(skip)]
     items_per_s: f64,
+}
+
+/// What fewer bits than those of `f32` have cost.
+#[derive(Debug, Serialize)]
+pub(super) struct Reduced {
+    #[serde(serialize_with = "shown")]
+    pub(super) precision: Precision,
+    /// The largest difference from a run in `f32`.
+    #[serde(rename = "max_abs_err_to_f32")]
+    pub(super) max_abs_err: f64,
+    /// The largest result of a run in `f32`.
+    #[serde(rename = "max_abs_f32")]
+    pub(super) max_abs: f64,
+}
+
+fn shown<S: Serializer>(precision: &Precision, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(precision)
 }
 
 impl Summary {
@@ -39,7 +62,9 @@ impl Summary {
             mismatches: outcome.mismatches,
             errors: outcome.errors,
             max_abs_err: None,
+            reduced: None,
             peak_rss_mb: None,
+            devices: outcome.shares.clone(),
             items_per_s: rate(outcome.rows_done, outcome.wall),
         }
     }
@@ -57,6 +82,9 @@ impl Summary {
             line(noun, self.items.to_string());
         }
         line("passes", format!("{} in {:.3} s", self.passes, self.seconds));
+        if !self.devices.is_empty() {
+            line("by device", shares::text(&self.devices));
+        }
         let (passes, items) = (self.passes_per_s, self.items_per_s);
         line("throughput", format!("{passes:.0} passes/s, {items:.0} {noun}/s"));
         if let (Some(p50), Some(p99)) = (self.p50_ms, self.p99_ms) {
@@ -71,6 +99,10 @@ impl Summary {
         );
         if let (Some(error), Some(against)) = (self.max_abs_err, against) {
             line("largest error", format!("{error:.3e} against {against}"));
+        }
+        if let Some(Reduced { precision, max_abs_err, max_abs }) = &self.reduced {
+            let error = format!("{max_abs_err:.3e} against f32, of up to {max_abs:.3e}");
+            line("precision", format!("{precision}: largest error {error}"));
         }
         line("errors", self.errors.to_string());
         lines.join("\n")

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anabranch::MemoryStats;
 use serde::Serialize;
 
 use crate::callers::Quota;
@@ -29,6 +30,7 @@ pub(super) struct Growth {
     growth_percent: Option<f64>,
     device_live_bytes: usize,
     device_cached_bytes: usize,
+    device_reserved_warm_bytes: usize,
     device_reserved_bytes: usize,
     device_reserved_peak_bytes: usize,
 }
@@ -45,7 +47,7 @@ pub(super) fn run(
 ) -> Result<(Findings, Growth), Failure> {
     let start = Instant::now();
     let rss_start_mb = rss_mb();
-    let mut rss_warm_mb = None;
+    let mut warm = None;
     let mut findings = Findings::default();
     let mut threads_started = 0;
     let bar = work.bar(quota);
@@ -61,34 +63,52 @@ pub(super) fn run(
             Some(most) => seconds / most,
             None => findings.ops as f64 / quota.count as f64,
         };
-        if WARM_UP <= done && rss_warm_mb.is_none() {
-            rss_warm_mb = rss_mb();
+        if WARM_UP <= done && warm.is_none() {
+            warm = Some((rss_mb(), reserved_peak_bytes(work)));
         }
         if 1.0 <= done || quota.count <= findings.ops {
             break;
         }
     }
     let rss_end_mb = rss_mb();
+    let (rss_warm_mb, device_reserved_warm_bytes) = warm.unwrap_or_default();
     let growth_percent = rss_warm_mb
         .zip(rss_end_mb)
         .filter(|(warm, _)| 0.0 < *warm)
         .map(|(warm, end)| 100.0 * (end - warm) / warm);
-    let memory = work.memory();
+    let sum = |field: fn(&MemoryStats) -> usize| work.memory().map(|memory| field(&memory)).sum();
     let growth = Growth {
         threads_started,
         rss_start_mb,
         rss_warm_mb,
         rss_end_mb,
         growth_percent,
-        device_live_bytes: memory.live_bytes,
-        device_cached_bytes: memory.cached_bytes,
-        device_reserved_bytes: memory.reserved_bytes,
-        device_reserved_peak_bytes: memory.reserved_peak_bytes,
+        device_live_bytes: sum(|memory| memory.live_bytes),
+        device_cached_bytes: sum(|memory| memory.cached_bytes),
+        device_reserved_warm_bytes,
+        device_reserved_bytes: sum(|memory| memory.reserved_bytes),
+        device_reserved_peak_bytes: reserved_peak_bytes(work),
     };
     Ok((findings, growth))
 }
 
+fn reserved_peak_bytes(work: &Work) -> usize {
+    work.memory().map(|memory| memory.reserved_peak_bytes).sum()
+}
+
 impl Growth {
+    /// What has grown by more than so many percent: the process, or the most that the devices have
+    /// reserved. A process that tells no size has not.
+    pub(super) fn beyond(&self, percent_max: f64) -> Option<String> {
+        let (before, after) = (self.device_reserved_warm_bytes, self.device_reserved_peak_bytes);
+        #[expect(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
+        let device = 100.0 * (after as f64 - before as f64) / before.max(1) as f64;
+        let grown = [("resident memory", self.growth_percent), ("device memory", Some(device))];
+        let grown = grown.into_iter().filter_map(|(what, percent)| Some((what, percent?)));
+        let (what, percent) = grown.into_iter().find(|&(_, percent)| percent_max < percent)?;
+        Some(format!("{what} has grown by {percent:.2} %"))
+    }
+
     /// For people.
     pub(super) fn text(&self) -> String {
         let mb = |size: Option<f64>| size.map_or("n/a".to_owned(), |mb| format!("{mb:.1} MB"));
@@ -96,7 +116,7 @@ impl Growth {
             self.growth_percent.map_or("n/a".to_owned(), |percent| format!("{percent:+.2} %"));
         format!(
             "  {} threads started; resident {} at the start, {} warm, {} at the end: {growth}\n  \
-             device memory: {} live, {} cached, {} reserved, {} at most",
+             device memory: {} live, {} cached, {} reserved, {} at most, {} of it warm",
             self.threads_started,
             mb(self.rss_start_mb),
             mb(self.rss_warm_mb),
@@ -105,6 +125,33 @@ impl Growth {
             bytes(self.device_cached_bytes),
             bytes(self.device_reserved_bytes),
             bytes(self.device_reserved_peak_bytes),
+            bytes(self.device_reserved_warm_bytes),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Growth;
+
+    #[test]
+    fn memory_that_grows_is_told() {
+        let growth = |percent, before, after| Growth {
+            threads_started: 1,
+            rss_start_mb: None,
+            rss_warm_mb: None,
+            rss_end_mb: None,
+            growth_percent: percent,
+            device_live_bytes: 0,
+            device_cached_bytes: 0,
+            device_reserved_warm_bytes: before,
+            device_reserved_bytes: after,
+            device_reserved_peak_bytes: after,
+        };
+        assert_eq!(growth(Some(1.9), 8, 8).beyond(2.0), None);
+        assert_eq!(growth(None, 8, 8).beyond(2.0), None);
+        assert!(growth(Some(2.1), 8, 8).beyond(2.0).unwrap().contains("resident memory"));
+        assert!(growth(Some(-1.0), 100, 103).beyond(2.0).unwrap().contains("device memory"));
+        assert_eq!(growth(Some(-1.0), 100, 102).beyond(2.0), None);
     }
 }

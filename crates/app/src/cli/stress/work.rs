@@ -2,18 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-use anabranch::{Deadline, Device, MemoryStats, ModelError, ModelErrorKind, Session, Tensor};
+use anabranch::{
+    Deadline, Device, MemoryStats, ModelError, ModelErrorKind, Precision, Replicas, Tensor,
+};
 use anabranch_sync::Arc;
 
 use crate::callers::{self, Caller, Quota};
 use crate::cli::model;
+use crate::cli::shares::{Share, Shares};
 use crate::cli::workload::Workload;
 use crate::failure::Failure;
 use crate::random::Random;
 use crate::report::progress::{Bar, Onlooker};
 use crate::report::trace::TraceWriter;
 
-use super::failing::Failing;
+use super::beside::{Beside, exhaust, fail};
 
 /// Different inputs, so that results which change places are seen.
 const INPUTS: usize = 8;
@@ -33,15 +36,32 @@ pub(super) struct Trouble {
     /// Let commands fail all the time, on a stream beside those of the callers
     #[arg(long)]
     pub(super) failures: bool,
+    /// Ask for more memory than there is all the time, beside the callers
+    #[arg(long)]
+    pub(super) exhaust: bool,
+}
+
+impl Trouble {
+    /// Threads beside the callers, each of which needs a stream.
+    pub(super) fn threads(self) -> usize {
+        usize::from(self.failures) + usize::from(self.exhaust)
+    }
+
+    /// Starts them on a device.
+    fn start(self, device: &Device) -> Result<Vec<Beside>, Failure> {
+        let failing = self.failures.then(|| Beside::start(device, "failing", fail));
+        let exhausting = self.exhaust.then(|| Beside::start(device, "exhausting", exhaust));
+        failing.into_iter().chain(exhausting).collect()
+    }
 }
 
 /// What all callers share. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Work {
     workload: &'static Workload,
-    device: Device,
-    /// One for each caller, or one for all.
-    sessions: Arc<Vec<Session>>,
+    devices: Arc<Vec<Device>>,
+    /// The sessions of each caller, or of all.
+    replicas: Arc<Vec<Replicas>>,
     cases: Arc<Vec<Case>>,
     trouble: Trouble,
     /// How long one pass takes when nobody else runs.
@@ -50,7 +70,8 @@ pub(super) struct Work {
 
 struct Case {
     input: Tensor,
-    expected: Vec<(String, Tensor)>,
+    /// Of each device.
+    expected: Vec<Vec<(String, Tensor)>>,
 }
 
 /// What callers have found out.
@@ -64,6 +85,7 @@ pub(super) struct Findings {
     /// Failures beside the callers that were told.
     pub(super) failures: usize,
     pub(super) wall: Duration,
+    pub(super) shares: Shares,
     pub(super) first_error: Option<String>,
 }
 
@@ -75,6 +97,7 @@ impl Findings {
         self.cancelled += other.cancelled;
         self.failures += other.failures;
         self.wall += other.wall;
+        self.shares.join(&other.shares);
         self.first_error = self.first_error.take().or(other.first_error);
     }
 
@@ -85,46 +108,60 @@ impl Findings {
 }
 
 impl Work {
-    /// Builds the network, makes the inputs, and runs each of them once on this thread alone.
+    /// Builds the network, makes the inputs, and runs each of them once on this thread
+    /// and each device alone.
     ///
     /// # Errors
-    /// When the device has no room for it.
+    /// When a device has no room for it.
     pub(super) fn prepare(
-        device: &Device,
+        devices: &[Device],
         workload: &'static Workload,
         seed: u64,
         threads: usize,
         trouble: Trouble,
     ) -> Result<Self, Failure> {
         let count = if trouble.own_sessions { threads } else { 1 };
-        let sessions: Result<Vec<Session>, Failure> = (0..count)
-            .map(|_| model::session(device, workload.model(seed)?, workload.title))
-            .collect();
-        let sessions = sessions?;
+        let model = workload.model(seed)?;
+        let one = |_| model::replicas(devices, model.clone(), workload.title, Precision::F32);
+        let replicas = (0..count).map(one).collect::<Result<Vec<_>, _>>()?;
         let mut random = Random::new(seed);
         let mut alone = Duration::MAX;
         let cases = (0..INPUTS).map(|_| {
             let input = workload.random_input(&mut random)?;
-            let start = Instant::now();
-            let expected = sessions[0].run(&[(Workload::INPUT, &input)])?;
-            alone = alone.min(start.elapsed());
+            let expected = replicas[0].sessions().iter().map(|session| {
+                let start = Instant::now();
+                let outputs = session.run(&[(Workload::INPUT, &input)]);
+                alone = alone.min(start.elapsed());
+                outputs
+            });
+            let expected = expected.collect::<Result<_, _>>()?;
             Ok(Case { input, expected })
         });
         let cases: Result<Vec<Case>, ModelError> = cases.collect();
         let cases = cases.map_err(|error| Failure::from(error).about(workload.title))?;
         Ok(Self {
             workload,
-            device: device.clone(),
-            sessions: Arc::new(sessions),
+            devices: Arc::new(devices.to_vec()),
+            replicas: Arc::new(replicas),
             cases: Arc::new(cases),
             trouble,
             alone,
         })
     }
 
-    /// How many sessions there are.
+    /// What reports call the network.
+    pub(super) fn title(&self) -> &'static str {
+        self.workload.title
+    }
+
+    /// Which device made how many passes.
+    pub(super) fn shares(&self, shares: &Shares) -> Vec<Share> {
+        shares.of(self.replicas[0].sessions())
+    }
+
+    /// How many sessions there are, each on every device.
     pub(super) fn session_count(&self) -> usize {
-        self.sessions.len()
+        self.replicas.len()
     }
 
     /// A bar that shows how much of the quota is used.
@@ -145,30 +182,37 @@ impl Work {
     ) -> Result<Findings, Failure> {
         let mut onlooker = Onlooker::new(bar, trace);
         let this = self.clone();
-        let failing = self.trouble.failures.then(|| Failing::start(&self.device)).transpose()?;
+        let beside = self.devices.iter().map(|device| self.trouble.start(device));
+        let beside = beside.collect::<Result<Vec<_>, _>>()?;
         let outcome = callers::run(threads, quota, &mut onlooker, move |caller| this.call(caller));
-        let told = failing.map(Failing::stop).unwrap_or_default();
+        let told: Vec<_> = beside.into_iter().flatten().map(Beside::stop).collect();
         let outcome = outcome?;
         onlooker.finish()?;
-        let mut all = Findings { failures: told.failures, ..Findings::default() };
+        let mut all = Findings::default();
         outcome.results.into_iter().for_each(|findings| all.add(findings));
         (0..outcome.panicked).for_each(|_| all.note("a caller thread panicked".to_owned()));
-        told.wrong.into_iter().for_each(|wrong| all.note(wrong));
+        for told in told {
+            all.failures += told.errors;
+            told.wrong.into_iter().for_each(|wrong| all.note(wrong));
+        }
         Ok(Findings { wall: outcome.wall, ..all })
     }
 
     fn call(&self, caller: &mut Caller) -> Findings {
         let mut findings = Findings::default();
-        let session = &self.sessions[caller.index % self.sessions.len()];
+        let replicas = &self.replicas[caller.index % self.replicas.len()];
         caller.start();
         while let Some(ticket) = caller.draw() {
             let case = &self.cases[ticket % self.cases.len()];
             let deadline = self.deadline(ticket);
             let patience = deadline.as_ref().unwrap_or(&Deadline::NEVER);
             findings.ops += 1;
-            match session.run_until(&[(Workload::INPUT, &case.input)], patience) {
+            match replicas.run_somewhere(&[(Workload::INPUT, &case.input)], patience) {
                 // Tensors are equal when every bit is.
-                Ok(outputs) => findings.mismatches += usize::from(outputs != case.expected),
+                Ok((device, outputs)) => {
+                    findings.shares.count(device);
+                    findings.mismatches += usize::from(outputs != case.expected[device]);
+                }
                 Err(error) if deadline.is_some() && error.kind() == ModelErrorKind::Timeout => {
                     findings.cancelled += 1;
                 }
@@ -188,9 +232,9 @@ impl Work {
         Some(Deadline::after(self.alone / 4 * quarters))
     }
 
-    /// The device's memory now.
-    pub(super) fn memory(&self) -> MemoryStats {
-        self.device.memory_stats()
+    /// The memory of each device now.
+    pub(super) fn memory(&self) -> impl Iterator<Item = MemoryStats> {
+        self.devices.iter().map(Device::memory_stats)
     }
 }
 

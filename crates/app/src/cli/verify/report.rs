@@ -42,6 +42,9 @@ pub(super) struct Attempt {
     pub(super) first_error: Option<String>,
     pub(super) failures_told: usize,
     pub(super) transitions: usize,
+    /// Of each device, where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) transitions_by_device: Vec<usize>,
     pub(super) command_buffers: usize,
     pub(super) leases: usize,
     pub(super) violation: Option<String>,
@@ -161,8 +164,11 @@ impl Report {
     }
 }
 
-/// The device, and what it runs on.
-pub(super) fn machine(device: &Device) -> String {
-    let info = device.info();
-    format!("{} ({}), {} at a time", info.name, info.description, info.concurrency)
+/// The devices, and what they run on.
+pub(super) fn machine(devices: &[Device]) -> String {
+    let machine = |device: &Device| {
+        let info = device.info();
+        format!("{} ({}), {} at a time", info.name, info.description, info.concurrency)
+    };
+    devices.iter().map(machine).collect::<Vec<_>>().join("; ")
 }

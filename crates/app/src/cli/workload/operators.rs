@@ -31,7 +31,14 @@ pub(super) fn gather(model: &mut ModelBuilder, x: Value) -> Value {
     let found = model.embedding(place, 16, 8);
     let found = model.reduce(found, Reduction::Mean, &[1]);
     let columns = model.integers(&[7, 3, 1]);
-    model.gather(found, columns, -1)
+    let updates = model.gather(found, columns, -1);
+    // Several of the ten rows fall on each of the six.
+    let share = model.unary(updates, Function::Sigmoid);
+    let count = model.number(5.9);
+    let place = model.mul(share, count);
+    let place = model.cast(place, DType::I64);
+    let sums = model.random(&[4, 1, 6, 3], -1.0, 1.0);
+    model.scatter_add(sums, place, updates, 2)
 }
 
 pub(super) fn broadcast(model: &mut ModelBuilder, x: Value) -> Value {

@@ -133,8 +133,9 @@ pub(super) const ALL: &[Workload] = &[
     },
     Workload {
         name: "gather",
-        title: "Gather",
-        layers: "Gather of rows, Gather from a table of 16×8 by data, mean, Gather of columns",
+        title: "Gather+Scatter",
+        layers: "Gather of rows, Gather from a table of 16×8 by data, mean, Gather of columns, \
+                 ScatterElements into 6 rows by data",
         shape: &[4, 12, 10],
         input: Input::Floats,
         ops: 120,

@@ -1,4 +1,4 @@
-//! What a panic leaves behind.
+//! What a panic leaves behind, and what is worth a wake-up.
 
 use std::panic::panic_any;
 
@@ -6,6 +6,7 @@ use anabranch_sync::atomic::{AtomicUsize, Ordering};
 use anabranch_sync::{Arc, model};
 
 use super::*;
+use crate::kernel::{Function, Kernel, MatMul, MatrixLayout, Precision};
 
 /// Counts its drops, and leaves another one behind as often as it says.
 struct Payload {
@@ -49,4 +50,30 @@ fn payloads_without_end_are_forgotten() {
         swallow(|| panic_any(Payload::chain(&dropped, usize::MAX)));
         assert_eq!(dropped.load(Ordering::Relaxed), PAYLOADS_MAX);
     });
+}
+
+#[test]
+fn a_step_is_long_by_its_operations() {
+    let is_long =
+        |operation: &Operation| Step::new(Kernels::default(), operation, &[]).unwrap().is_long();
+    let product = |m: usize| {
+        let layout = |columns| MatrixLayout { batch: vec![], row: columns, column: 1 };
+        Operation::Kernel(Arc::new(Kernel::MatMul(MatMul {
+            batch: vec![],
+            m,
+            n: 1024,
+            k: 512,
+            a: layout(512),
+            b: layout(1024),
+            y: layout(1024),
+            alpha: 1.0,
+            bias: false,
+            residual: false,
+            activation: Function::Identity,
+            packed: false,
+            precision: Precision::F32,
+        })))
+    };
+    assert!(!is_long(&product(1)), "one row is over before another core is awake");
+    assert!(is_long(&product(64)));
 }

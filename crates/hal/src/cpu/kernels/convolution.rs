@@ -37,7 +37,7 @@ fn is_winograd(kernels: Kernels, kernel: &Conv2d) -> bool {
 /// Bytes of the packed weight.
 pub(super) fn packed_bytes(kernels: Kernels, kernel: &Conv2d) -> Option<usize> {
     if is_winograd(kernels, kernel) {
-        return winograd::packed_bytes(kernel);
+        return winograd::packed_bytes(kernels.isa, kernel);
     }
     weight_count(kernel)?.checked_mul(size_of::<f32>())
 }

@@ -12,7 +12,7 @@
 mod block;
 mod pack;
 
-pub(super) use block::{Multiply, VECTORS_MAX};
+pub(super) use block::{Ahead, Multiply, VECTORS_MAX};
 pub(super) use pack::{Matrix, pack_columns, pack_rows};
 
 use super::simd::Simd;
@@ -150,6 +150,7 @@ impl Step<'_> {
                     offsets: self.offsets,
                     columns: self.columns,
                     group,
+                    ahead: Ahead::rows(weights, rows),
                     resume: !self.first,
                     tile,
                 });

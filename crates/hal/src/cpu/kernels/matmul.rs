@@ -3,8 +3,9 @@
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::kernel::{Function, MatMul};
+use crate::kernel::{Function, MatMul, Precision};
 
+use super::dots;
 use super::function::{activate, activate_cheap, is_cheap};
 use super::gemm::{
     self, Finish, Group, Groups, Matrix, Step, VECTORS_MAX, copy, pack_columns, pack_rows,
@@ -38,6 +39,9 @@ struct Plan {
 
 /// Bytes of the packed columns operand, if it can be packed.
 pub(super) fn packed_bytes(isa: Isa, kernel: &MatMul) -> Option<usize> {
+    if kernel.precision != Precision::F32 {
+        return dots::packed_bytes(kernel);
+    }
     if kernel.b.batch.iter().any(|&stride| stride != 0) {
         return None;
     }
@@ -47,6 +51,9 @@ pub(super) fn packed_bytes(isa: Isa, kernel: &MatMul) -> Option<usize> {
 
 /// How `kernel` is divided.
 pub(super) fn tiles(isa: Isa, kernel: &MatMul) -> Tiles {
+    if kernel.precision != Precision::F32 {
+        return dots::tiles(kernel);
+    }
     plan(isa, kernel).tiles
 }
 
@@ -70,7 +77,7 @@ fn plan(isa: Isa, kernel: &MatMul) -> Plan {
     Plan { row_units, column_units, rows, columns, tiles }
 }
 
-fn elements(shape: &[usize]) -> usize {
+pub(super) fn elements(shape: &[usize]) -> usize {
     shape.iter().product()
 }
 
@@ -82,6 +89,9 @@ pub(super) fn run(
     tile: usize,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
+    if kernel.precision != Precision::F32 {
+        return dots::run(isa, kernel, operands, tile, scratch);
+    }
     let plan = plan(isa, kernel);
     for unit in plan.tiles.units(tile) {
         let (rest, column_unit) = (unit / plan.column_units, unit % plan.column_units);
@@ -93,7 +103,7 @@ pub(super) fn run(
     Ok(())
 }
 
-fn part(index: usize, size: usize, all: usize) -> Range<usize> {
+pub(super) fn part(index: usize, size: usize, all: usize) -> Range<usize> {
     index * size..((index + 1) * size).min(all)
 }
 
@@ -118,7 +128,12 @@ fn batch_offset(shape: &[usize], strides: &[usize], mut index: usize) -> usize {
 }
 
 /// How many elements a layout reaches; the checked descriptor says that it fits.
-fn reach(shape: &[usize], strides: &[usize], rows: [usize; 2], columns: [usize; 2]) -> usize {
+pub(super) fn reach(
+    shape: &[usize],
+    strides: &[usize],
+    rows: [usize; 2],
+    columns: [usize; 2],
+) -> usize {
     let batch: usize =
         shape.iter().zip(strides).map(|(&extent, &stride)| (extent - 1) * stride).sum();
     if rows[0] == 0 || columns[0] == 0 {
@@ -181,7 +196,7 @@ impl Work for Unit<'_> {
     }
 }
 
-fn a_matrix<'a>(
+pub(super) fn a_matrix<'a>(
     kernel: &MatMul,
     operands: Operands<'a>,
     matrix: usize,
@@ -238,7 +253,7 @@ fn group<S: Simd>(
 }
 
 /// Where the sums go.
-struct Output<'a> {
+pub(super) struct Output<'a> {
     alpha: f32,
     bias: Option<&'a [f32]>,
     residual: Option<View<'a, f32>>,
@@ -251,7 +266,7 @@ struct Output<'a> {
 }
 
 impl<'a> Output<'a> {
-    fn new(
+    pub(super) fn new(
         kernel: &MatMul,
         operands: Operands<'a>,
         matrix: usize,
@@ -367,6 +382,9 @@ pub(super) mod packing {
 
     /// How the packing is divided.
     pub(in crate::cpu::kernels) fn tiles(isa: Isa, kernel: &MatMul) -> Tiles {
+        if kernel.precision != Precision::F32 {
+            return dots::packing::tiles(kernel);
+        }
         Tiles::new(kernel.n.div_ceil(isa.lanes()), kernel.k.saturating_mul(isa.lanes()))
     }
 
@@ -377,6 +395,9 @@ pub(super) mod packing {
         operands: Operands<'_>,
         tile: usize,
     ) -> Result<(), Error> {
+        if kernel.precision != Precision::F32 {
+            return dots::packing::run(kernel, operands, tile);
+        }
         let lanes = isa.lanes();
         let (k, layout) = (kernel.k, &kernel.b);
         let count = reach(&[], &[], [k, layout.row], [kernel.n, layout.column]);

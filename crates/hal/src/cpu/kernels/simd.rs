@@ -8,6 +8,7 @@
 //! Lanes never see each other: a partial vector gives the same bits as a full one, and results do
 //! not depend on where an element lies.
 
+pub(super) mod dot;
 mod portable;
 
 #[cfg(target_arch = "x86_64")]

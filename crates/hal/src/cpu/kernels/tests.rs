@@ -1,6 +1,7 @@
 //! Every kernel against a naive one in `f64`, and against itself: in another batch, on another
 //! instruction set.
 
+mod dots;
 pub(crate) mod elementwise;
 pub(crate) mod functions;
 mod invariance;

@@ -109,13 +109,14 @@ fn fill_parameters((address, byte, bytes): (Address, u8, usize)) -> sys::CUDA_ME
 }
 
 fn copy_parameters((from, to, bytes): (Address, Address, usize)) -> sys::CUDA_MEMCPY3D {
-    let device = sys::CUmemorytype::CU_MEMORYTYPE_DEVICE;
+    // The address says whether it is memory of the card or of the host.
+    let anywhere = sys::CUmemorytype::CU_MEMORYTYPE_UNIFIED;
     sys::CUDA_MEMCPY3D {
         srcXInBytes: 0,
         srcY: 0,
         srcZ: 0,
         srcLOD: 0,
-        srcMemoryType: device,
+        srcMemoryType: anywhere,
         srcHost: ptr::null(),
         srcDevice: from,
         srcArray: ptr::null_mut(),
@@ -126,7 +127,7 @@ fn copy_parameters((from, to, bytes): (Address, Address, usize)) -> sys::CUDA_ME
         dstY: 0,
         dstZ: 0,
         dstLOD: 0,
-        dstMemoryType: device,
+        dstMemoryType: anywhere,
         dstHost: ptr::null_mut(),
         dstDevice: to,
         dstArray: ptr::null_mut(),

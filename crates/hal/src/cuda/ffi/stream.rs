@@ -120,7 +120,7 @@ impl Stream {
     /// As for [`fill`](Self::fill), and the ranges do not overlap.
     pub(in crate::cuda) unsafe fn copy(self, from: Address, to: Address, bytes: usize) -> Outcome {
         // SAFETY: By the caller.
-        check(unsafe { sys::cuMemcpyDtoDAsync_v2(to, from, bytes, self.0) })
+        check(unsafe { sys::cuMemcpyAsync(to, from, bytes, self.0) })
     }
 
     /// # Safety

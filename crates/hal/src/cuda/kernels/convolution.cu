@@ -24,8 +24,45 @@ static __device__ __forceinline__ float4 add(float4 a, float4 b) {
     return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }
 
+// One sum, by multiply-adds in the order of the depth.
+static __device__ __noinline__ float conv_dot(const Conv p, const float *x, const float *weight, u32 at, int first, int depth) {
+    float sum = 0.0f;
+    u32 pixels = p.out_height * p.out_width;
+    u32 image = at / pixels;
+    u32 pixel = at - image * pixels;
+    i32 first_y = (i32)(pixel / p.out_width * p.stride_y) - p.top;
+    i32 first_x = (i32)(pixel % p.out_width * p.stride_x) - p.left;
+    x += (u64)image * p.in_channels * p.height * p.width;
+#pragma unroll 1
+    for (int k = 0; k < depth; k++) {
+        u32 tap = (u32)(first + k) / p.in_group;
+        u32 channel = (u32)(first + k) - tap * p.in_group;
+        i32 iy = first_y + (i32)(tap / p.window_width * p.dilation_y);
+        i32 ix = first_x + (i32)(tap % p.window_width * p.dilation_x);
+        bool present = (u32)iy < p.height && (u32)ix < p.width;
+        float v = present ? x[((u64)channel * p.height + iy) * p.width + ix] : 0.0f;
+        sum = fmaf(v, weight[k], sum);
+    }
+    return sum;
+}
+
+// The sums of a tile. Those that multiply-adds made are not computed again.
+template <bool SETTLES_> struct ConvDot {
+    static const bool SETTLES = SETTLES_;
+    const Conv &p;
+    const float *x, *weight;
+    u32 first_column;
+    int first, depth;
+
+    __device__ __forceinline__ float at(int row, int column) const {
+        u32 at = first_column + column;
+        return at < p.columns ? conv_dot(p, x, weight + (u64)row * p.pitch, at, first, depth) : 0.0f;
+    }
+};
+
 // Where the elements of the output go; the partial sums have the same places.
-struct Image {
+template <class Dot> struct Image {
+    Dot dot;
     const float *bias;
     const float *residual;
     float *y;
@@ -37,6 +74,7 @@ struct Image {
     __device__ __forceinline__ void put(int row, int column, float4 sum) const {
         u32 first = first_column + column;
         if ((u32)row >= rows || first >= columns) return;
+        if constexpr (Dot::SETTLES) sum = settled(sum, dot, row, column);
         u32 channel = first_row + row;
         u32 image = first / pixels;
         u32 pixel = first - image * pixels;
@@ -99,10 +137,10 @@ static __device__ __forceinline__ void write_one(const float *bias, const float 
 
 // Each thread copies elements of one column of each stage: of one output pixel. The input channels of
 // a group have less than 2^31 elements, and there are less than 2^31 columns.
-template <class T> struct ConvSource {
+template <class T, int PLANES> struct ConvSource {
     static const bool LONG = true;
     static const int STEP = T::THREADS / T::BN;
-    DeepCopy<T, T::BM> weight;
+    DeepCopy<T, T::BM, PLANES> weight;
     const Conv &p;
     const float *x;
     i32 first_y, first_x;
@@ -114,7 +152,7 @@ template <class T> struct ConvSource {
     const float *from;
 
     __device__ __forceinline__ ConvSource(const float *weights, i64 rows, const Conv &p, const float *x, u32 column, int k)
-        : weight(weights, p.pitch, 1, rows), p(p), line(threadIdx.x / T::BN), k(k), whole(p.in_group % T::BK == 0) {
+        : weight(weights, p.pitch, 1, p.pitch / 2, rows), p(p), line(threadIdx.x / T::BN), k(k), whole(p.in_group % T::BK == 0) {
         u32 pixels = p.out_height * p.out_width;
         inside = column < p.columns;
         if (!inside) column = 0;
@@ -142,11 +180,11 @@ template <class T> struct ConvSource {
 
     __device__ __forceinline__ void fill(u32 to_a, u32 to_b, int left) {
         weight.fill(to_a, left);
-        u32 own = to_b + 4 * threadIdx.x;
+        u32 own = to_b + 4 * (line * T::FLAT_PITCH + threadIdx.x % T::BN);
         if (whole) {
 #pragma unroll
             for (int i = 0; i < T::BK / STEP; i++)
-                copy_4(own + 4 * i * STEP * T::BN, present ? from + i * STEP * area : x, present);
+                copy_4(own + 4 * i * STEP * T::FLAT_PITCH, present ? from + i * STEP * area : x, present);
             from += T::BK * area;
             channel += T::BK;
             if (channel == (int)p.in_group) {
@@ -169,7 +207,7 @@ template <class T> struct ConvSource {
             i32 ix = first_x + (i32)((tap - row * p.window_width) * p.dilation_x);
             bool here = inside && line + i * STEP < left && (u32)iy < p.height && (u32)ix < p.width;
             int offset = (int)(at - tap * p.in_group) * area + iy * (i32)p.width + ix;
-            copy_4(own + 4 * i * STEP * T::BN, x + (here ? offset : 0), here);
+            copy_4(own + 4 * i * STEP * T::FLAT_PITCH, x + (here ? offset : 0), here);
         }
         k += T::BK;
     }
@@ -178,7 +216,8 @@ template <class T> struct ConvSource {
 template <class T>
 static __device__ __forceinline__ void convolution(const float *x, const float *weight, const float *bias,
                                                    const float *residual, float *y, float *partial, const Conv &p) {
-    __shared__ __align__(16) float memory[Room<T, false>::FLOATS];
+    const int KIND = T::TENSOR ? SPLIT_FLAT : FLAT;
+    float *memory = Room<T, KIND>::memory();
     u32 block = blockIdx.x;
     u32 first_row = block % p.tiles_m * T::BM;
     block /= p.tiles_m;
@@ -186,15 +225,18 @@ static __device__ __forceinline__ void convolution(const float *x, const float *
     u32 group = block / p.tiles_n;
     u32 first = blockIdx.y * p.part;
     int depth = (int)min(p.part, p.depth - first);
-    ConvSource<T> source(weight + ((u64)group * p.out_group + first_row) * p.pitch + first, p.out_group - first_row, p,
-                         x + (u64)group * p.in_group * p.height * p.width, first_column + threadIdx.x % T::BN, (int)first);
-    float sums[T::TM][T::TN];
-    accumulate<T, false>(source, memory, depth, sums);
+    weight += ((u64)group * p.out_group + first_row) * p.pitch + first;
+    x += (u64)group * p.in_group * p.height * p.width;
+    ConvSource<T, Room<T, KIND>::A_PLANES> source(weight, p.out_group - first_row, p, x,
+                                                  first_column + threadIdx.x % T::BN, (int)first);
+    Core<T, KIND, T::TENSOR> core;
+    accumulate<T, KIND>(source, memory, depth, core);
     u64 size = (u64)p.out_channels * p.columns;
     u32 pixels = p.out_height * p.out_width;
-    Image target = {bias, residual, y, p.parts > 1 ? partial + blockIdx.y * size : 0, (u32)p.columns, pixels,
-                    p.out_channels, group * p.out_group + first_row, p.out_group - first_row, first_column, p.f};
-    finish<T, false>(target, memory, sums);
+    ConvDot<T::TENSOR> dot = {p, x, weight, first_column, (int)first, depth};
+    Image<ConvDot<T::TENSOR>> target = {dot, bias, residual, y, p.parts > 1 ? partial + blockIdx.y * size : 0, (u32)p.columns, pixels,
+                               p.out_channels, group * p.out_group + first_row, p.out_group - first_row, first_column, p.f};
+    finish<T, KIND>(target, memory, core);
 }
 
 #define CONVOLUTION(NAME, TILE, BLOCKS)                                                            \
@@ -208,6 +250,10 @@ CONVOLUTION(ab_conv_64x64, Tile64x64, 2)
 CONVOLUTION(ab_conv_64x32, Tile64x32, 2)
 CONVOLUTION(ab_conv_32x32, Tile32x32, 2)
 CONVOLUTION(ab_conv_32x16, Tile32x16, 2)
+CONVOLUTION(ab_conv_tensor_128x64, Tensor128x64, 2)
+CONVOLUTION(ab_conv_tensor_64x64, Tensor64x64, 4)
+CONVOLUTION(ab_conv_tensor_64x32, Tensor64x32, 4)
+CONVOLUTION(ab_conv_tensor_32x32, Tensor32x32, 4)
 
 // Adds the parts of the sums in their order. The output is a run of planes of `pixels` elements.
 extern "C" __global__ void ab_conv_join(const float *bias, const float *residual, float *y, const float *partial,

@@ -6,11 +6,16 @@ use crate::kernel::Conv2d;
 use super::arguments::{
     Structure, activation, launch, launch_threads, long, operand, optional, small, word,
 };
-use super::tiles::{self, Cut, Extents};
-use super::{Lowered, Parameter};
+use super::patches::{self, Patches, Squares};
+use super::tiles::{self, Cut, Extents, Kind};
+use super::{Arithmetic, Lowered, Parameter};
 
 /// Output channels of a group below which every output is computed on its own.
 const DIRECT_CHANNELS: usize = 8;
+
+/// Sums from which on tensor cores take what is gathered from an image. With fewer, one caller alone
+/// waits longer for them than for multiply-adds; several beside each other would get more.
+const GATHERED_SUMS: usize = 1 << 20;
 
 /// The extents of a weight.
 struct Weight {
@@ -19,55 +24,96 @@ struct Weight {
     inputs: usize,
     taps: usize,
     depth: usize,
-    /// Floats that a packed row takes: a multiple of four, so that it can be read four by four.
+    /// Floats from one packed row to the next, and to what tensor cores leave over of it: a multiple
+    /// of four, so that it can be read four by four.
     pitch: usize,
+    apart: usize,
+    /// The squares behind the packed rows.
+    squares: Option<Squares>,
 }
 
 impl Weight {
-    fn of(kernel: &Conv2d) -> Option<Self> {
+    fn of(kernel: &Conv2d, arithmetic: Arithmetic) -> Option<Self> {
+        let outputs = kernel.out_channels;
         let inputs = kernel.in_channels.checked_div(kernel.groups)?;
         let taps = kernel.kernel[0].checked_mul(kernel.kernel[1])?;
         let depth = inputs.checked_mul(taps)?;
-        let pitch = depth.checked_next_multiple_of(4)?;
-        Some(Self { outputs: kernel.out_channels, inputs, taps, depth, pitch })
+        let apart = depth.checked_next_multiple_of(4)?;
+        let pitch = apart.checked_mul(arithmetic.planes())?;
+        let squares = Squares::of(kernel).filter(|_| arithmetic == Arithmetic::Tensor);
+        Some(Self { outputs, inputs, taps, depth, pitch, apart, squares })
     }
 
-    fn packed_bytes(&self) -> Option<usize> {
+    /// Bytes of the packed rows.
+    fn row_bytes(&self) -> Option<usize> {
         self.outputs.checked_mul(self.pitch)?.checked_mul(size_of::<f32>())
     }
 
-    /// Brings a weight into the order of output channel, tap, input channel.
-    fn pack(&self, from: Parameter, to: Parameter) -> Result<Lowered, Error> {
-        if self.outputs * self.depth == 0 {
+    /// Where the squares are.
+    fn squares_at(&self) -> Option<usize> {
+        self.row_bytes()?.checked_next_multiple_of(256)
+    }
+
+    fn packed_bytes(&self) -> Option<usize> {
+        match self.squares {
+            Some(squares) => self.squares_at()?.checked_add(squares.bytes()?),
+            None => self.row_bytes(),
+        }
+    }
+
+    /// Brings a weight into the order of output channel, tap, input channel, and into squares.
+    fn pack(&self, from: &Parameter, to: &Parameter) -> Result<Lowered, Error> {
+        let Self { outputs, inputs, taps, depth, pitch, apart, squares } = *self;
+        if outputs * depth == 0 {
             return Ok(Lowered::nothing());
         }
-        let sizes = [self.outputs, self.depth, self.pitch, self.inputs, self.depth, 1, self.taps];
-        let mut parameters = vec![from, to];
+        let mut parameters = vec![from.clone(), to.clone()];
+        let sizes = [outputs, depth, apart, pitch / apart, inputs, depth, 1, taps];
         parameters.extend(sizes.map(long));
-        launch_threads("ab_pack", self.outputs * self.pitch, parameters).map(Lowered::one)
+        let mut launches = vec![launch_threads("ab_pack", outputs * pitch, parameters)?];
+        if let Some(squares) = squares {
+            let mut parameters = vec![from.clone(), to.behind(self.squares_at().unwrap_or(0))];
+            parameters.extend(squares.sizes().map(long));
+            launches.push(launch_threads(
+                "ab_pack_squares",
+                squares.floats().unwrap_or(0),
+                parameters,
+            )?);
+        }
+        Ok(Lowered { launches, scratch_bytes: 0 })
     }
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// A thread for each output.
+    Direct,
+    /// A block for each tile, or for a part of it.
+    Tiled(Cut),
+    /// A block for each tile of an image.
+    Patched(Patches),
 }
 
 /// Bytes of the packed weight.
-pub(super) fn packed_bytes(kernel: &Conv2d) -> Option<usize> {
-    Weight::of(kernel)?.packed_bytes()
+pub(super) fn packed_bytes(kernel: &Conv2d, arithmetic: Arithmetic) -> Option<usize> {
+    Weight::of(kernel, arithmetic)?.packed_bytes()
 }
 
-fn weight(kernel: &Conv2d) -> Result<Weight, Error> {
-    Weight::of(kernel).ok_or_else(|| super::unsupported("the weight cannot be addressed"))
+fn weight(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Weight, Error> {
+    let missing = || super::unsupported("the weight cannot be addressed");
+    Weight::of(kernel, arithmetic).ok_or_else(missing)
 }
 
-pub(super) fn pack(kernel: &Conv2d) -> Result<Lowered, Error> {
-    weight(kernel)?.pack(operand(0), operand(1))
+pub(super) fn pack(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Lowered, Error> {
+    weight(kernel, arithmetic)?.pack(&operand(0), &operand(1))
 }
 
-pub(super) fn lower(kernel: &Conv2d) -> Result<Lowered, Error> {
-    let Some(layer) = Layer::new(kernel)? else { return Ok(Lowered::nothing()) };
-    let few = layer.extents.rows < DIRECT_CHANNELS && kernel.groups > 1;
-    if few || layer.reciprocals().is_none() {
-        return layer.with_weight(|weight, _| layer.direct(weight));
+pub(super) fn lower(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Lowered, Error> {
+    match Layer::new(kernel, arithmetic)? {
+        Some(layer) => layer.lower(layer.way(arithmetic)),
+        None => Ok(Lowered::nothing()),
     }
-    layer.with_weight(|weight, scratch| layer.tiled(weight, scratch, tiles::best(layer.extents)))
 }
 
 /// A convolution with all that its functions ask for.
@@ -80,28 +126,52 @@ struct Layer<'a> {
 
 impl<'a> Layer<'a> {
     /// `None` when there is nothing to write.
-    fn new(kernel: &'a Conv2d) -> Result<Option<Self>, Error> {
+    fn new(kernel: &'a Conv2d, arithmetic: Arithmetic) -> Result<Option<Self>, Error> {
+        let weight = weight(kernel, arithmetic)?;
         let out_size = kernel.out_size().unwrap_or([0, 0]);
         let extents = Extents {
             count: kernel.groups,
             rows: kernel.out_channels / kernel.groups,
             columns: kernel.batch * out_size[0] * out_size[1],
-            depth: weight(kernel)?.depth,
+            depth: weight.depth,
+            is_gathered: true,
         };
         let outputs = extents.rows * extents.columns;
-        Ok((outputs > 0).then_some(Self { kernel, weight: weight(kernel)?, out_size, extents }))
+        Ok((outputs > 0).then_some(Self { kernel, weight, out_size, extents }))
+    }
+
+    /// The fastest way.
+    fn way(&self, arithmetic: Arithmetic) -> Way {
+        let few = self.extents.rows < DIRECT_CHANNELS && self.kernel.groups > 1;
+        if few || self.reciprocals().is_none() {
+            return Way::Direct;
+        }
+        match self.patches() {
+            Some(patches) => Way::Patched(patches),
+            None => {
+                let is_large = GATHERED_SUMS <= self.extents.rows * self.extents.columns;
+                let arithmetic = if is_large { arithmetic } else { Arithmetic::MultiplyAdd };
+                Way::Tiled(tiles::best(self.extents, arithmetic))
+            }
+        }
+    }
+
+    fn patches(&self) -> Option<Patches> {
+        self.weight.squares.and_then(|_| Patches::of(self.kernel, self.out_size))
     }
 
     /// Lowers with the packed weight: the operand, or scratch memory that it is packed to first.
-    fn with_weight(
-        &self,
-        lower: impl FnOnce(Parameter, usize) -> Result<Lowered, Error>,
-    ) -> Result<Lowered, Error> {
+    fn lower(&self, way: Way) -> Result<Lowered, Error> {
+        let lower = |weight, scratch| match way {
+            Way::Direct => self.direct(weight),
+            Way::Tiled(cut) => self.tiled(weight, scratch, cut),
+            Way::Patched(patches) => self.patched(&weight, patches),
+        };
         if self.kernel.packed {
             return lower(operand(1), 0);
         }
         let bytes = self.weight.packed_bytes().unwrap_or(0).next_multiple_of(256);
-        let mut lowered = self.weight.pack(operand(1), Parameter::Scratch(0))?;
+        let mut lowered = self.weight.pack(&operand(1), &Parameter::Scratch(0))?;
         let layer = lower(Parameter::Scratch(0), bytes)?;
         lowered.launches.extend(layer.launches);
         lowered.scratch_bytes = bytes + layer.scratch_bytes;
@@ -159,7 +229,18 @@ impl<'a> Layer<'a> {
         vec![bias, residual, operand(next)]
     }
 
-    /// A thread for each output.
+    fn patched(&self, weight: &Parameter, patches: Patches) -> Result<Lowered, Error> {
+        let function = "ab_conv_patch";
+        let squares = weight.behind(self.weight.squares_at().unwrap_or(0));
+        let mut parameters = vec![operand(0), squares];
+        parameters.extend(self.targets());
+        parameters.extend([self.structure([1, 0], [0, 0])?, patches.structure()?]);
+        let threads = [patches::THREADS, 1, 1];
+        let mut launch = launch(function, patches.blocks(), threads, parameters)?;
+        launch.shared_bytes = small(function, patches.shared_bytes().unwrap_or(usize::MAX))?;
+        Ok(Lowered::one(launch))
+    }
+
     fn direct(&self, weight: Parameter) -> Result<Lowered, Error> {
         let mut parameters = vec![operand(0), weight];
         parameters.extend(self.targets());
@@ -168,8 +249,7 @@ impl<'a> Layer<'a> {
         launch_threads("ab_conv_direct", outputs, parameters).map(Lowered::one)
     }
 
-    /// A block for each tile, or for a part of it; partial sums lie `scratch` bytes into the
-    /// scratch memory.
+    /// Partial sums lie `scratch` bytes into the scratch memory.
     fn tiled(&self, weight: Parameter, scratch: usize, cut: Cut) -> Result<Lowered, Error> {
         let tiles = cut.tiles(self.extents);
         let function = cut.tile.convolution;
@@ -178,8 +258,9 @@ impl<'a> Layer<'a> {
         let partial = Parameter::Scratch(scratch);
         parameters.extend([partial.clone(), self.structure([cut.parts, cut.part], tiles)?]);
         let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(self.extents.count);
-        let mut first = launch(function, blocks, [256, 1, 1], parameters)?;
+        let mut first = launch(function, blocks, [cut.tile.threads, 1, 1], parameters)?;
         first.grid[1] = small(function, cut.parts)?;
+        first.shared_bytes = small(function, cut.tile.shared_bytes(Kind::SplitFlat))?;
         if cut.parts == 1 {
             return Ok(Lowered::one(first));
         }
@@ -209,10 +290,10 @@ fn reciprocal(most: usize, divisor: usize) -> Option<u32> {
 
 /// Every way to compute a convolution that the module has functions for.
 #[cfg(test)]
-pub(super) fn all(kernel: &Conv2d) -> Vec<Lowered> {
-    let Some(layer) = Layer::new(kernel).expect("the shape is small") else { return Vec::new() };
-    let tiled = |cut| layer.with_weight(|weight, scratch| layer.tiled(weight, scratch, cut));
-    let mut all: Vec<_> = tiles::cuts(layer.extents).map(tiled).collect();
-    all.push(layer.with_weight(|weight, _| layer.direct(weight)));
-    all.into_iter().map(|lowered| lowered.expect("the shape is small")).collect()
+pub(super) fn all(kernel: &Conv2d, arithmetic: Arithmetic) -> Vec<Lowered> {
+    let layer = Layer::new(kernel, arithmetic).expect("the shape is small");
+    let Some(layer) = layer else { return Vec::new() };
+    let cuts = tiles::cuts(layer.extents, arithmetic).map(Way::Tiled);
+    let ways = cuts.chain(layer.patches().map(Way::Patched)).chain([Way::Direct]);
+    ways.map(|way| layer.lower(way).expect("the shape is small")).collect()
 }

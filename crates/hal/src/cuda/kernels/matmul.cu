@@ -8,6 +8,8 @@ struct MatMul {
     // Depth of a part of the sum, a multiple of every BK below 2^31; more than one part go to
     // scratch memory.
     i64 part;
+    // How far what tensor cores leave over of `b` is behind it.
+    i64 b_apart;
     u64 matrices;
     u32 parts;
     u32 tiles_m, tiles_n;
@@ -72,13 +74,35 @@ struct Elements {
     }
 };
 
-struct MatMulTarget {
+// One sum, by multiply-adds in the order of the depth.
+static __device__ __noinline__ float dot(const float *a, const float *b, i64 a_step, i64 b_step, int depth) {
+    float sum = 0.0f;
+#pragma unroll 1
+    for (int k = 0; k < depth; k++) sum = fmaf(a[k * a_step], b[k * b_step], sum);
+    return sum;
+}
+
+// The sums of a tile.
+struct MatMulDot {
+    const float *a, *b;
+    i64 a_row, a_step, b_column, b_step, columns;
+    int depth;
+
+    __device__ __forceinline__ float at(int row, int column) const {
+        if (column >= columns) return 0.0f;
+        return dot(a + row * a_row, b + column * b_column, a_step, b_step, depth);
+    }
+};
+
+template <bool TENSOR> struct MatMulTarget {
     Elements elements;
+    MatMulDot dot;
     float *partial;
     i64 m, n, i, j;
 
     __device__ __forceinline__ void put(int row, int column, float4 sum) const {
         if (i + row >= m || j + column >= n) return;
+        if (TENSOR) sum = settled(sum, dot, row, column);
         if (partial == 0) {
             elements.write(i + row, j + column, sum);
             return;
@@ -94,18 +118,26 @@ struct MatMulTarget {
     }
 };
 
-template <class T, bool DEEP> struct Columns {
+template <class T, int KIND> struct Columns {
+    typedef DeepCopy<T, T::BN, Room<T, KIND>::B_PLANES> Copy;
+
+    static __device__ __forceinline__ Copy of(const float *b, const MatMul &p, i64 left) {
+        return Copy(b, p.b_column, p.b_row, p.b_apart, left);
+    }
+};
+
+template <class T> struct Columns<T, FLAT> {
     typedef FlatCopy<T> Copy;
+
+    static __device__ __forceinline__ Copy of(const float *b, const MatMul &p, i64 left) {
+        return Copy(b, p.b_column, p.b_row, left);
+    }
 };
 
-template <class T> struct Columns<T, true> {
-    typedef DeepCopy<T, T::BN> Copy;
-};
-
-template <class T, bool DEEP> struct MatMulSource {
+template <class T, int KIND> struct MatMulSource {
     static const bool LONG = false;
-    DeepCopy<T, T::BM> a;
-    typename Columns<T, DEEP>::Copy b;
+    DeepCopy<T, T::BM, 1> a;
+    typename Columns<T, KIND>::Copy b;
 
     __device__ __forceinline__ void fill(u32 to_a, u32 to_b, int left) {
         a.fill(to_a, left);
@@ -113,10 +145,10 @@ template <class T, bool DEEP> struct MatMulSource {
     }
 };
 
-template <class T, bool DEEP>
+template <class T, int KIND>
 static __device__ __forceinline__ void matmul(const float *a, const float *b, const float *bias,
                                               const float *residual, float *y, float *partial, const MatMul &p) {
-    __shared__ __align__(16) float memory[Room<T, DEEP>::FLOATS];
+    float *memory = Room<T, KIND>::memory();
     u32 block = blockIdx.x;
     i64 j = (i64)(block % p.tiles_n) * T::BN;
     block /= p.tiles_n;
@@ -126,32 +158,43 @@ static __device__ __forceinline__ void matmul(const float *a, const float *b, co
     locate(p, matrix, offset);
     i64 first = blockIdx.y * p.part;
     int depth = (int)(first + p.part < p.k ? p.part : p.k - first);
-    MatMulSource<T, DEEP> source = {
-        DeepCopy<T, T::BM>(a + offset[0] + i * p.a_row + first * p.a_column, p.a_row, p.a_column, p.m - i),
-        typename Columns<T, DEEP>::Copy(b + offset[1] + j * p.b_column + first * p.b_row, p.b_column, p.b_row, p.n - j)};
-    float sums[T::TM][T::TN];
-    accumulate<T, DEEP>(source, memory, depth, sums);
+    a += offset[0] + i * p.a_row + first * p.a_column;
+    b += offset[1] + j * p.b_column + first * p.b_row;
+    MatMulSource<T, KIND> source = {DeepCopy<T, T::BM, 1>(a, p.a_row, p.a_column, 0, p.m - i),
+                                    Columns<T, KIND>::of(b, p, p.n - j)};
+    Core<T, KIND, T::TENSOR> core;
+    accumulate<T, KIND>(source, memory, depth, core);
     float *own = p.parts > 1 ? partial + (blockIdx.y * p.matrices + matrix) * p.m * p.n : 0;
-    MatMulTarget target = {Elements(p, bias, residual, y, offset[2]), own, p.m, p.n, i, j};
-    finish<T, DEEP>(target, memory, sums);
+    MatMulDot dot = {a, b, p.a_row, p.a_column, p.b_column, p.b_row, p.n - j, depth};
+    MatMulTarget<T::TENSOR> target = {Elements(p, bias, residual, y, offset[2]), dot, own, p.m, p.n, i, j};
+    finish<T, KIND>(target, memory, core);
 }
 
-#define MATMUL(NAME, TILE, DEEP, BLOCKS)                                                           \
+#define MATMUL(NAME, TILE, KIND, BLOCKS)                                                           \
     extern "C" __global__ void __launch_bounds__(TILE::THREADS, BLOCKS)                            \
         NAME(const float *a, const float *b, const float *bias, const float *residual, float *y,   \
              float *partial, MatMul p) {                                                           \
-        matmul<TILE, DEEP>(a, b, bias, residual, y, partial, p);                                   \
+        matmul<TILE, KIND>(a, b, bias, residual, y, partial, p);                                   \
     }
-MATMUL(ab_matmul_128x128, Tile128x128, false, 1)
-MATMUL(ab_matmul_64x64, Tile64x64, false, 2)
-MATMUL(ab_matmul_64x32, Tile64x32, false, 2)
-MATMUL(ab_matmul_32x32, Tile32x32, false, 2)
-MATMUL(ab_matmul_32x16, Tile32x16, false, 2)
-MATMUL(ab_matmul_deep_128x128, Tile128x128, true, 1)
-MATMUL(ab_matmul_deep_64x64, Tile64x64, true, 2)
-MATMUL(ab_matmul_deep_64x32, Tile64x32, true, 2)
-MATMUL(ab_matmul_deep_32x32, Tile32x32, true, 2)
-MATMUL(ab_matmul_deep_32x16, Tile32x16, true, 2)
+MATMUL(ab_matmul_128x128, Tile128x128, FLAT, 1)
+MATMUL(ab_matmul_64x64, Tile64x64, FLAT, 2)
+MATMUL(ab_matmul_64x32, Tile64x32, FLAT, 2)
+MATMUL(ab_matmul_32x32, Tile32x32, FLAT, 2)
+MATMUL(ab_matmul_32x16, Tile32x16, FLAT, 2)
+MATMUL(ab_matmul_deep_128x128, Tile128x128, DEEP, 1)
+MATMUL(ab_matmul_deep_64x64, Tile64x64, DEEP, 2)
+MATMUL(ab_matmul_deep_64x32, Tile64x32, DEEP, 2)
+MATMUL(ab_matmul_deep_32x32, Tile32x32, DEEP, 2)
+MATMUL(ab_matmul_deep_32x16, Tile32x16, DEEP, 2)
+
+#define TENSOR_MATMUL(SIZE, BLOCKS)                                                                \
+    MATMUL(ab_matmul_tensor_##SIZE, Tensor##SIZE, FLAT, BLOCKS)                                    \
+    MATMUL(ab_matmul_tensor_deep_##SIZE, Tensor##SIZE, DEEP, BLOCKS)                               \
+    MATMUL(ab_matmul_tensor_split_##SIZE, Tensor##SIZE, DEEP_SPLIT, BLOCKS)
+TENSOR_MATMUL(128x64, 2)
+TENSOR_MATMUL(64x64, 4)
+TENSOR_MATMUL(64x32, 4)
+TENSOR_MATMUL(32x32, 4)
 
 // Adds the parts of a sum in their order; a thread for four neighbours of a row.
 extern "C" __global__ void ab_matmul_join(const float *bias, const float *residual, float *y, const float *partial,

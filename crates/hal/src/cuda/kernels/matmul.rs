@@ -1,12 +1,12 @@
 //! Batched matrix multiplication.
 
 use crate::error::Error;
-use crate::kernel::MatMul;
+use crate::kernel::{MatMul, Precision};
 
 use super::arguments::{Structure, launch, launch_threads, long, operand, optional, small};
 use super::axes::{Axes, Axis};
-use super::tiles::{self, Cut, Extents};
-use super::{Lowered, MULTIPROCESSORS, Parameter};
+use super::tiles::{self, Cut, Extents, Kind};
+use super::{Arithmetic, Lowered, MULTIPROCESSORS, Parameter};
 
 /// Batch axes that a function takes.
 const BATCH_AXES_MAX: usize = 8;
@@ -15,28 +15,33 @@ const FEW_ROWS: usize = 8;
 /// Columns of `y` that one block streams, at most.
 const STREAM_COLUMNS: usize = 8;
 
-/// Floats that a packed column takes: a multiple of four, so that it can be read four by four.
-fn pitch(kernel: &MatMul) -> usize {
-    kernel.k.next_multiple_of(4)
+/// Floats from one packed column to the next, and to what tensor cores leave over of it: a multiple
+/// of four, so that it can be read four by four.
+fn pitches(kernel: &MatMul, arithmetic: Arithmetic) -> [usize; 2] {
+    let pitch = kernel.k.next_multiple_of(4);
+    [arithmetic.planes() * pitch, pitch]
 }
 
 /// Bytes of the packed operand: its columns, one after the other.
-pub(super) fn packed_bytes(kernel: &MatMul) -> Option<usize> {
-    if kernel.b.batch.iter().any(|&stride| stride != 0) {
+pub(super) fn packed_bytes(kernel: &MatMul, arithmetic: Arithmetic) -> Option<usize> {
+    let reduced = kernel.precision != Precision::F32;
+    if reduced || kernel.b.batch.iter().any(|&stride| stride != 0) {
         return None;
     }
-    kernel.k.checked_next_multiple_of(4)?.checked_mul(kernel.n)?.checked_mul(size_of::<f32>())
+    let column = kernel.k.checked_next_multiple_of(4)?.checked_mul(arithmetic.planes())?;
+    column.checked_mul(kernel.n)?.checked_mul(size_of::<f32>())
 }
 
-pub(super) fn pack(kernel: &MatMul) -> Result<Lowered, Error> {
+pub(super) fn pack(kernel: &MatMul, arithmetic: Arithmetic) -> Result<Lowered, Error> {
     if kernel.k == 0 || kernel.n == 0 {
         return Ok(Lowered::nothing());
     }
-    let pitch = pitch(kernel);
-    let sizes = [kernel.n, kernel.k, pitch, kernel.k, kernel.b.column, 0, kernel.b.row];
+    let [column, pitch] = pitches(kernel, arithmetic);
+    let strides = [kernel.b.column, 0, kernel.b.row];
     let mut parameters = vec![operand(0), operand(1)];
-    parameters.extend(sizes.map(long));
-    launch_threads("ab_pack", kernel.n * pitch, parameters).map(Lowered::one)
+    parameters.extend([kernel.n, kernel.k, pitch, arithmetic.planes(), kernel.k].map(long));
+    parameters.extend(strides.map(long));
+    launch_threads("ab_pack", kernel.n * column, parameters).map(Lowered::one)
 }
 
 /// A product with all that its functions ask for.
@@ -44,32 +49,40 @@ struct Product<'a> {
     kernel: &'a MatMul,
     batch: Axes<3>,
     extents: Extents,
-    /// Strides of `b`.
+    /// Strides of `b`, and how far what tensor cores leave over of it is behind it.
     row: usize,
     column: usize,
+    apart: usize,
 }
 
-pub(super) fn lower(kernel: &MatMul) -> Result<Lowered, Error> {
-    let Some(product) = Product::new(kernel) else { return Ok(Lowered::nothing()) };
-    if kernel.m <= FEW_ROWS && product.is_deep() {
-        return product.few_rows();
+pub(super) fn lower(kernel: &MatMul, arithmetic: Arithmetic) -> Result<Lowered, Error> {
+    let Some(product) = Product::new(kernel, arithmetic) else { return Ok(Lowered::nothing()) };
+    match product.way(arithmetic) {
+        Some(cut) => product.tiled(cut),
+        None => product.few_rows(),
     }
-    product.tiled(tiles::best(product.extents))
 }
 
 impl<'a> Product<'a> {
     /// `None` when there is nothing to write.
-    fn new(kernel: &'a MatMul) -> Option<Self> {
+    fn new(kernel: &'a MatMul, arithmetic: Arithmetic) -> Option<Self> {
         let axis = |(axis, &extent)| {
             let strides = [&kernel.a, &kernel.b, &kernel.y].map(|layout| layout.batch[axis]);
             Axis { extent, strides }
         };
         let batch = Axes::joined(kernel.batch.iter().enumerate().map(axis));
         let (count, rows, columns) = (batch.count(), kernel.m, kernel.n);
+        let [pitch, apart] = pitches(kernel, arithmetic);
         let (row, column) =
-            if kernel.packed { (1, pitch(kernel)) } else { (kernel.b.row, kernel.b.column) };
-        let extents = Extents { count, rows, columns, depth: kernel.k };
-        (count * rows * columns > 0).then_some(Self { kernel, batch, extents, row, column })
+            if kernel.packed { (1, pitch) } else { (kernel.b.row, kernel.b.column) };
+        let extents = Extents { count, rows, columns, depth: kernel.k, is_gathered: false };
+        (count * rows * columns > 0).then_some(Self { kernel, batch, extents, row, column, apart })
+    }
+
+    /// The tiles that compute it; `None` for a warp for each column.
+    fn way(&self, arithmetic: Arithmetic) -> Option<Cut> {
+        let streams = self.kernel.m <= FEW_ROWS && self.is_deep();
+        (!streams).then(|| tiles::best(self.extents, arithmetic))
     }
 
     /// Whether the columns of `b` are contiguous, and its rows are not.
@@ -82,7 +95,7 @@ impl<'a> Product<'a> {
         let (a, y) = (&self.kernel.a, &self.kernel.y);
         let structure = Structure::default()
             .longs([m, n, k, a.row, a.column, self.row, self.column, y.row, y.column])
-            .longs([cut[1], self.extents.count])
+            .longs([cut[1], self.apart, self.extents.count])
             .word(small("parts of a product", cut[0])?)
             .word(small("tiles of a product", tiles[0])?)
             .word(small("tiles of a product", tiles[1])?)
@@ -120,15 +133,21 @@ impl<'a> Product<'a> {
     /// A block for each tile, or for a part of it.
     fn tiled(&self, cut: Cut) -> Result<Lowered, Error> {
         let tiles = cut.tiles(self.extents);
-        let function = cut.tile.matmul[usize::from(self.is_deep())];
+        let kind = match (self.kernel.packed && cut.is_tensor(), self.is_deep()) {
+            (true, _) => Kind::DeepSplit,
+            (false, true) => Kind::Deep,
+            (false, false) => Kind::Flat,
+        };
+        let function = cut.tile.matmul[kind as usize];
         let structure = self.structure([cut.parts, cut.part], tiles)?;
         let mut parameters = vec![operand(0), operand(1)];
         parameters.extend(self.targets());
         parameters.extend([Parameter::Scratch(0), structure.clone()]);
         let Extents { count, rows, columns, .. } = self.extents;
         let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(count);
-        let mut first = launch(function, blocks, [256, 1, 1], parameters)?;
+        let mut first = launch(function, blocks, [cut.tile.threads, 1, 1], parameters)?;
         first.grid[1] = small(function, cut.parts)?;
+        first.shared_bytes = small(function, cut.tile.shared_bytes(kind))?;
         if cut.parts == 1 {
             return Ok(Lowered::one(first));
         }
@@ -143,9 +162,10 @@ impl<'a> Product<'a> {
 
 /// Every way to compute a product that the module has functions for.
 #[cfg(test)]
-pub(super) fn all(kernel: &MatMul) -> Vec<Lowered> {
-    let Some(product) = Product::new(kernel) else { return Vec::new() };
-    let mut all: Vec<_> = tiles::cuts(product.extents).map(|cut| product.tiled(cut)).collect();
+pub(super) fn all(kernel: &MatMul, arithmetic: Arithmetic) -> Vec<Lowered> {
+    let Some(product) = Product::new(kernel, arithmetic) else { return Vec::new() };
+    let cuts = tiles::cuts(product.extents, arithmetic);
+    let mut all: Vec<_> = cuts.map(|cut| product.tiled(cut)).collect();
     if kernel.m <= FEW_ROWS {
         all.push(product.few_rows());
     }

@@ -100,14 +100,17 @@ GATHER(ab_gather_2, u16)
 GATHER(ab_gather_4, u32)
 GATHER(ab_gather_8, u64)
 
-// One row for each of `rows`, `depth` elements of it and zeros up to `pitch`. Element (row, k) is at
+// One row for each of `rows`, `depth` elements of it and zeros up to `pitch`; with two planes, then
+// what tensor cores leave over of each element. Element (row, k) is at
 // row * row_stride + (k / inner) * outer_stride + (k % inner) * inner_stride.
-extern "C" __global__ void ab_pack(const float *x, float *y, u64 rows, u64 depth, u64 pitch, u64 inner,
+extern "C" __global__ void ab_pack(const float *x, float *y, u64 rows, u64 depth, u64 pitch, u64 planes, u64 inner,
                                    u64 row_stride, u64 outer_stride, u64 inner_stride) {
     u64 at = thread_index();
-    if (at >= rows * pitch) return;
-    u64 row = at / pitch;
-    u64 k = at - row * pitch;
+    if (at >= rows * planes * pitch) return;
+    u64 line = at / pitch;
+    u64 k = at - line * pitch;
+    u64 row = line / planes;
     u64 outer = k / inner;
-    y[at] = k < depth ? x[row * row_stride + outer * outer_stride + (k - outer * inner) * inner_stride] : 0.0f;
+    float v = k < depth ? x[row * row_stride + outer * outer_stride + (k - outer * inner) * inner_stride] : 0.0f;
+    y[at] = line % planes == 0 ? v : __uint_as_float(split_constant(v).low);
 }

@@ -17,6 +17,19 @@ static __device__ __forceinline__ float part(const float4 &v, int i) {
     return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
 
+// A number as the sum of two that tensor cores multiply, of eleven bits each.
+struct Split {
+    u32 high, low;
+};
+
+// The first eleven bits of a constant, and the next eleven. What is not finite has no rest.
+static __device__ __forceinline__ Split split_constant(float x) {
+    u32 bits = __float_as_uint(x);
+    if (!(fabsf(x) <= 3.402823466e38f)) return {bits, 0};
+    u32 high = bits & 0xffffe000;
+    return {high, (__float_as_uint(x - __uint_as_float(high)) + 0x1000) & 0xffffe000};
+}
+
 // The function that is applied last, and its parameters.
 struct Activation {
     u32 kind;

@@ -17,7 +17,9 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_, int KS_, int STAGES_, int
     static const int ACROSS = 32 / LANES;
     // Rows of operands that lie along the depth: four more, so that eight rows meet no bank twice.
     static const int PITCH = BK + 4;
-    static const int A_STAGE = BM * PITCH;
+    // Rows of an operand that lie along the columns.
+    static const int FLAT_PITCH = BN;
+    static const bool TENSOR = false;
 };
 
 // Which sums of the tile a thread has: rows `row + i * ROWS` and columns that begin at `column`.
@@ -34,13 +36,35 @@ template <class T> struct Thread {
     }
 };
 
-// How a stage of the second operand lies: BN rows along the depth, or BK rows along the columns.
-template <class T, bool DEEP> struct Room {
-    static const int B_STAGE = DEEP ? T::BN * T::PITCH : T::BK * T::BN;
-    static const int STAGE = T::A_STAGE + B_STAGE;
+// How the operands lie: the rows of the first one along the depth, the second one's as named. A
+// constant that is packed for tensor cores has behind each row what they leave over of it. Patches
+// are not staged.
+enum { FLAT, DEEP, DEEP_SPLIT, SPLIT_FLAT, PATCHES };
+
+// A stage of both.
+template <class T, int KIND> struct Room {
+    static const int A_PLANES = KIND == SPLIT_FLAT ? 2 : 1;
+    static const int B_PLANES = KIND == DEEP_SPLIT ? 2 : 1;
+    static const bool IS_DEEP = KIND == DEEP || KIND == DEEP_SPLIT || KIND == PATCHES;
+    static const int A_STAGE = A_PLANES * T::BM * T::PITCH;
+    static const int B_STAGE = IS_DEEP ? B_PLANES * T::BN * T::PITCH : T::BK * T::FLAT_PITCH;
+    static const int STAGE = A_STAGE + B_STAGE;
     static const int COPIES = T::STAGES * STAGE;
-    static const int SUMS = T::KS * (T::BM / T::PARTS) * T::BN;
+    // Rows of sums on their way out.
+    static const int LINE = T::TENSOR ? T::BN + (IS_DEEP ? 8 : 4) : T::BN;
+    static const int SUMS = T::KS * (T::BM / T::PARTS) * LINE;
     static const int FLOATS = COPIES > SUMS ? COPIES : SUMS;
+
+    // Tensor cores take more than a block may have without asking.
+    static __device__ __forceinline__ float *memory() {
+        if constexpr (T::TENSOR) {
+            extern __shared__ float4 asked_for[];
+            return (float *)asked_for;
+        } else {
+            __shared__ __align__(16) float own[FLOATS];
+            return own;
+        }
+    }
 };
 
 // Asynchronous copies to an address in shared memory; what is beyond `bytes` becomes zero.
@@ -65,19 +89,20 @@ static __device__ __forceinline__ int at_most(i64 value, int most) { return valu
 static __device__ __forceinline__ int bytes_of(int elements) { return 4 * min(max(elements, 0), 4); }
 
 // What a thread copies of each stage of an operand whose rows lie along the depth. Where addresses
-// allow it, it copies four neighbours at once.
-template <class T, int ROWS> struct DeepCopy {
+// allow it, it copies four neighbours at once. Of two planes, the second one is `apart` elements
+// behind the first.
+template <class T, int ROWS, int PLANES> struct DeepCopy {
     static const int LINE = T::BK / 4;
     static const int HOP = T::THREADS / LINE;
     static const int EACH = (ROWS * LINE + T::THREADS - 1) / T::THREADS;
     const float *data;
-    i64 row, step;
+    i64 row, step, apart;
     int rows, line, k;
     bool wide;
     const float *from[EACH];
 
-    __device__ __forceinline__ DeepCopy(const float *data, i64 row, i64 step, i64 rows_left)
-        : data(data), row(row), step(step), rows(at_most(rows_left, ROWS)), line(threadIdx.x / LINE),
+    __device__ __forceinline__ DeepCopy(const float *data, i64 row, i64 step, i64 apart, i64 rows_left)
+        : data(data), row(row), step(step), apart(apart), rows(at_most(rows_left, ROWS)), line(threadIdx.x / LINE),
           k(threadIdx.x % LINE * 4), wide(step == 1 && row % 4 == 0 && aligned16(data)) {
 #pragma unroll
         for (int i = 0; i < EACH; i++) from[i] = data + (line + i * HOP < rows ? (line + i * HOP) * row + k : 0);
@@ -87,14 +112,13 @@ template <class T, int ROWS> struct DeepCopy {
     __device__ __forceinline__ void fill(u32 to, int left) {
         if (wide) {
             u32 own = to + 4 * (line * T::PITCH + k);
+            int bytes = left >= T::BK ? 16 : bytes_of(left - k);
 #pragma unroll
             for (int i = 0; i < EACH; i++) {
-                bool valid = line + i * HOP < rows;
                 if (ROWS * LINE % T::THREADS == 0 || line + i * HOP < ROWS) {
-                    if (left >= T::BK)
-                        copy_16(own + 4 * i * HOP * T::PITCH, from[i], valid ? 16 : 0);
-                    else
-                        copy_16(own + 4 * i * HOP * T::PITCH, from[i], valid ? bytes_of(left - k) : 0);
+                    int valid = line + i * HOP < rows ? bytes : 0;
+                    copy_16(own + 4 * i * HOP * T::PITCH, from[i], valid);
+                    if (PLANES == 2) copy_16(own + 4 * (ROWS + i * HOP) * T::PITCH, from[i] + apart, valid);
                 }
                 from[i] += T::BK;
             }
@@ -106,7 +130,9 @@ template <class T, int ROWS> struct DeepCopy {
             int r = along_rows ? i % ROWS : i / T::BK;
             int d = along_rows ? i / ROWS : i % T::BK;
             bool present = r < rows && d < left;
-            copy_4(to + 4 * (r * T::PITCH + d), present ? data + r * row + d * step : data, present);
+            const float *source = present ? data + r * row + d * step : data;
+            copy_4(to + 4 * (r * T::PITCH + d), source, present);
+            if (PLANES == 2) copy_4(to + 4 * ((ROWS + r) * T::PITCH + d), source + apart, present);
         }
         data += T::BK * step;
     }
@@ -131,7 +157,7 @@ template <class T> struct FlatCopy {
 
     __device__ __forceinline__ void fill(u32 to, int left) {
         if (wide) {
-            u32 own = to + 4 * (line * T::BN + first);
+            u32 own = to + 4 * (line * T::FLAT_PITCH + first);
             int bytes = bytes_of(columns - first);
 #pragma unroll
             for (int i = 0; i < EACH; i++) {
@@ -139,9 +165,9 @@ template <class T> struct FlatCopy {
                 if (T::BK * LINE % T::THREADS == 0 || k < T::BK) {
                     const float *source = k < left ? from + i * HOP * step : data;
                     if (columns == T::BN)
-                        copy_16(own + 4 * i * HOP * T::BN, source, k < left ? 16 : 0);
+                        copy_16(own + 4 * i * HOP * T::FLAT_PITCH, source, k < left ? 16 : 0);
                     else
-                        copy_16(own + 4 * i * HOP * T::BN, source, k < left ? bytes : 0);
+                        copy_16(own + 4 * i * HOP * T::FLAT_PITCH, source, k < left ? bytes : 0);
                 }
             }
             from += T::BK * step;
@@ -152,59 +178,90 @@ template <class T> struct FlatCopy {
             int k = i / T::BN;
             int c = i % T::BN;
             bool present = c < columns && k < left;
-            copy_4(to + 4 * i, present ? data + c * column + k * step : data, present);
+            copy_4(to + 4 * (k * T::FLAT_PITCH + c), present ? data + c * column + k * step : data, present);
         }
         data += T::BK * step;
     }
 };
 
-// Adds the products of one stage.
-template <class T, bool DEEP>
-static __device__ __forceinline__ void multiply(const float *a, const float *b, float (&sums)[T::TM][T::TN]) {
+// The sums of a thread. Tensor cores have another one.
+template <class T, int KIND, bool TENSOR> struct Core;
+
+template <class T, int KIND> struct Core<T, KIND, false> {
+    static const bool IS_DEEP = Room<T, KIND>::IS_DEEP;
     const Thread<T> thread;
-    const int DEPTH = T::BK / T::KS;
+    float sums[T::TM][T::TN];
+
+    __device__ __forceinline__ Core() {
 #pragma unroll
-    for (int step = 0; step < DEPTH; step += 4) {
-        int k = thread.slice * DEPTH + step;
-        float4 left[T::TM];
+        for (int i = 0; i < T::TM; i++)
 #pragma unroll
-        for (int i = 0; i < T::TM; i++) left[i] = *(const float4 *)(a + (thread.row + i * T::ROWS) * T::PITCH + k);
-        if (DEEP) {
+            for (int j = 0; j < T::TN; j++) sums[i][j] = 0.0f;
+    }
+
+    // Adds the products of one stage.
+    __device__ __forceinline__ void multiply(const float *a, const float *b) {
+        const int DEPTH = T::BK / T::KS;
 #pragma unroll
-            for (int j = 0; j < T::TN; j++) {
-                float4 right = *(const float4 *)(b + (thread.column + j * T::COLUMNS) * T::PITCH + k);
+        for (int step = 0; step < DEPTH; step += 4) {
+            int k = thread.slice * DEPTH + step;
+            float4 left[T::TM];
+#pragma unroll
+            for (int i = 0; i < T::TM; i++) left[i] = *(const float4 *)(a + (thread.row + i * T::ROWS) * T::PITCH + k);
+            if (IS_DEEP) {
+#pragma unroll
+                for (int j = 0; j < T::TN; j++) {
+                    float4 right = *(const float4 *)(b + (thread.column + j * T::COLUMNS) * T::PITCH + k);
+#pragma unroll
+                    for (int d = 0; d < 4; d++)
+#pragma unroll
+                        for (int i = 0; i < T::TM; i++)
+                            sums[i][j] = fmaf(part(left[i], d), part(right, d), sums[i][j]);
+                }
+            } else {
 #pragma unroll
                 for (int d = 0; d < 4; d++)
 #pragma unroll
-                    for (int i = 0; i < T::TM; i++)
-                        sums[i][j] = fmaf(part(left[i], d), part(right, d), sums[i][j]);
+                    for (int q = 0; q < T::TN / 4; q++) {
+                        float4 right = *(const float4 *)(b + (k + d) * T::BN + thread.column * 4 + q * T::COLUMNS * 4);
+#pragma unroll
+                        for (int j = 0; j < 4; j++)
+#pragma unroll
+                            for (int i = 0; i < T::TM; i++)
+                                sums[i][q * 4 + j] = fmaf(part(left[i], d), part(right, j), sums[i][q * 4 + j]);
+                    }
             }
-        } else {
-#pragma unroll
-            for (int d = 0; d < 4; d++)
-#pragma unroll
-                for (int q = 0; q < T::TN / 4; q++) {
-                    float4 right = *(const float4 *)(b + (k + d) * T::BN + thread.column * 4 + q * T::COLUMNS * 4);
-#pragma unroll
-                    for (int j = 0; j < 4; j++)
-#pragma unroll
-                        for (int i = 0; i < T::TM; i++)
-                            sums[i][q * 4 + j] = fmaf(part(left[i], d), part(right, j), sums[i][q * 4 + j]);
-                }
         }
     }
-}
+
+    __device__ __forceinline__ void end() {}
+
+    // Writes the sums of one band of rows where those of its slice belong.
+    __device__ __forceinline__ void store(float *memory, int band) const {
+        float *own = memory + thread.slice * (T::BM / T::PARTS) * T::BN;
+#pragma unroll
+        for (int i = 0; i < T::TM / T::PARTS; i++) {
+            float *line = own + (thread.row + i * T::ROWS) * T::BN;
+            if (IS_DEEP) {
+#pragma unroll
+                for (int j = 0; j < T::TN; j++) line[thread.column + j * T::COLUMNS] = sums[band * (T::TM / T::PARTS) + i][j];
+            } else {
+#pragma unroll
+                for (int q = 0; q < T::TN / 4; q++) {
+                    const float *s = &sums[band * (T::TM / T::PARTS) + i][q * 4];
+                    *(float4 *)(line + thread.column * 4 + q * T::COLUMNS * 4) = make_float4(s[0], s[1], s[2], s[3]);
+                }
+            }
+        }
+    }
+};
 
 // Adds the products of a depth; `source` fills its stages one after the other, STAGES - 1 ahead of the
 // products.
-template <class T, bool DEEP, class Source>
-static __device__ __forceinline__ void accumulate(Source &source, float *memory, int depth, float (&sums)[T::TM][T::TN]) {
-    typedef Room<T, DEEP> R;
+template <class T, int KIND, class Source>
+static __device__ __forceinline__ void accumulate(Source &source, float *memory, int depth, Core<T, KIND, T::TENSOR> &core) {
+    typedef Room<T, KIND> R;
     u32 base = (u32)__cvta_generic_to_shared(memory);
-#pragma unroll
-    for (int i = 0; i < T::TM; i++)
-#pragma unroll
-        for (int j = 0; j < T::TN; j++) sums[i][j] = 0.0f;
     int left = depth;
     int use = 0;
     int fill = 0;
@@ -212,7 +269,7 @@ static __device__ __forceinline__ void accumulate(Source &source, float *memory,
     if (!Source::LONG) {
 #pragma unroll 1
         for (; ahead > 0; ahead--) {
-            if (left > 0) source.fill(base + 4 * fill * R::STAGE, base + 4 * (fill * R::STAGE + T::A_STAGE), left);
+            if (left > 0) source.fill(base + 4 * fill * R::STAGE, base + 4 * (fill * R::STAGE + R::A_STAGE), left);
             left -= T::BK;
             copies_commit();
             fill++;
@@ -225,7 +282,7 @@ static __device__ __forceinline__ void accumulate(Source &source, float *memory,
             copies_wait<T::STAGES - 2>();
             __syncthreads();
         }
-        if (left > 0) source.fill(base + 4 * fill * R::STAGE, base + 4 * (fill * R::STAGE + T::A_STAGE), left);
+        if (left > 0) source.fill(base + 4 * fill * R::STAGE, base + 4 * (fill * R::STAGE + R::A_STAGE), left);
         left -= T::BK;
         copies_commit();
         fill = fill + 1 == T::STAGES ? 0 : fill + 1;
@@ -233,53 +290,54 @@ static __device__ __forceinline__ void accumulate(Source &source, float *memory,
             ahead--;
             continue;
         }
-        multiply<T, DEEP>(memory + use * R::STAGE, memory + use * R::STAGE + T::A_STAGE, sums);
+        core.multiply(memory + use * R::STAGE, memory + use * R::STAGE + R::A_STAGE);
         use = use + 1 == T::STAGES ? 0 : use + 1;
         depth -= T::BK;
     }
     copies_wait<0>();
+    core.end();
 }
 
 // Adds the slices and hands four neighbours after the other to `target`, as row and column inside
 // of the tile. PARTS bands of rows pass through shared memory one after the other.
-template <class T, bool DEEP, class Target>
-static __device__ __forceinline__ void finish(const Target &target, float *memory, const float (&sums)[T::TM][T::TN]) {
-    const Thread<T> thread;
+template <class T, int KIND, class Target>
+static __device__ __forceinline__ void finish(const Target &target, float *memory, const Core<T, KIND, T::TENSOR> &core) {
+    typedef Room<T, KIND> R;
     const int BAND = T::BM / T::PARTS;
-    const int QUADS = BAND * T::BN / 4;
+    const int QUADS = T::BN / 4;
 #pragma unroll
     for (int band = 0; band < T::PARTS; band++) {
         __syncthreads();
-        float *own = memory + thread.slice * BAND * T::BN;
-#pragma unroll
-        for (int i = 0; i < T::TM / T::PARTS; i++) {
-            float *line = own + (thread.row + i * T::ROWS) * T::BN;
-            if (DEEP) {
-#pragma unroll
-                for (int j = 0; j < T::TN; j++) line[thread.column + j * T::COLUMNS] = sums[band * (T::TM / T::PARTS) + i][j];
-            } else {
-#pragma unroll
-                for (int q = 0; q < T::TN / 4; q++) {
-                    const float *s = &sums[band * (T::TM / T::PARTS) + i][q * 4];
-                    *(float4 *)(line + thread.column * 4 + q * T::COLUMNS * 4) = make_float4(s[0], s[1], s[2], s[3]);
-                }
-            }
-        }
+        core.store(memory, band);
         __syncthreads();
 #pragma unroll 1
-        for (int quad = threadIdx.x; quad < QUADS; quad += T::THREADS) {
-            float4 sum = *(const float4 *)(memory + quad * 4);
+        for (int quad = threadIdx.x; quad < BAND * QUADS; quad += T::THREADS) {
+            int row = quad / QUADS;
+            int column = quad % QUADS * 4;
+            const float *from = memory + row * R::LINE + column;
+            float4 sum = *(const float4 *)from;
 #pragma unroll
             for (int s = 1; s < T::KS; s++) {
-                float4 more = *(const float4 *)(memory + s * BAND * T::BN + quad * 4);
+                float4 more = *(const float4 *)(from + s * BAND * R::LINE);
                 sum.x += more.x;
                 sum.y += more.y;
                 sum.z += more.z;
                 sum.w += more.w;
             }
-            target.put(band * BAND + quad / (T::BN / 4), quad % (T::BN / 4) * 4, sum);
+            target.put(band * BAND + row, column, sum);
         }
     }
+}
+
+// Of four neighbours, those that are not finite are computed again: what tensor cores make of
+// parts that overflow or are infinite is not what multiply-adds make of the whole.
+template <class Dot>
+static __device__ __forceinline__ float4 settled(float4 sum, const Dot &dot, int row, int column) {
+    float v[4] = {sum.x, sum.y, sum.z, sum.w};
+#pragma unroll
+    for (int c = 0; c < 4; c++)
+        if (!(fabsf(v[c]) <= 3.402823466e38f)) v[c] = dot.at(row, column + c);
+    return make_float4(v[0], v[1], v[2], v[3]);
 }
 
 typedef Tile<128, 128, 16, 8, 8, 1, 2, 2, 4> Tile128x128;

@@ -110,6 +110,7 @@ static __device__ __forceinline__ void normalize(const float *x, const float *sc
         normalize<T>(x, scale, shift, y, p);                                                       \
     }
 NORMALIZE(ab_normalize_warp, 32, 128)
+NORMALIZE(ab_normalize_half, 128, 128)
 NORMALIZE(ab_normalize_block, 256, 256)
 
 // Statistics are given. A block does up to 1024 elements of one plane, or of several items when a
@@ -195,6 +196,11 @@ static __device__ __forceinline__ void softmax(const float *x, float *y, u64 row
 extern "C" __global__ void __launch_bounds__(128)
     ab_softmax_warp(const float *x, float *y, u64 rows, u64 length, u32 logarithm) {
     softmax<32>(x, y, rows, length, logarithm);
+}
+
+extern "C" __global__ void __launch_bounds__(128)
+    ab_softmax_half(const float *x, float *y, u64 rows, u64 length, u32 logarithm) {
+    softmax<128>(x, y, rows, length, logarithm);
 }
 
 extern "C" __global__ void __launch_bounds__(256)
@@ -326,6 +332,11 @@ static __device__ __forceinline__ void reduce(const float *x, float *y, double *
 extern "C" __global__ void __launch_bounds__(128)
     ab_reduce_warp(const float *x, float *y, double *partial, Reduce p) {
     reduce<32>(x, y, partial, p);
+}
+
+extern "C" __global__ void __launch_bounds__(128)
+    ab_reduce_half(const float *x, float *y, double *partial, Reduce p) {
+    reduce<128>(x, y, partial, p);
 }
 
 extern "C" __global__ void __launch_bounds__(256)

@@ -9,6 +9,11 @@ use super::{Lowered, MULTIPROCESSORS, Parameter};
 
 /// Rows up to this length are work for a warp: it keeps all of their elements.
 const WARP_LENGTH: usize = 256;
+/// Rows up to this length are work for half a block.
+const HALF_LENGTH: usize = 1024;
+const NORMALIZE: [&str; 3] = ["ab_normalize_warp", "ab_normalize_half", "ab_normalize_block"];
+const SOFTMAX: [&str; 3] = ["ab_softmax_warp", "ab_softmax_half", "ab_softmax_block"];
+const REDUCE: [&str; 3] = ["ab_reduce_warp", "ab_reduce_half", "ab_reduce_block"];
 /// Warps of a block that has a row for each.
 const WARPS: usize = 4;
 /// Elements that a block takes whose statistics are given.
@@ -17,17 +22,19 @@ const PIECE: usize = 1024;
 const COLUMNS: usize = 32;
 const COLUMN_THREADS: usize = 8;
 
-/// A warp or a block for each of `units` rows, which are `length` long.
+/// A warp, half a block or a block for each of `units` rows, which are `length` long.
 fn by_rows(
-    names: [&'static str; 2],
+    names: [&'static str; 3],
     units: usize,
     length: usize,
     parameters: Vec<Parameter>,
 ) -> Result<super::Launch, Error> {
     if length <= WARP_LENGTH {
         launch(names[0], units.div_ceil(WARPS), [128, 1, 1], parameters)
+    } else if length <= HALF_LENGTH {
+        launch(names[1], units, [128, 1, 1], parameters)
     } else {
-        launch(names[1], units, [256, 1, 1], parameters)
+        launch(names[2], units, [256, 1, 1], parameters)
     }
 }
 
@@ -67,7 +74,7 @@ pub(super) fn normalize(kernel: &Normalize) -> Result<Lowered, Error> {
         launch("ab_normalize_given", blocks, [256, 1, 1], parameters)?
     } else {
         parameters.extend([operand(next), rows]);
-        by_rows(["ab_normalize_warp", "ab_normalize_block"], units, length, parameters)?
+        by_rows(NORMALIZE, units, length, parameters)?
     };
     Ok(Lowered::one(launch))
 }
@@ -81,7 +88,7 @@ pub(super) fn softmax(kernel: &Softmax) -> Result<Lowered, Error> {
     let mut parameters = vec![operand(0), operand(1), long(outer), long(axis)];
     let launch = if inner == 1 {
         parameters.push(log);
-        by_rows(["ab_softmax_warp", "ab_softmax_block"], outer, axis, parameters)?
+        by_rows(SOFTMAX, outer, axis, parameters)?
     } else {
         parameters.extend([long(inner), log]);
         let blocks = outer * inner.div_ceil(COLUMNS);
@@ -144,8 +151,7 @@ pub(super) fn reduce(kernel: &Reduce) -> Result<Lowered, Error> {
         let blocks = outputs.div_ceil(COLUMNS) * parts;
         launch("ab_reduce_columns", blocks, [32, 8, 1], parameters)?
     } else {
-        let names = ["ab_reduce_warp", "ab_reduce_block"];
-        by_rows(names, outputs * parts, part, parameters)?
+        by_rows(REDUCE, outputs * parts, part, parameters)?
     };
     if parts == 1 {
         return Ok(Lowered::one(first));

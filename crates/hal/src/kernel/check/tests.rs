@@ -89,6 +89,7 @@ fn matmul() -> MatMul {
         residual: true,
         activation: Function::Identity,
         packed: false,
+        precision: Precision::F32,
     }
 }
 
@@ -107,6 +108,18 @@ fn matrix_products() {
     refused(MatMul { k: HUGE, m: 0, ..matmul() });
     refused(MatMul { n: HUGE - 3, k: 0, ..matmul() });
     refused(MatMul { packed: true, ..matmul() });
+    refused(MatMul { precision: Precision::Bf16, ..matmul() });
+    let one =
+        MatMul { batch: vec![], a: layout(vec![], 0, 1), b: layout(vec![], 1, 1), ..matmul() };
+    let narrow = MatMul {
+        y: layout(vec![], 5, 1),
+        k: Precision::INT8_DEPTH_MAX,
+        packed: true,
+        precision: Precision::Int8,
+        ..one
+    };
+    assert!(Kernel::MatMul(narrow.clone()).operands().is_ok());
+    refused(MatMul { k: narrow.k + 1, ..narrow });
     // Outputs that overlap themselves would be written by two tiles at once.
     refused(MatMul { y: layout(vec![0], 5, 1), ..matmul() });
     refused(MatMul { y: layout(vec![100], 4, 1), ..matmul() });

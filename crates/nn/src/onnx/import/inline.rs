@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Importer, name_of};
 use crate::error::Error;
 use crate::graph::{Body, Label};
+use crate::onnx::outline::Elements;
 use crate::onnx::proto::{AttributeProto, FunctionProto, GraphProto, NodeProto};
 use crate::onnx::tensor::integer_constant;
 use crate::optimize::fold_constants;
@@ -172,7 +173,7 @@ impl Importer<'_> {
             names.insert(constant.name().to_owned(), own.clone());
             constant.name = Some(own);
         }
-        self.constants(graph.initializer)?;
+        self.constants(graph.initializer, &Elements::none())?;
         let copied = self.copy(graph.node, &mut names, &prefix, label);
         self.depth -= 1;
         copied?;

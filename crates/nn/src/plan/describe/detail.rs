@@ -1,7 +1,9 @@
 //! What a kernel does, in a few words.
 
 use anabranch_hal::command::Operation;
-use anabranch_hal::kernel::{Conv2d, Function, Kernel, MatMul, Normalize, Pool2d, Pooling};
+use anabranch_hal::kernel::{
+    Conv2d, Function, Kernel, MatMul, Normalize, Pool2d, Pooling, Precision,
+};
 
 /// The words for a step; empty where the kernel's name says it all.
 pub(super) fn of(operation: &Operation) -> String {
@@ -80,7 +82,10 @@ fn matrix_product(product: &MatMul) -> Vec<String> {
         when(product.bias, "bias"),
         when(product.residual, "residual"),
         function(product.activation),
-        when(product.packed, "weights packed"),
+        match product.precision {
+            Precision::F32 => when(product.packed, "weights packed"),
+            reduced => format!("weights packed as {reduced}"),
+        },
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Matrix products.
 
-use anabranch_hal::kernel::{Kernel, MatMul, MatrixLayout};
+use anabranch_hal::kernel::{Kernel, MatMul, MatrixLayout, Precision};
 
 use super::weights::canonical_product;
 use super::{Epilogue, Lowering, Spot};
@@ -49,14 +49,18 @@ impl Lowering<'_> {
             residual: epilogue.residual.is_some(),
             activation: epilogue.activation,
             packed: false,
+            precision: self.graph.precision,
             batch,
         };
         let one_matrix = b_shape.len() == 2;
         let packed = match one_matrix && b_spot.is_none() {
-            true => self.packed_weight(b, canonical_product(&kernel)),
+            true => self.packed_factor(b, &mut kernel),
             false => None,
         };
         kernel.packed = packed.is_some();
+        if !kernel.packed {
+            kernel.precision = Precision::F32;
+        }
         let b_spot = match packed.or(b_spot) {
             Some(spot) => spot,
             None => self.dense(b)?,
@@ -74,6 +78,16 @@ impl Lowering<'_> {
         }
         spots.push(self.produce(epilogue.result)?);
         self.emit(Kernel::MatMul(kernel), &spots)
+    }
+
+    /// The constant factor of a product, in the precision that was asked for or else as it is.
+    fn packed_factor(&mut self, id: ValueId, kernel: &mut MatMul) -> Option<Spot> {
+        let packed = self.packed_weight(id, canonical_product(kernel));
+        if packed.is_some() || kernel.precision == Precision::F32 {
+            return packed;
+        }
+        kernel.precision = Precision::F32;
+        self.packed_weight(id, canonical_product(kernel))
     }
 
     /// Strides of a factor along `extents`, whose last two axes are its rows and columns; and

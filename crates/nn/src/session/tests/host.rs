@@ -4,7 +4,12 @@ use super::*;
 use crate::host;
 
 fn session(model: ModelBuilder, limits: Limits) -> Session {
-    Session::from_model(&device(), model.build().unwrap(), &SessionOptions { limits }).unwrap()
+    Session::from_model(
+        &device(),
+        model.build().unwrap(),
+        &SessionOptions { limits, ..SessionOptions::default() },
+    )
+    .unwrap()
 }
 
 fn elements_of(tensor: &Tensor) -> Vec<f64> {

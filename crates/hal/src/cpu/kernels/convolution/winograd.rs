@@ -16,9 +16,9 @@ pub(super) mod packing;
 
 use std::ops::Range;
 
-use super::super::gemm::{self, Group, Multiply};
+use super::super::gemm::{self, Ahead, Group, Multiply};
 use super::super::operand::Operands;
-use super::super::scratch::Scratch;
+use super::super::scratch::{Blocks, Scratch};
 use super::super::simd::{Isa, Simd, Work};
 use super::super::tiles::{Tiles, even};
 use super::output::Output;
@@ -28,6 +28,7 @@ use crate::kernel::Conv2d;
 use form::{Form, Four, Two};
 use input::Stage;
 use output::{Products, pixels};
+use packing::{Expand, Layout};
 
 /// Elements of transformed input that leave the second-level cache room for the rest.
 const INPUT_COUNT: usize = 160 << 10;
@@ -35,8 +36,8 @@ const INPUT_COUNT: usize = 160 << 10;
 const VECTORS_MAX: usize = 6;
 /// Fewer channels do not pay for the transforms, and lose more digits.
 const CHANNELS_MIN: usize = 16;
-/// Elements of a weight above which it is transformed for small tiles: for large ones it would be
-/// four times its size, and reading it would take longer than multiplying.
+/// Elements of a weight above which tiles are small: it belongs to images of few pixels, of which
+/// large tiles would leave most lanes of a vector empty.
 const WEIGHT_COUNT: usize = 9 << 16;
 /// Output channels of a unit, at least: each unit transforms the input for itself.
 const OUTS_MIN: usize = 128;
@@ -62,8 +63,9 @@ fn tile_size(kernel: &Conv2d) -> usize {
 }
 
 /// Bytes of the packed weight.
-pub(super) fn packed_bytes(kernel: &Conv2d) -> Option<usize> {
-    packing::packed_count(kernel, tile_size(kernel))?.checked_mul(size_of::<f32>())
+pub(super) fn packed_bytes(isa: Isa, kernel: &Conv2d) -> Option<usize> {
+    super::weight_count(kernel)?;
+    Layout::new(isa, kernel).count(kernel.groups)?.checked_mul(size_of::<f32>())
 }
 
 /// How a convolution is divided.
@@ -77,6 +79,7 @@ struct Plan {
     outs: usize,
     /// Vectors of tiles in a block.
     vectors: usize,
+    isa: Isa,
     lanes: usize,
     blocks: usize,
     /// Output channels of a unit; whole panels.
@@ -116,7 +119,7 @@ impl Plan {
         let units = kernel.batch * kernel.groups * blocks * parts;
         let unit_ns = flops / parts / 200 + ins * vectors * 60 + 100;
         let tiles = Tiles::new(units, unit_ns);
-        Some(Self { out, grid, ins, outs, vectors, lanes, blocks, part, parts, tiles })
+        Some(Self { out, grid, ins, outs, vectors, isa, lanes, blocks, part, parts, tiles })
     }
 
     /// The unit of that index. Neighbours share their weight, which is larger than their pixels.
@@ -173,66 +176,121 @@ impl<F: Form<M, N>, const M: usize, const N: usize> Work for Units<'_, F, M, N> 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<(), Error> {
         let Self { form, kernel, plan, operands, units, scratch } = self;
-        let plane = kernel.in_size[0] * kernel.in_size[1];
-        let input = operands.view::<f32>(0, kernel.batch * kernel.in_channels * plane)?.all();
-        let depth = N * N * plan.ins;
-        let weights = operands.view::<f32>(1, kernel.out_channels * depth)?.all();
+        let input = kernel.batch * kernel.in_channels * kernel.in_size[0] * kernel.in_size[1];
+        let input = operands.view::<f32>(0, input)?.all();
+        let layout = Layout::new(plan.isa, kernel);
+        let weights = layout.count(kernel.groups).unwrap_or(0);
+        let weights = operands.view::<f32>(1, weights)?.all();
         let mut output = Output::new(kernel, plan.out, operands)?;
         let together = even(plan.vectors, gemm::vectors(simd, plan.part));
         let width = plan.vectors * S::LANES;
         let distance = plan.ins * width + APART;
         let apart = S::ROWS * together * S::LANES + APART;
-        let ([stage, columns, products, tile], blocks) = scratch.regions([
+        let wide = (plan.ins * S::ROWS).next_multiple_of(S::LANES) + APART;
+        let own = if layout.taps { N * N * wide } else { 0 };
+        let ([stage, columns, products, tile, own], blocks) = scratch.regions([
             Stage::count::<M, N>(plan, S::LANES),
             N * N * distance,
             N * N * apart,
             M * M * S::LANES,
+            own,
         ])?;
         let mut stage = Stage::new::<M, N>(plan, S::LANES, stage);
         blocks.offsets.clear();
         blocks.offsets.extend((0..plan.ins).map(|channel| channel * width));
         for block in units.map(|index| plan.block(kernel, index)) {
-            let first = block.image * kernel.in_channels + block.group * plan.ins;
-            for (channel, image) in input[first * plane..].chunks(plane).take(plan.ins).enumerate()
-            {
-                stage.widths(simd, kernel, plan.grid, &block, image, form);
-                let target = &mut columns[channel * width..];
-                stage.heights(simd, plan.grid, &block, target, distance, form);
-            }
+            stage.columns(simd, kernel, plan, &block, input, (columns, distance), form);
             pixels::<S, M>(simd, plan, &block, output.is_at_once(), blocks);
             output.begin(block.image, block.group * plan.outs + block.outs.start, 0);
             let used = block.tiles.len().div_ceil(S::LANES);
             for row in block.outs.clone().step_by(S::ROWS) {
                 let rows = S::ROWS.min(block.outs.end - row);
-                let panel = &weights[(block.group * plan.outs + row) * depth..][..rows * depth];
-                for first in (0..used).step_by(together) {
-                    let vectors = together.min(used - first);
-                    let mut group = Group::default();
-                    (0..vectors).for_each(|v| group.push((first + v) * S::LANES));
-                    let length = rows * vectors * S::LANES;
-                    for (f, weights) in panel.chunks_exact(plan.ins * rows).enumerate() {
-                        simd.run(Multiply {
-                            rows,
-                            weights,
-                            offsets: &blocks.offsets,
-                            columns: &columns[f * distance..],
-                            group: &group,
-                            resume: false,
-                            tile: &mut products[f * apart..][..length],
-                        });
+                let place = layout.panel(block.group, row);
+                let (panel, behind) = (&weights[place.clone()], &weights[place.end..]);
+                let (panel, apart_by) = match layout.taps {
+                    true => {
+                        let (target, distance) = (&mut *own, wide);
+                        simd.run(Expand { _form: form, panel, target, distance });
+                        (&*own, wide)
                     }
-                    let channels = row - block.outs.start..row - block.outs.start + rows;
-                    let targets = blocks.targets[first * M * M..].chunks_exact(M * M);
-                    let pixels = blocks.groups[first..first + vectors].iter().zip(targets);
-                    for (v, pixels) in pixels.enumerate() {
-                        let data = &products[v * S::LANES..];
-                        let width = vectors * S::LANES;
-                        let products = Products { data, distance: apart, width };
-                        products.finish(simd, channels.clone(), pixels, tile, &mut output, form);
-                    }
-                }
+                    false => (panel, plan.ins * rows),
+                };
+                // The next panel's taps come while this one is multiplied.
+                let behind = layout.taps.then(|| &behind[..behind.len().min(place.len())]);
+                let channels = row - block.outs.start..row - block.outs.start + rows;
+                let weights = (panel, apart_by);
+                let panel = Panel { channels, weights, behind, columns, distance, used, together };
+                panel.run(simd, plan, blocks, (products, apart), tile, &mut output, form);
             }
         }
         Ok(())
+    }
+}
+
+/// A panel of output channels over the tiles of a block, from the weight to the pixels.
+struct Panel<'a> {
+    /// Output channels of the unit.
+    channels: Range<usize>,
+    /// The transformed weight, and the distance of two frequencies.
+    weights: (&'a [f32], usize),
+    /// What the next panel is made of, if that is to come into the cache meanwhile.
+    behind: Option<&'a [f32]>,
+    /// The transformed input, and the distance of two frequencies.
+    columns: &'a [f32],
+    distance: usize,
+    /// Vectors of tiles.
+    used: usize,
+    /// Vectors of tiles that are multiplied together.
+    together: usize,
+}
+
+impl Panel<'_> {
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "workspace, each part for itself")]
+    fn run<S: Simd, F: Form<M, N>, const M: usize, const N: usize>(
+        self,
+        simd: S,
+        plan: &Plan,
+        blocks: &Blocks,
+        (products, apart): (&mut [f32], usize),
+        tile: &mut [f32],
+        output: &mut Output<'_>,
+        form: F,
+    ) {
+        let Self { channels, weights, behind, columns, distance, used, together } = self;
+        let rows = channels.len();
+        let steps = N * N * plan.ins * used.div_ceil(together);
+        let pace = behind.map_or(0, |behind| behind.len().div_ceil(steps));
+        for first in (0..used).step_by(together) {
+            let vectors = together.min(used - first);
+            let mut group = Group::default();
+            (0..vectors).for_each(|v| group.push((first + v) * S::LANES));
+            let length = rows * vectors * S::LANES;
+            for (f, weights) in weights.0.chunks_exact(weights.1).enumerate() {
+                let weights = &weights[..plan.ins * rows];
+                let asked = (first / together * N * N + f) * plan.ins * pace;
+                simd.run(Multiply {
+                    rows,
+                    weights,
+                    offsets: &blocks.offsets,
+                    columns: &columns[f * distance..],
+                    group: &group,
+                    ahead: match behind {
+                        Some(behind) => Ahead::of(behind, asked, pace),
+                        None => Ahead::rows(weights, rows),
+                    },
+                    resume: false,
+                    tile: &mut products[f * apart..][..length],
+                });
+            }
+            let targets = blocks.targets[first * M * M..].chunks_exact(M * M);
+            let pixels = blocks.groups[first..first + vectors].iter().zip(targets);
+            for (v, pixels) in pixels.enumerate() {
+                let data = &products[v * S::LANES..];
+                let width = vectors * S::LANES;
+                let products = Products { data, distance: apart, width };
+                products.finish(simd, channels.clone(), pixels, tile, output, form);
+            }
+        }
     }
 }

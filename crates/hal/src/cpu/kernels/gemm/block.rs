@@ -6,9 +6,29 @@ use crate::cpu::kernels::simd::{Simd, Work};
 /// The most vectors in a block.
 pub(in crate::cpu::kernels) const VECTORS_MAX: usize = 8;
 
-/// How far ahead of their use rows are asked for, in elements: the processor's own prefetching
-/// stops at the end of each page.
-const AHEAD: usize = 512;
+/// What is asked for while a block is computed, so that it is in the cache when its time comes: the
+/// processor's own prefetching stops at the end of each page.
+#[derive(Clone, Copy)]
+pub(in crate::cpu::kernels) struct Ahead<'a> {
+    from: &'a [f32],
+    first: usize,
+    pace: usize,
+}
+
+impl<'a> Ahead<'a> {
+    /// How far ahead of their use rows are asked for, in elements.
+    const DISTANCE: usize = 512;
+
+    /// The rows themselves.
+    pub(in crate::cpu::kernels) fn rows(weights: &'a [f32], rows: usize) -> Self {
+        Self { from: weights, first: Self::DISTANCE, pace: rows }
+    }
+
+    /// Elements of `from`, beginning with `first`, `pace` of them for each element of the depth.
+    pub(in crate::cpu::kernels) fn of(from: &'a [f32], first: usize, pace: usize) -> Self {
+        Self { from, first, pace }
+    }
+}
 
 /// Adds one step of the depth to a block of sums.
 pub(in crate::cpu::kernels) struct Multiply<'a> {
@@ -18,6 +38,7 @@ pub(in crate::cpu::kernels) struct Multiply<'a> {
     pub(in crate::cpu::kernels) offsets: &'a [usize],
     pub(in crate::cpu::kernels) columns: &'a [f32],
     pub(in crate::cpu::kernels) group: &'a Group,
+    pub(in crate::cpu::kernels) ahead: Ahead<'a>,
     /// Whether the sums continue what the tile holds.
     pub(in crate::cpu::kernels) resume: bool,
     /// Sums, row after row.
@@ -69,8 +90,10 @@ fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, work: Mul
             }
         }
     }
+    let Ahead { from, first: mut ahead, pace } = work.ahead;
     for (weights, &offset) in work.weights.chunks_exact(ROWS).zip(work.offsets) {
-        simd.prefetch(weights, AHEAD);
+        simd.prefetch(from, ahead);
+        ahead = ahead.wrapping_add(pace);
         let mut values = [simd.splat(0.0); VECTORS];
         for v in 0..VECTORS {
             values[v] = simd.load(&columns[bases[v] + offset..]);

@@ -90,6 +90,7 @@ fn winograd_convolutions_do_not_see_the_batch() {
     check(68, &[1, 2], |n| Kernel::Conv2d(conv(n, [48, 36], 10, 2)));
     check(69, &[1, 2], |n| Kernel::Conv2d(Conv2d { pads: [0; 4], ..conv(n, [17, 21], 8, 1) }));
     check(70, &[1, 2], |n| Kernel::Conv2d(conv(n, [260, 256], 3, 1)));
+    check(77, &[1, 2], |n| Kernel::Conv2d(conv(n, [131, 260], 6, 1)));
 }
 
 fn matmul(m: usize, n: usize, k: usize) -> MatMul {
@@ -107,6 +108,7 @@ fn matmul(m: usize, n: usize, k: usize) -> MatMul {
         residual: true,
         activation: Function::Gelu,
         packed: true,
+        precision: Precision::F32,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Convolution and matrix multiplication.
 
 use super::*;
-use crate::kernel::{Conv2d, Function, MatMul, MatrixLayout};
+use crate::kernel::{Conv2d, Function, MatMul, MatrixLayout, Precision};
 
 pub(crate) fn random_conv(random: &mut Random) -> Conv2d {
     loop {
@@ -124,6 +124,7 @@ pub(crate) fn random_matmul(random: &mut Random) -> MatMul {
         residual: random.flag(),
         activation: random.pick(&[Function::Identity, Function::Relu, Function::Gelu]),
         packed: false,
+        precision: Precision::F32,
     }
 }
 
@@ -173,6 +174,7 @@ fn large_matrix_products_are_right() {
             residual: false,
             activation: Function::Identity,
             packed: false,
+            precision: Precision::F32,
         };
         check_matmul(&mut random, &matmul);
     }

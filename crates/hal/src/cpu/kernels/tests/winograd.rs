@@ -64,13 +64,13 @@ fn winograd_is_about_as_right_as_the_direct_convolution() {
 }
 
 #[test]
-fn large_weights_have_small_tiles_that_are_as_right() {
+fn large_weights_are_transformed_on_the_way_and_as_right() {
     let mut random = Random::new(8);
-    for (in_size, batch) in [([7, 7], 1), ([9, 20], 2)] {
+    for (in_size, batch, channels) in [([7, 7], 1, 260), ([9, 20], 2, 260), ([9, 37], 2, 131)] {
         let conv = Conv2d {
             batch,
-            in_channels: 260,
-            out_channels: 260,
+            in_channels: channels,
+            out_channels: channels,
             in_size,
             pads: [1; 4],
             groups: 1,
@@ -90,6 +90,10 @@ fn only_dense_windows_of_three_are_computed_by_winograd() {
     };
     let bytes = |conv: &Conv2d| kernels.packed_bytes(&Kernel::Conv2d(conv.clone())).unwrap();
     assert_eq!(bytes(&conv), 4 * plain(&conv));
+    for channels in [160, 512] {
+        let large = Conv2d { in_channels: channels, out_channels: channels, ..conv.clone() };
+        assert_eq!(bytes(&large), plain(&large), "the taps are kept");
+    }
     for other in [
         Conv2d { stride: [1, 2], ..conv.clone() },
         Conv2d { dilation: [2, 1], ..conv.clone() },

@@ -34,6 +34,9 @@ pub(super) struct Placement {
 /// Outputs hold NaN before, and everything is aligned.
 pub(super) const ALIGNED: Placement = Placement { shift: 0, in_place: None, poison: 0xff };
 
+const SHARED_BYTES: sys::CUfunction_attribute =
+    sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+
 macro_rules! call {
     ($function:ident($($argument:expr),*)) => {{
         // SAFETY: The arguments are what the driver's manual asks for: live handles of this thread's
@@ -144,6 +147,8 @@ impl Card {
             let function = self.function(launch.function);
             let ([gx, gy, gz], [bx, by, bz]) = (launch.grid, launch.block);
             let shared = launch.shared_bytes;
+            let bytes = shared.cast_signed();
+            call!(cuFuncSetAttribute(function, SHARED_BYTES, bytes));
             let pointers = pointers.as_mut_ptr();
             let (stream, extra) = (ptr::null_mut(), ptr::null_mut());
             call!(cuLaunchKernel(

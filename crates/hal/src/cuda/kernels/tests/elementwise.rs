@@ -6,7 +6,7 @@ use super::rows::compare;
 use crate::cpu::kernels::tests::elementwise::{broadcast, place, random_binary};
 use crate::cpu::kernels::tests::functions::ALL;
 use crate::cpu::kernels::tests::{Random, reference, run_here};
-use crate::cuda::kernels::lower;
+use crate::cuda::kernels::{Arithmetic, lower};
 use crate::dtype::DType;
 use crate::kernel::{Cast, Function, Kernel, Select, Unary};
 
@@ -83,7 +83,7 @@ fn functions_of_two(card: &mut Card, report: &mut Report) {
         let expected = reference::binary(&binary, &inputs);
         let kernel = Kernel::Binary(binary.clone());
         let count = expected.len();
-        let lowered = lower(&kernel).unwrap();
+        let lowered = lower(&kernel, Arithmetic::Tensor).unwrap();
         // In place only where the first input lies as the output does.
         let dense = expected.len() == inputs[0].len()
             && lowered.launches.iter().all(|launch| launch.function == "ab_binary_flat");
@@ -127,7 +127,7 @@ pub(super) fn same(
     bytes: usize,
     shift: usize,
 ) {
-    let lowered = lower(kernel).unwrap();
+    let lowered = lower(kernel, Arithmetic::Tensor).unwrap();
     let expected = run_here(kernel, inputs, bytes).ok();
     for shift in [0, shift] {
         let placement = Placement { shift, poison: 0xa5, in_place: None };

@@ -5,65 +5,114 @@ use super::device::Report;
 use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
 use crate::cpu::kernels::tests::reference::{self, Sums};
 use crate::cpu::kernels::tests::{Random, from_bytes, inputs, to_bytes};
-use crate::cuda::kernels::{convolution, lower, matmul, packed_bytes};
-use crate::kernel::{Conv2d, Function, Kernel, MatMul, MatrixLayout};
+use crate::cuda::kernels::{Arithmetic, convolution, lower, matmul, packed_bytes};
+use crate::kernel::{Conv2d, Function, Kernel, MatMul, MatrixLayout, Precision};
 
 pub(super) fn check(card: &mut Card, report: &mut Report) {
     convolutions(card, report);
+    patches(card, report);
     matrices(card, report);
+    specials(card, report);
 }
 
-/// Runs a product in all ways, plain and packed, aligned and not.
+/// How far sums over `depth` that tensor cores make may be off, as a multiple of how far those of
+/// multiply-adds may.
+const TENSOR_ERROR: f64 = 4.0;
+
+/// Runs a product in all ways, plain and packed, aligned and not, and in the way that is chosen for
+/// it.
 fn compare(
     card: &mut Card,
     report: &mut Report,
     subject: &'static str,
-    plain: &Kernel,
-    packed: Option<&Kernel>,
+    [plain, packed]: [&Kernel; 2],
     inputs: &[Vec<f32>],
     (expected, depth): (&Sums, usize),
 ) {
-    let all = |kernel: &Kernel| match kernel {
-        Kernel::Conv2d(kernel) => convolution::all(kernel),
-        Kernel::MatMul(kernel) => matmul::all(kernel),
-        _ => Vec::new(),
-    };
     let scale = 1e-7 * (2.0 + (depth as f64).sqrt());
-    let tolerance = |i: usize| expected.magnitudes[i] * scale;
     let bytes = expected.values.len() * 4;
-    let mut inputs: Vec<Vec<u8>> = inputs.iter().map(|input| to_bytes(input)).collect();
-    let mut run = |card: &mut Card, kernel: &Kernel, inputs: &[Vec<u8>]| {
-        for (i, way) in all(kernel).iter().enumerate() {
-            let placement = Placement { shift: 4 * (i % 2), ..ALIGNED };
-            let found = card.run(way, inputs, bytes, placement).expect("products do not fail");
-            let functions: Vec<_> = way.launches.iter().map(|l| (l.function, l.grid)).collect();
-            let what = || format!("{kernel:?}\n{functions:?} {placement:?}");
-            let found = from_bytes(&found);
-            report.compare(subject, &what, &found, &expected.values, &tolerance);
+    let inputs: Vec<Vec<u8>> = inputs.iter().map(|input| to_bytes(input)).collect();
+    for arithmetic in [Arithmetic::MultiplyAdd, Arithmetic::Tensor] {
+        let ways = |kernel: &Kernel| match kernel {
+            Kernel::Conv2d(kernel) => convolution::all(kernel, arithmetic),
+            Kernel::MatMul(kernel) => matmul::all(kernel, arithmetic),
+            _ => Vec::new(),
+        };
+        let mut kernels = vec![(plain, inputs.clone())];
+        kernels
+            .extend(packed_inputs(card, plain, &inputs, arithmetic).map(|inputs| (packed, inputs)));
+        for (kernel, inputs) in kernels {
+            for (i, way) in ways(kernel).iter().enumerate() {
+                let placement = Placement { shift: 4 * (i % 2), ..ALIGNED };
+                let found = card.run(way, &inputs, bytes, placement).expect("products do not fail");
+                let functions: Vec<_> = way.launches.iter().map(|l| (l.function, l.grid)).collect();
+                let is_tensor = functions
+                    .iter()
+                    .any(|(name, _)| name.contains("tensor") || name.contains("patch"));
+                let what = || format!("{kernel:?}\n{functions:?} {placement:?}");
+                let (subject, scale) = match is_tensor {
+                    true => {
+                        (TENSOR_SUBJECTS[usize::from(subject == SUBJECTS[1])], TENSOR_ERROR * scale)
+                    }
+                    false => (subject, scale),
+                };
+                let tolerance = |i: usize| expected.magnitudes[i] * scale;
+                report.compare(subject, &what, &from_bytes(&found), &expected.values, &tolerance);
+            }
         }
-        card.run(&lower(kernel).unwrap(), inputs, bytes, ALIGNED).expect("products do not fail")
-    };
-    let first = run(card, plain, &inputs);
-    let Some(packed) = packed else { return };
-    let size = packed_bytes(plain).expect("it can be packed");
-    let pack = lower(&Kernel::Pack(Box::new(plain.clone()))).unwrap();
-    let placement = Placement { poison: 0, ..ALIGNED };
-    inputs[1] = card.run(&pack, &inputs[1..2], size, placement).expect("packing does not fail");
-    let second = run(card, packed, &inputs);
+        chosen(card, report, [plain, packed], &inputs, bytes, arithmetic);
+    }
+}
+
+/// The inputs with the second one packed; `None` where it cannot be.
+fn packed_inputs(
+    card: &mut Card,
+    plain: &Kernel,
+    inputs: &[Vec<u8>],
+    arithmetic: Arithmetic,
+) -> Option<Vec<Vec<u8>>> {
+    let size = packed_bytes(plain, arithmetic)?;
+    let pack = lower(&Kernel::Pack(Box::new(plain.clone())), arithmetic).unwrap();
+    let zeros = Placement { poison: 0, ..ALIGNED };
+    let mut inputs = inputs.to_vec();
+    inputs[1] = card.run(&pack, &inputs[1..2], size, zeros).expect("packing does not fail");
+    Some(inputs)
+}
+
+/// Packing a convolution's weight changes nothing.
+fn chosen(
+    card: &mut Card,
+    report: &mut Report,
+    [plain, packed]: [&Kernel; 2],
+    inputs: &[Vec<u8>],
+    bytes: usize,
+    arithmetic: Arithmetic,
+) {
+    let lower = |kernel: &Kernel| lower(kernel, arithmetic).unwrap();
+    let first = card.run(&lower(plain), inputs, bytes, ALIGNED).expect("products do not fail");
+    let Some(inputs) = packed_inputs(card, plain, inputs, arithmetic) else { return };
+    let second = card.run(&lower(packed), &inputs, bytes, ALIGNED).expect("products do not fail");
     if matches!(plain, Kernel::Conv2d(_)) {
         let what = || format!("packing changes nothing: {plain:?}");
         report.expect_equal(&what, &first, &second);
     }
 }
 
+/// What sums are reported as, and what those of tensor cores are.
+const SUBJECTS: [&str; 2] = ["convolution", "matrix product"];
+const TENSOR_SUBJECTS: [&str; 2] = ["convolution on tensors", "product on tensors"];
+
 fn compare_conv(card: &mut Card, report: &mut Report, random: &mut Random, conv: &Conv2d) {
+    let inputs = inputs(random, &Kernel::Conv2d(conv.clone()));
+    compare_conv_of(card, report, conv, &inputs);
+}
+
+fn compare_conv_of(card: &mut Card, report: &mut Report, conv: &Conv2d, inputs: &[Vec<f32>]) {
     let plain = Kernel::Conv2d(conv.clone());
     let packed = Kernel::Conv2d(Conv2d { packed: true, ..conv.clone() });
-    let inputs = inputs(random, &plain);
-    let expected = reference::conv2d(conv, &inputs);
+    let expected = reference::conv2d(conv, inputs);
     let depth = conv.in_channels / conv.groups * conv.kernel[0] * conv.kernel[1];
-    let expected = (&expected, depth);
-    compare(card, report, "convolution", &plain, Some(&packed), &inputs, expected);
+    compare(card, report, SUBJECTS[0], [&plain, &packed], inputs, (&expected, depth));
 }
 
 fn convolutions(card: &mut Card, report: &mut Report) {
@@ -101,15 +150,120 @@ fn convolutions(card: &mut Card, report: &mut Report) {
     }
 }
 
+/// Convolutions that are computed over patches.
+fn patches(card: &mut Card, report: &mut Report) {
+    let mut random = Random::new(103);
+    let base = Conv2d {
+        batch: 2,
+        in_channels: 32,
+        out_channels: 64,
+        in_size: [16, 32],
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+        pads: [1; 4],
+        groups: 1,
+        bias: true,
+        residual: false,
+        activation: Function::Relu,
+        packed: false,
+    };
+    for conv in [
+        base.clone(),
+        Conv2d { in_channels: 29, out_channels: 70, in_size: [9, 11], ..base.clone() },
+        Conv2d { pads: [0, 2, 1, 5], dilation: [2, 1], in_size: [10, 13], ..base.clone() },
+        Conv2d { stride: [2, 2], in_size: [13, 22], residual: true, ..base.clone() },
+        Conv2d { stride: [1, 3], kernel: [5, 2], in_size: [8, 64], ..base.clone() },
+        Conv2d { in_channels: 50, out_channels: 100, groups: 2, in_size: [7, 7], ..base.clone() },
+        Conv2d { kernel: [2, 2], pads: [0; 4], in_size: [4, 130], bias: false, ..base.clone() },
+        Conv2d { in_size: [1, 1], kernel: [7, 7], pads: [3; 4], ..base.clone() },
+    ] {
+        compare_conv(card, report, &mut random, &conv);
+        let lowered = lower(&Kernel::Conv2d(conv.clone()), Arithmetic::Tensor).unwrap();
+        let is_patched = lowered.launches.iter().any(|launch| launch.function == "ab_conv_patch");
+        report.expect_equal(&|| format!("over patches: {conv:?}"), &is_patched, &true);
+    }
+}
+
+/// Sums with infinities, NaN, and numbers that no sum of two parts stands for.
+fn specials(card: &mut Card, report: &mut Report) {
+    let mut random = Random::new(104);
+    let few = [f32::INFINITY, f32::NAN, 0.0, 1.0, f32::NEG_INFINITY];
+    let all = [few[0], few[1], few[4], f32::MAX, 1e-40, -f32::MAX, 1.0, 0.0];
+    let mut place = |values: &mut [f32], specials: &[f32], each: usize| {
+        for (i, value) in values.iter_mut().enumerate() {
+            *value *= 0.125;
+            if random.size(0, each) == 0 {
+                *value = specials[i % specials.len()];
+            }
+        }
+    };
+    for (in_channels, in_size) in [(32, [9, 12]), (48, [5, 7])] {
+        let conv = Conv2d {
+            batch: 1,
+            in_channels,
+            out_channels: 68,
+            in_size,
+            kernel: [3, 3],
+            stride: [1, 1],
+            dilation: [1, 1],
+            pads: [0; 4],
+            groups: 1,
+            bias: false,
+            residual: false,
+            activation: Function::Identity,
+            packed: false,
+        };
+        let mut inputs = inputs(&mut Random::new(105), &Kernel::Conv2d(conv.clone()));
+        place(&mut inputs[0], &all, 700);
+        place(&mut inputs[1], &few, 3000);
+        compare_conv_of(card, report, &conv, &inputs);
+    }
+    for (m, n, k) in [(70, 45, 130), (33, 140, 64)] {
+        for row in [n, 1] {
+            let matmul = MatMul {
+                b: MatrixLayout { batch: vec![], row, column: if row == 1 { k } else { 1 } },
+                ..square(m, n, k)
+            };
+            let mut inputs = inputs(&mut Random::new(106), &Kernel::MatMul(matmul.clone()));
+            place(&mut inputs[0], &all, 2000);
+            place(&mut inputs[1], &few, 2000);
+            compare_matmul_of(card, report, &matmul, &inputs);
+        }
+    }
+}
+
+/// A plain product.
+fn square(m: usize, n: usize, k: usize) -> MatMul {
+    let layout = |columns: usize| MatrixLayout { batch: vec![], row: columns, column: 1 };
+    MatMul {
+        batch: vec![],
+        m,
+        n,
+        k,
+        a: layout(k),
+        b: layout(n),
+        y: layout(n),
+        alpha: 1.0,
+        bias: false,
+        residual: false,
+        activation: Function::Identity,
+        packed: false,
+        precision: Precision::F32,
+    }
+}
+
 fn compare_matmul(card: &mut Card, report: &mut Report, random: &mut Random, matmul: &MatMul) {
+    let inputs = inputs(random, &Kernel::MatMul(matmul.clone()));
+    compare_matmul_of(card, report, matmul, &inputs);
+}
+
+fn compare_matmul_of(card: &mut Card, report: &mut Report, matmul: &MatMul, inputs: &[Vec<f32>]) {
     let plain = Kernel::MatMul(matmul.clone());
     let packed = Kernel::MatMul(MatMul { packed: true, ..matmul.clone() });
-    let inputs = inputs(random, &plain);
     let count = plain.operands().unwrap().last().unwrap().bytes.unwrap() / 4;
-    let expected = reference::matmul(matmul, &inputs, count);
-    let packed = packed_bytes(&plain).is_some().then_some(&packed);
-    let expected = (&expected, matmul.k);
-    compare(card, report, "matrix product", &plain, packed, &inputs, expected);
+    let expected = reference::matmul(matmul, inputs, count);
+    compare(card, report, SUBJECTS[1], [&plain, &packed], inputs, (&expected, matmul.k));
 }
 
 fn matrices(card: &mut Card, report: &mut Report) {
@@ -121,21 +275,14 @@ fn matrices(card: &mut Card, report: &mut Report) {
     for (m, n, k) in
         [(1, 1000, 1030), (8, 300, 520), (9, 500, 700), (300, 333, 520), (130, 140, 64)]
     {
-        let layout = |columns: usize| MatrixLayout { batch: vec![], row: columns, column: 1 };
-        for b in [layout(n), MatrixLayout { batch: vec![], row: 1, column: k }] {
+        for row in [n, 1] {
             let matmul = MatMul {
-                batch: vec![],
-                m,
-                n,
-                k,
-                a: layout(k),
-                b,
-                y: layout(n),
+                b: MatrixLayout { batch: vec![], row, column: if row == 1 { k } else { 1 } },
                 alpha: 0.5,
                 bias: true,
                 residual: random.flag(),
                 activation: Function::Gelu,
-                packed: false,
+                ..square(m, n, k)
             };
             compare_matmul(card, report, &mut random, &matmul);
         }

@@ -6,7 +6,7 @@ use crate::cpu::kernels::tests::reference;
 use crate::cpu::kernels::tests::rows::random_normalize;
 use crate::cpu::kernels::tests::spatial::{random_adaptive, random_pool};
 use crate::cpu::kernels::tests::{Random, from_bytes, inputs, to_bytes};
-use crate::cuda::kernels::lower;
+use crate::cuda::kernels::{Arithmetic, lower};
 use crate::kernel::{Kernel, Reduce, Reduction, Softmax, Statistics};
 
 pub(super) fn check(card: &mut Card, report: &mut Report) {
@@ -26,7 +26,7 @@ pub(super) fn compare(
     expected: &[f64],
     tolerance: &dyn Fn(usize) -> f64,
 ) {
-    let lowered = lower(kernel).unwrap();
+    let lowered = lower(kernel, Arithmetic::Tensor).unwrap();
     let inputs: Vec<Vec<u8>> = inputs.iter().map(|input| to_bytes(input)).collect();
     let bytes = expected.len() * 4;
     let mut placements = vec![ALIGNED, Placement { shift: 4, ..ALIGNED }];

@@ -22,8 +22,8 @@ pub(super) use unrolled;
 
 /// Tiles of `M` outputs from `N = M + 2` inputs.
 pub(super) trait Form<const M: usize, const N: usize>: Copy {
-    /// The weight's transform: each row times the three taps.
-    const WEIGHT: [[f64; 3]; N];
+    /// The weight's transform.
+    fn weight<S: Simd>(simd: S, g: [S::V; 3]) -> [S::V; N];
 
     /// The input's transform.
     fn input<S: Simd>(simd: S, d: [S::V; N]) -> [S::V; N];
@@ -37,8 +37,12 @@ pub(super) trait Form<const M: usize, const N: usize>: Copy {
 pub(super) struct Two;
 
 impl Form<2, 4> for Two {
-    const WEIGHT: [[f64; 3]; 4] =
-        [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0]];
+    #[inline(always)]
+    fn weight<S: Simd>(simd: S, g: [S::V; 3]) -> [S::V; 4] {
+        let half = simd.splat(0.5);
+        let (even, odd) = (simd.mul(half, simd.add(g[0], g[2])), simd.mul(half, g[1]));
+        [g[0], simd.add(even, odd), simd.sub(even, odd), g[2]]
+    }
 
     #[inline(always)]
     fn input<S: Simd>(simd: S, d: [S::V; 4]) -> [S::V; 4] {
@@ -64,22 +68,37 @@ const Q: f32 = 1.5;
 const PP: f32 = P * P;
 const QQ: f32 = Q * Q;
 
-/// The row of a point: its powers, over the product of its distances from the other points.
-const fn row(point: f32, other: f32) -> [f64; 3] {
+/// What the powers of a point are multiplied by: one over the product of its distances from the
+/// other points.
+const fn scale(point: f32, other: f32) -> f64 {
     let (x, y) = (point as f64, other as f64);
-    let scale = 2.0 * x * x * (x * x - y * y);
-    [1.0 / scale, x / scale, x * x / scale]
+    1.0 / (2.0 * x * x * (x * x - y * y))
 }
 
+/// The weight's transform at a point and its negative: the factors of the three taps.
+#[expect(clippy::cast_possible_truncation, reason = "rounded once")]
+const fn factors(point: f32, other: f32) -> [f32; 3] {
+    let (scale, x) = (scale(point, other), point as f64);
+    [scale as f32, (x * scale) as f32, (x * x * scale) as f32]
+}
+
+/// The weight at a point and at its negative.
+#[inline(always)]
+fn at<S: Simd>(simd: S, [one, point, square]: [f32; 3], g: [S::V; 3]) -> [S::V; 2] {
+    let even = simd.fma(simd.splat(square), g[2], simd.mul(simd.splat(one), g[0]));
+    [simd.fma(simd.splat(point), g[1], even), simd.fma(simd.splat(-point), g[1], even)]
+}
+
+const AT_P: [f32; 3] = factors(P, Q);
+const AT_Q: [f32; 3] = factors(Q, P);
+const AT_ZERO: f32 = 1.0 / (PP * QQ);
+
 impl Form<4, 6> for Four {
-    const WEIGHT: [[f64; 3]; 6] = [
-        [1.0 / (PP as f64 * QQ as f64), 0.0, 0.0],
-        row(P, Q),
-        row(-P, Q),
-        row(Q, P),
-        row(-Q, P),
-        [0.0, 0.0, 1.0],
-    ];
+    #[inline(always)]
+    fn weight<S: Simd>(simd: S, g: [S::V; 3]) -> [S::V; 6] {
+        let ([p, less_p], [q, less_q]) = (at(simd, AT_P, g), at(simd, AT_Q, g));
+        [simd.mul(simd.splat(AT_ZERO), g[0]), p, less_p, q, less_q, g[2]]
+    }
 
     #[inline(always)]
     fn input<S: Simd>(simd: S, d: [S::V; 6]) -> [S::V; 6] {
@@ -99,14 +118,17 @@ impl Form<4, 6> for Four {
     fn output<S: Simd>(simd: S, t: [S::V; 6]) -> [S::V; 4] {
         let (p_even, p_odd) = (simd.add(t[1], t[2]), simd.sub(t[1], t[2]));
         let (q_even, q_odd) = (simd.add(t[3], t[4]), simd.sub(t[3], t[4]));
-        let both = |p: f32, p_sum, q: f32, q_sum| {
-            simd.fma(simd.splat(p), p_sum, simd.mul(simd.splat(q), q_sum))
-        };
         [
             simd.add(t[0], simd.add(p_even, q_even)),
-            both(P, p_odd, Q, q_odd),
-            both(PP, p_even, QQ, q_even),
-            simd.add(t[5], both(P * PP, p_odd, Q * QQ, q_odd)),
+            both(simd, [P, Q], p_odd, q_odd),
+            both(simd, [PP, QQ], p_even, q_even),
+            simd.add(t[5], both(simd, [P * PP, Q * QQ], p_odd, q_odd)),
         ]
     }
+}
+
+/// Sums at both points and their negatives.
+#[inline(always)]
+fn both<S: Simd>(simd: S, [p, q]: [f32; 2], p_sum: S::V, q_sum: S::V) -> S::V {
+    simd.fma(simd.splat(p), p_sum, simd.mul(simd.splat(q), q_sum))
 }

@@ -48,6 +48,29 @@ impl<'a> Stage<'a> {
         Self { lines, phases, rows, pitch }
     }
 
+    /// Transforms all input channels of a block: frequency `f` of a channel goes to `f * distance`
+    /// behind its place in the target.
+    #[inline(always)]
+    #[expect(clippy::too_many_arguments, reason = "what the two halves of it take")]
+    pub(super) fn columns<S: Simd, F: Form<M, N>, const M: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        kernel: &Conv2d,
+        plan: &Plan,
+        block: &Block,
+        input: &[f32],
+        (target, distance): (&mut [f32], usize),
+        form: F,
+    ) {
+        let plane = kernel.in_size[0] * kernel.in_size[1];
+        let width = plan.vectors * S::LANES;
+        let first = block.image * kernel.in_channels + block.group * plan.ins;
+        for (channel, image) in input[first * plane..].chunks(plane).take(plan.ins).enumerate() {
+            self.widths(simd, kernel, plan.grid, block, image, form);
+            self.heights(simd, plan.grid, block, &mut target[channel * width..], distance, form);
+        }
+    }
+
     /// Transforms one channel of the input along the width.
     #[inline(always)]
     pub(super) fn widths<S: Simd, F: Form<M, N>, const M: usize, const N: usize>(

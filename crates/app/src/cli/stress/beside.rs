@@ -1,4 +1,5 @@
-//! A thread beside the callers whose commands fail.
+//! Threads beside the callers that make trouble: commands that fail, and requests for memory that
+//! there is not.
 
 use anabranch::{Deadline, Device, LeasePolicy, RuntimeErrorKind};
 use anabranch_hal::error::{Error, ErrorKind};
@@ -9,8 +10,11 @@ use crate::failure::Failure;
 
 const MESSAGE: &str = "this command fails on purpose";
 
-/// The thread, until it is told to stop.
-pub(super) struct Failing {
+/// What a thread does again and again. Says what was wrong.
+type Act = fn(&Device) -> Result<(), String>;
+
+/// A thread, until it is told to stop.
+pub(super) struct Beside {
     is_over: Arc<AtomicBool>,
     thread: thread::JoinHandle<Told>,
 }
@@ -18,26 +22,26 @@ pub(super) struct Failing {
 /// What the thread was told.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// Commands that failed, and whose failure was told as it should be.
-    pub(super) failures: usize,
+    /// Errors that were told as they should be.
+    pub(super) errors: usize,
     /// Why the thread ended before it was told to.
     pub(super) wrong: Option<String>,
 }
 
-impl Failing {
-    /// Starts the thread.
+impl Beside {
+    /// Starts a thread that commits an act again and again.
     ///
     /// # Errors
     /// When the system refuses it.
-    pub(super) fn start(device: &Device) -> Result<Self, Failure> {
+    pub(super) fn start(device: &Device, name: &str, act: Act) -> Result<Self, Failure> {
         let is_over = Arc::new(AtomicBool::new(false));
         let (device, seen) = (device.clone(), Arc::clone(&is_over));
         let body = move || {
             let mut told = Told::default();
-            // It fails once at least, however short the round is.
+            // Once at least, however short the round is.
             loop {
-                match fail(&device) {
-                    Ok(()) => told.failures += 1,
+                match act(&device) {
+                    Ok(()) => told.errors += 1,
                     Err(wrong) => return Told { wrong: Some(wrong), ..told },
                 }
                 // Relaxed: nothing but the flag is read.
@@ -46,7 +50,7 @@ impl Failing {
                 }
             }
         };
-        let thread = thread::spawn_named("failing", body)
+        let thread = thread::spawn_named(name, body)
             .map_err(|error| Failure::input(format!("cannot start a thread: {error}")))?;
         Ok(Self { is_over, thread })
     }
@@ -54,13 +58,13 @@ impl Failing {
     /// Lets the thread end, and waits for it.
     pub(super) fn stop(self) -> Told {
         self.is_over.store(true, Ordering::Relaxed);
-        let panicked = Told { failures: 0, wrong: Some("the failing thread panicked".to_owned()) };
+        let panicked = Told { errors: 0, wrong: Some("a thread beside panicked".to_owned()) };
         self.thread.join().unwrap_or(panicked)
     }
 }
 
-/// Leases a stream, lets it fail, and sees the failure. Says what was wrong with that.
-fn fail(device: &Device) -> Result<(), String> {
+/// Leases a stream, lets it fail, and sees the failure.
+pub(super) fn fail(device: &Device) -> Result<(), String> {
     let refused = |error| format!("a stream for a failure was refused: {error}");
     let lease = device.lease(&LeasePolicy::Wait(Deadline::NEVER)).map_err(refused)?;
     lease.host(|| Err(Error::new(ErrorKind::CommandFailed, MESSAGE))).map_err(refused)?;
@@ -73,5 +77,17 @@ fn fail(device: &Device) -> Result<(), String> {
         }
         Err(error) => Err(format!("a failure was told as another one: {error}")),
         Ok(()) => Err("a failure was not told".to_owned()),
+    }
+}
+
+/// Asks for as much memory as the device may have, of which the weights have some. Everything that
+/// is cached goes back to the device on the way to the error.
+pub(super) fn exhaust(device: &Device) -> Result<(), String> {
+    let refused = |error| format!("a stream for an allocation was refused: {error}");
+    let lease = device.lease(&LeasePolicy::Wait(Deadline::NEVER)).map_err(refused)?;
+    match device.allocate(device.memory_stats().limit_bytes, &lease) {
+        Err(error) if error.kind() == RuntimeErrorKind::OutOfMemory => Ok(()),
+        Err(error) => Err(format!("too large an allocation ended with another error: {error}")),
+        Ok(_) => Err("more memory was handed out than there is".to_owned()),
     }
 }

@@ -1,0 +1,75 @@
+//! The innermost loop: words of a block of rows times words of some panels.
+
+use super::super::simd::dot::{COLUMNS, Dot};
+use super::super::simd::{Simd, Work};
+use super::Layout;
+
+/// The most panels in a block.
+pub(super) const PANELS_MAX: usize = 8;
+/// The most sums in a block, in vectors of sixteen.
+pub(super) const SUMS_MAX: usize = 24;
+
+/// The sums of a block over the whole depth.
+pub(super) struct Multiply<'a, D> {
+    pub(super) dot: D,
+    pub(super) rows: usize,
+    pub(super) panels: usize,
+    /// Words of the rows, those of one place of the depth together.
+    pub(super) words: &'a [f32],
+    /// The panels, one after the other.
+    pub(super) columns: &'a [u32],
+    pub(super) layout: Layout,
+    /// Sums, row after row.
+    pub(super) tile: &'a mut [f32],
+}
+
+/// Calls the block of the right size. Sizes that no instruction set uses are left out.
+macro_rules! sizes {
+    ($work:ident, $($rows:literal: $($panels:literal)*;)*) => {
+        match ($work.rows, $work.panels) {
+            $($(($rows, $panels) if $rows <= D::ROWS && $rows * $panels <= D::SUMS =>
+                multiply::<D, $rows, $panels>($work),)*)*
+            (rows, panels) => unreachable!("blocks have no {rows} rows of {panels} panels"),
+        }
+    };
+}
+
+impl<D: Dot> Work for Multiply<'_, D> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        sizes! {
+            self,
+            1: 1 2 3 4 5 6 7 8;
+            2: 1 2 3 4 5 6 7 8;
+            3: 1 2 3 4 5 6 7 8;
+            4: 1 2 3 4 5 6;
+            5: 1 2 3 4;
+            6: 1 2 3 4;
+            7: 1 2 3;
+            8: 1 2 3;
+        }
+    }
+}
+
+#[inline(always)]
+fn multiply<D: Dot, const ROWS: usize, const PANELS: usize>(work: Multiply<'_, D>) {
+    let Multiply { dot, words, columns, layout, tile, .. } = work;
+    let panel = layout.panel();
+    let mut sums = [[dot.zero(); PANELS]; ROWS];
+    for (index, words) in words.chunks_exact(ROWS).enumerate() {
+        for p in 0..PANELS {
+            let columns = &columns[p * panel + index * COLUMNS..][..COLUMNS];
+            for r in 0..ROWS {
+                sums[r][p] = dot.add(sums[r][p], words[r].to_bits(), columns);
+            }
+        }
+    }
+    let tile = &mut tile[..ROWS * PANELS * COLUMNS];
+    for r in 0..ROWS {
+        for p in 0..PANELS {
+            dot.store(sums[r][p], &mut tile[(r * PANELS + p) * COLUMNS..]);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+// Convolution over patches of the image: a block keeps all that its output pixels see in shared
+// memory, where every tap finds it, and reads the weight in the order in which the registers of the
+// tensor cores take it.
+
+// Channels of a patch. Those that a group does not have are zeros.
+#define PATCH_CHANNELS 32
+
+struct Patch {
+    // Rows of a patch, elements from one row to the next and from one channel to the next, and zeros
+    // before the first column of the image.
+    u32 rows, row_pitch, plane, before;
+    // Blocks of pixels of an image, and of output channels of a group.
+    u32 tiles_n, tiles_m;
+    // Threads that copy one row, a power of two, and whether they copy four elements at once.
+    u32 neighbours, wide;
+};
+
+// Where a packed weight has a part of an element: squares of 16 rows and 8 steps of the depth, each
+// with 32 lanes of four elements, the first parts before the second ones. The depth runs over the taps
+// and, within a tap, over the channels.
+static __device__ __forceinline__ u64 square_place(u64 row, u64 depth, u64 steps, u32 part) {
+    u32 lane = (u32)(row % 8 * 4 + depth % 4);
+    u32 element = (u32)(row % 16 / 8 + depth % 8 / 4 * 2);
+    return ((row / 16 * steps + depth / 8) * 2 + part) * 128 + lane * 4 + element;
+}
+
+// Packs a weight of `rows` rows of `channels` by `taps` for `groups` groups; rows and channels beyond
+// are zeros.
+extern "C" __global__ void ab_pack_squares(const float *x, float *y, u64 groups, u64 rows, u64 channels, u64 taps) {
+    u64 at = thread_index();
+    u64 steps = taps * (PATCH_CHANNELS / 8);
+    u64 squares = (rows + 15) / 16;
+    if (at >= groups * squares * steps * 256) return;
+    u32 place = (u32)(at % 128);
+    u32 part = (u32)(at / 128 % 2);
+    u64 step = at / 256 % steps;
+    u64 square = at / 256 / steps % squares;
+    u64 group = at / 256 / steps / squares;
+    u64 row = square * 16 + place % 2 * 8 + place / 16;
+    u64 depth = step * 8 + place / 2 % 2 * 4 + place / 4 % 4;
+    u64 tap = depth / PATCH_CHANNELS;
+    u64 channel = depth % PATCH_CHANNELS;
+    float v = row < rows && channel < channels ? x[((group * rows + row) * channels + channel) * taps + tap] : 0.0f;
+    Split parts = split_constant(v);
+    y[at] = __uint_as_float(part == 0 ? parts.high : parts.low);
+}
+
+// One sum, by multiply-adds in the order of the depth.
+static __device__ __noinline__ float patch_dot(const Conv p, const float *x, const float *weight, u32 at, u32 row) {
+    u64 steps = (u64)p.window_height * p.window_width * (PATCH_CHANNELS / 8);
+    i32 first_y = (i32)(at / p.out_width * p.stride_y) - p.top;
+    i32 first_x = (i32)(at % p.out_width * p.stride_x) - p.left;
+    float sum = 0.0f;
+#pragma unroll 1
+    for (u32 k = 0; k < p.depth; k++) {
+        u32 tap = k / p.in_group;
+        u32 channel = k - tap * p.in_group;
+        i32 iy = first_y + (i32)(tap / p.window_width * p.dilation_y);
+        i32 ix = first_x + (i32)(tap % p.window_width * p.dilation_x);
+        bool present = (u32)iy < p.height && (u32)ix < p.width;
+        float v = present ? x[((u64)channel * p.height + iy) * p.width + ix] : 0.0f;
+        u64 depth = tap * PATCH_CHANNELS + channel;
+        sum = fmaf(v, weight[square_place(row, depth, steps, 0)] + weight[square_place(row, depth, steps, 1)], sum);
+    }
+    return sum;
+}
+
+struct PatchDot {
+    static const bool SETTLES = true;
+    const Conv &p;
+    const float *x, *weight;
+    u32 first_row, first_pixel;
+
+    __device__ __forceinline__ float at(int row, int column) const {
+        u32 pixel = first_pixel + column;
+        return pixel < p.out_height * p.out_width ? patch_dot(p, x, weight, pixel, first_row + row) : 0.0f;
+    }
+};
+
+// Copies the patch whose first row is row `first_y` of the image, which may lie outside of it.
+template <class T>
+static __device__ __forceinline__ void copy_patch(const Conv &p, const Patch &q, const float *x, i32 first_y, float *to) {
+    u32 lane = threadIdx.x & (q.neighbours - 1);
+    bool wide = q.wide && aligned16(x);
+    u32 base = (u32)__cvta_generic_to_shared(to);
+#pragma unroll 1
+    for (u32 line = threadIdx.x / q.neighbours; line < PATCH_CHANNELS * q.rows; line += T::THREADS / q.neighbours) {
+        u32 channel = line / q.rows;
+        u32 row = line - channel * q.rows;
+        i32 y = first_y + (i32)row;
+        bool present = (u32)y < p.height && channel < p.in_group;
+        const float *from = x + (present ? ((u64)channel * p.height + y) * p.width : 0);
+        u32 own = channel * q.plane + row * q.row_pitch;
+        if (wide) {
+            for (u32 i = lane * 4; i < p.width; i += q.neighbours * 4)
+                copy_16(base + 4 * (own + q.before + i), from + i, present ? 16 : 0);
+        } else {
+            for (u32 i = lane; i < p.width; i += q.neighbours) copy_4(base + 4 * (own + q.before + i), from + i, present);
+        }
+        for (u32 i = lane; i < q.row_pitch - p.width; i += q.neighbours)
+            to[own + (i < q.before ? i : i + p.width)] = 0.0f;
+    }
+    copies_commit();
+}
+
+static __device__ __forceinline__ u32 load_shared(u32 address) {
+    u32 word;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(word) : "r"(address) : "memory");
+    return word;
+}
+
+// Adds the products of all taps with the patch in `memory`, of which the pixels from `first_pixel` on
+// are computed; `weight` is that of the group.
+template <class T>
+static __device__ __forceinline__ void accumulate_patch(const Conv &p, const Patch &q, const float *weight, u32 first_row,
+                                                        u32 first_pixel, const float *memory, Core<T, PATCHES, true> &core) {
+    typedef Core<T, PATCHES, true> C;
+    u32 lane = core.lane;
+    u32 pixels = p.out_height * p.out_width;
+    u32 first_line = first_pixel / p.out_width;
+    // The place of each pixel in the first channel of the lane.
+    u32 places[C::ACROSS];
+#pragma unroll
+    for (int j = 0; j < C::ACROSS; j++) {
+        u32 pixel = min(first_pixel + core.column + j * 8 + lane / 4, pixels - 1);
+        u32 line = pixel / p.out_width;
+        u32 place = (line - first_line) * p.stride_y * q.row_pitch + (pixel - line * p.out_width) * p.stride_x;
+        place += q.before - p.left + (core.slice * 8 + lane % 4) * q.plane;
+        places[j] = (u32)__cvta_generic_to_shared(memory) + 4 * place;
+    }
+    // The squares of the warp. Instead of those beyond the rows it reads the last one.
+    u32 squares = (p.out_group + 15) / 16;
+    u32 left = p.window_height * p.window_width * (PATCH_CHANNELS / 8);
+    const uint4 *from[C::DOWN];
+    uint4 high[C::DOWN], low[C::DOWN];
+#pragma unroll
+    for (int i = 0; i < C::DOWN; i++) {
+        u32 square = min((first_row + core.row) / 16 + i, squares - 1);
+        from[i] = (const uint4 *)weight + ((u64)square * left + core.slice) * 64 + lane;
+        high[i] = __ldg(from[i]);
+        low[i] = __ldg(from[i] + 32);
+    }
+    left /= T::KS;
+    copies_wait<0>();
+    __syncthreads();
+#pragma unroll 1
+    for (u32 y = 0; y < p.window_height; y++) {
+#pragma unroll 1
+        for (u32 x = 0; x < p.window_width; x++) {
+            u32 tap = 4 * (y * p.dilation_y * q.row_pitch + x * p.dilation_x);
+#pragma unroll
+            for (int step = 0; step < PATCH_CHANNELS / 8 / T::KS; step++) {
+                Split l[C::DOWN][4], r[C::ACROSS][2];
+#pragma unroll
+                for (int j = 0; j < C::ACROSS; j++) {
+                    r[j][0] = split(load_shared(places[j] + tap));
+                    r[j][1] = split(load_shared(places[j] + (tap + 16 * q.plane)));
+                }
+                left--;
+#pragma unroll
+                for (int i = 0; i < C::DOWN; i++) {
+                    l[i][0] = {high[i].x, low[i].x};
+                    l[i][1] = {high[i].y, low[i].y};
+                    l[i][2] = {high[i].z, low[i].z};
+                    l[i][3] = {high[i].w, low[i].w};
+                    // The weight of the next step, where there is one.
+                    if (left > 0) from[i] += 64 * T::KS;
+                    high[i] = __ldg(from[i]);
+                    low[i] = __ldg(from[i] + 32);
+                }
+                core.add(l, r);
+                tap += 32 * T::KS * q.plane;
+            }
+            core.count(PATCH_CHANNELS / 8 / T::KS);
+        }
+    }
+    core.end();
+}
+
+template <class T>
+static __device__ __forceinline__ void patched(const float *x, const float *weight, const float *bias,
+                                               const float *residual, float *y, const Conv &p, const Patch &q) {
+    float *memory = Room<T, PATCHES>::memory();
+    u32 block = blockIdx.x;
+    u32 first_row = block % q.tiles_m * T::BM;
+    block /= q.tiles_m;
+    u32 first_pixel = block % q.tiles_n * T::BN;
+    block /= q.tiles_n;
+    u32 image = block % p.batch;
+    u32 group = block / p.batch;
+    u32 pixels = p.out_height * p.out_width;
+    x += ((u64)image * p.in_channels + (u64)group * p.in_group) * p.height * p.width;
+    weight += (u64)group * ((p.out_group + 15) / 16) * p.window_height * p.window_width * (PATCH_CHANNELS / 8) * 256;
+    Core<T, PATCHES, true> core;
+    if (aligned16(weight)) {
+        copy_patch<T>(p, q, x, (i32)(first_pixel / p.out_width * p.stride_y) - p.top, memory);
+        accumulate_patch<T>(p, q, weight, first_row, first_pixel, memory, core);
+    } else {
+        core.forget();
+    }
+    PatchDot dot = {p, x, weight, first_row, first_pixel};
+    u32 first = image * pixels;
+    Image<PatchDot> target = {dot, bias, residual, y, 0, first + pixels, pixels, p.out_channels,
+                              group * p.out_group + first_row, p.out_group - first_row, first + first_pixel, p.f};
+    finish<T, PATCHES>(target, memory, core);
+}
+
+// The channels are shared by four slices.
+typedef TensorTile<64, 32, 32, 32, 32, 4, 1, 1> PatchTile;
+
+extern "C" __global__ void __launch_bounds__(PatchTile::THREADS, 2)
+    ab_conv_patch(const float *x, const float *weight, const float *bias, const float *residual, float *y, Conv p, Patch q) {
+    patched<PatchTile>(x, weight, bias, residual, y, p, q);
+}

@@ -1,0 +1,74 @@
+//! Products with their constant factor in fewer bits.
+
+use anabranch_hal::kernel::Precision;
+
+use super::*;
+use crate::error::ErrorKind;
+
+/// A convolution, a product with a constant, and one without.
+fn model() -> crate::Model {
+    let mut model = ModelBuilder::new("mixed", 5);
+    let x = model
+        .input("x", &[Dim::Symbol("batch".into()), Dim::Known(3), Dim::Known(8), Dim::Known(8)]);
+    let y = model.conv2d(x, 3, 4, 3, 1);
+    let y = model.relu(y);
+    let rows = model.reshape(y, &[-1, 4, 64]);
+    let hidden = model.linear(rows, 64, 96);
+    let turned = model.transpose(hidden, &[0, 2, 1]);
+    let squares = model.matmul(hidden, turned);
+    model.output("y", squares);
+    model.build().unwrap()
+}
+
+fn session(precision: Precision) -> Session {
+    let options = SessionOptions { precision, ..SessionOptions::default() };
+    Session::from_model(&device(), model(), &options).unwrap()
+}
+
+fn run(session: &Session, x: &Tensor) -> Vec<f32> {
+    session.run(&[("x", x)]).unwrap()[0].1.as_f32().unwrap().to_vec()
+}
+
+#[test]
+fn fewer_bits_cost_a_small_error() {
+    let x = elements(&[3, 3, 8, 8]);
+    let expected = run(&session(Precision::F32), &x);
+    let largest = expected.iter().fold(0.0, |largest: f32, y| y.abs().max(largest));
+    let plain = session(Precision::F32).weight_bytes();
+    for (precision, most) in [(Precision::Bf16, 0.02), (Precision::Int8, 0.05)] {
+        let session = session(precision);
+        let found = run(&session, &x);
+        let errors = found.iter().zip(&expected).map(|(found, expected)| (found - expected).abs());
+        let error = errors.fold(0.0, f32::max) / largest;
+        assert!(0.0 < error && error < most, "{precision}: {error}");
+        assert!(session.weight_bytes() < plain, "{precision}");
+        let one = run(&session, &elements(&[3, 3, 8, 8]).rows(1..2).unwrap());
+        assert!(one == found[one.len()..2 * one.len()], "{precision}: alone and among others");
+    }
+}
+
+#[test]
+fn a_plan_tells_which_steps_take_fewer_bits() {
+    for (precision, words) in [
+        (Precision::F32, "weights packed"),
+        (Precision::Bf16, "weights packed as bf16"),
+        (Precision::Int8, "weights packed as int8"),
+    ] {
+        let plan = session(precision).describe(&[("x", &[1, 3, 8, 8])]).unwrap();
+        let told = |step: &&crate::StepInfo| step.detail.ends_with(words);
+        let of = |kernel: &str| plan.steps.iter().filter(|step| step.kernel == kernel).count();
+        assert_eq!((of("conv2d"), of("matmul")), (1, 2), "{plan}");
+        let reduced = plan.steps.iter().filter(told).filter(|step| step.kernel == "matmul");
+        assert_eq!(reduced.count(), 1, "{plan}");
+    }
+}
+
+#[test]
+fn a_device_without_the_precision_says_so() {
+    let device = any::open("null", &any::Options::default()).unwrap();
+    let device = Device::open(device, rt::Limits::default()).unwrap();
+    let options = SessionOptions { precision: Precision::Bf16, ..SessionOptions::default() };
+    let error = Session::from_model(&device, model(), &options).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.to_string().contains("null:0 does not multiply in bf16"), "{error}");
+}
