@@ -68,7 +68,7 @@ pub fn list() -> Vec<Info> {
 /// # Errors
 /// `NoSuchDevice` for any other name, and what the device itself reports.
 pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
-    let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
+    let (kind, index) = parts(name);
     match (kind, index) {
         ("cpu", "0") => cpu::open(&options.cpu()),
         ("null", "0") => Ok(null::open(options.cpu().memory_bytes)),
@@ -103,20 +103,24 @@ pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
 /// # Errors
 /// `NoSuchDevice` for a list that names one device twice, or has a name missing.
 pub fn names(list: &str) -> Result<Vec<&str>, Error> {
-    let whole = |name: &str| match name.split_once(':') {
-        Some(_) => name.to_owned(),
-        None => format!("{name}:0"),
-    };
+    let refused =
+        |what: String| Err(Error::new(ErrorKind::NoSuchDevice, format!("{what} in `{list}`")));
     let names: Vec<&str> = list.split(',').collect();
     for (index, name) in names.iter().enumerate() {
-        let wrong = match names[..index].iter().any(|earlier| whole(earlier) == whole(name)) {
-            _ if name.is_empty() => "a name is missing".to_owned(),
-            true => format!("the device `{}` is there twice", whole(name)),
-            false => continue,
-        };
-        return Err(Error::new(ErrorKind::NoSuchDevice, format!("{wrong} in `{list}`")));
+        if name.is_empty() {
+            return refused("a name is missing".to_owned());
+        }
+        let (kind, number) = parts(name);
+        if names[..index].iter().any(|earlier| parts(earlier) == (kind, number)) {
+            return refused(format!("the device `{kind}:{number}` is there twice"));
+        }
     }
     Ok(names)
+}
+
+/// The kind of a device and its index, which is 0 where there is none.
+fn parts(name: &str) -> (&str, &str) {
+    name.split_once(':').unwrap_or((name, "0"))
 }
 
 /// An index as it is written in the list.
