@@ -192,8 +192,9 @@ pub trait Queue: Send + Sync + fmt::Debug {
     ///
     /// The caller promises that calls for one queue do not overlap, that values increase, that
     /// fewer than [`Info::in_flight_max`] submissions are unreported, that every awaited value
-    /// has been submitted, and that the operands of commands that may run at the same time do
-    /// not overlap unless all of them only read.
+    /// has been submitted, to a queue that is not dropped before this call returns, and that the
+    /// operands of commands that may run at the same time do not overlap unless all of them only
+    /// read.
     fn submit(&self, submission: Submission);
 
     /// Lends the calling thread to the queue until it has reached `value` or there is nothing

@@ -6,7 +6,7 @@
 //!
 //! # State
 //! A lane for each queue: what has not been reported, the last reported value, the first value
-//! that failed and why.
+//! that failed and why, and how many submissions that have not started name it.
 //!
 //! # Transitions
 //! A lane is `Idle` (nothing to do), `Blocked` (its head waits for another lane), `Ready` (its
@@ -27,7 +27,8 @@
 //!
 //! # Invariants
 //! One runner for each lane; a blocked lane stands in exactly one list of waiters; a value is
-//! reported before anything that waits for it starts.
+//! reported before anything that waits for it starts; a lane is there for as long as its queue has a
+//! handle, has work, or is named by a submission that has not started.
 //!
 //! # Checked by
 //! The property tests and the spec beside this file, and the conformance suite on every device.
@@ -66,7 +67,7 @@ pub(crate) enum Action<W> {
     Start { slot: Slot },
     /// What was started has been reported.
     Finish { slot: Slot, value: u64, result: Result<(), Error> },
-    /// The handle of a queue is gone; the lane goes when it is empty.
+    /// The handle of a queue is gone; the lane goes when it is empty and nothing names it.
     Release { slot: Slot },
     /// Everything that has not started fails with this error, for good.
     Stop(Error),
@@ -101,6 +102,8 @@ struct Lane<W> {
     done: u64,
     failed: Option<(u64, Error)>,
     waiters: Vec<(u64, Slot)>,
+    // Waits of submissions that have not started.
+    named: usize,
     released: bool,
 }
 
@@ -117,8 +120,6 @@ pub(crate) struct State<W> {
     lanes: Vec<Option<Lane<W>>>,
     vacant: Vec<Slot>,
     by_id: BTreeMap<QueueId, Slot>,
-    // Released lanes that failed, because a later submission may still wait for them.
-    tombs: BTreeMap<QueueId, (u64, Error)>,
     stopped: Option<Error>,
     newly_ready: VecDeque<Slot>,
     unreported: usize,
@@ -131,7 +132,6 @@ impl<W> State<W> {
             lanes: Vec::new(),
             vacant: Vec::new(),
             by_id: BTreeMap::new(),
-            tombs: BTreeMap::new(),
             stopped: None,
             newly_ready: VecDeque::new(),
             unreported: 0,
@@ -196,7 +196,7 @@ impl<W> State<W> {
         self.lane(slot).pending.front().is_some_and(|entry| entry.host)
     }
 
-    /// The lane of a queue whose handle is alive or that has work.
+    /// The lane of a queue, while it has a handle, has work, or is named by what has not started.
     pub(crate) fn slot(&self, id: QueueId) -> Option<Slot> {
         self.by_id.get(&id).copied()
     }
@@ -218,6 +218,7 @@ impl<W> State<W> {
             done: 0,
             failed: None,
             waiters: Vec::new(),
+            named: 0,
             released: false,
         };
         let slot = self.vacant.pop().unwrap_or_else(|| {
@@ -231,6 +232,13 @@ impl<W> State<W> {
 
     fn submit(&mut self, slot: Slot, entry: Entry<W>) {
         self.unreported += 1;
+        for (id, _) in &entry.waits {
+            let target = self.by_id.get(id).copied();
+            debug_assert!(target.is_some(), "a queue is named while it has a handle");
+            if let Some(target) = target {
+                self.lane_mut(target).named += 1;
+            }
+        }
         let lane = self.lane_mut(slot);
         lane.pending.push_back(entry);
         if lane.phase == Phase::Idle {
@@ -244,6 +252,12 @@ impl<W> State<W> {
         assert_eq!(lane.phase, Phase::Ready, "only a ready lane is started");
         lane.phase = Phase::Running;
         let entry = lane.pending.pop_front().expect("a ready lane has a head");
+        for (id, _) in &entry.waits {
+            if let Some(&target) = self.by_id.get(id) {
+                self.lane_mut(target).named -= 1;
+                self.collect(target);
+            }
+        }
         Outcome::Started { value: entry.value, work: entry.work, verdict }
     }
 
@@ -328,12 +342,8 @@ impl<W> State<W> {
 
     /// A queue does not wait for itself: it is in order anyway.
     fn wait(&self, own: Slot, id: QueueId, value: u64) -> Wait {
-        let Some(&target) = self.by_id.get(&id) else {
-            return match self.tombs.get(&id) {
-                Some((from, error)) if *from <= value => Wait::Failed(error.clone()),
-                _ => Wait::Done,
-            };
-        };
+        // Whatever has a lane when it is named keeps it; what has none has ended well.
+        let Some(&target) = self.by_id.get(&id) else { return Wait::Done };
         let lane = self.lane(target);
         if target == own {
             Wait::Done
@@ -350,14 +360,11 @@ impl<W> State<W> {
     /// Forgets a lane that nobody can use again.
     fn collect(&mut self, slot: Slot) {
         let lane = self.lane(slot);
-        if !lane.released || lane.phase != Phase::Idle {
-            return;
-        }
-        let lane = self.lanes[slot].take().expect("the lane was there a line ago");
-        self.by_id.remove(&lane.id);
-        self.vacant.push(slot);
-        if let Some(failure) = lane.failed {
-            self.tombs.insert(lane.id, failure);
+        if lane.released && lane.phase == Phase::Idle && lane.named == 0 {
+            let id = lane.id;
+            self.lanes[slot] = None;
+            self.by_id.remove(&id);
+            self.vacant.push(slot);
         }
     }
 }

@@ -97,7 +97,8 @@ pub(super) const EVENTS: &[Property] = &[
     .asserted_in("rt/timeline.rs")
     .checked_by(&[
         "rt/event/tests.rs: ev_12_every_query_of_a_failed_snapshot_tells_the_same",
-        "rt/stream/outbox/tests.rs: model_ev_12_a_failure_is_told_whenever_it_comes",
+        "rt/stream/outbox/tests.rs: model_ev_12_a_failure_is_told_whenever_it_comes, \
+         model_ev_12_a_queue_is_there_while_it_is_named",
         "rt/stream/tests/failures.rs: ev_12_a_failure_travels_along_buffers, \
          ev_12_a_failure_travels_along_waits, \
          ev_12_waiting_for_what_has_failed_fails_at_once, \

@@ -202,27 +202,36 @@ proptest! {
 }
 
 #[test]
-fn released_lane_is_forgotten_and_its_failure_is_not() {
+fn a_released_lane_is_there_for_who_names_it_and_no_longer() {
     let mut world = World::new();
     world.submit(0, &[]);
     world.submit(0, &[]);
-    world.start(0);
-    world.finish(0, false);
-    world.start(0);
-    world.finish(0, true);
-    world.note(Action::Release { slot: world.slots[0] });
-    assert_eq!(world.state.slot(QueueId(0)), None);
-    for (value, failed) in [(1, false), (2, true)] {
+    for value in [1, 2] {
         let waits = vec![(QueueId(0), value)];
         let entry = Entry { value, waits, host: false, work: 0 };
         world.note(Action::Submit { slot: world.slots[1], entry });
-        let slot = world.ready.pop().unwrap();
+    }
+    world.note(Action::Release { slot: world.slots[0] });
+    world.start(0);
+    world.finish(0, false);
+    let slot = world.slots[1];
+    for (value, failed) in [(1, false), (2, true)] {
+        if failed {
+            world.start(world.ready.iter().position(|&ready| ready == world.slots[0]).unwrap());
+            world.finish(0, true);
+        }
+        assert!(
+            world.state.slot(QueueId(0)).is_some(),
+            "a submission that names it has not started"
+        );
+        world.ready.retain(|&ready| ready != slot);
         let Outcome::Started { verdict, .. } = world.state.apply(Action::Start { slot }) else {
             panic!("a ready lane did not start")
         };
         assert_eq!(verdict.is_err(), failed);
         world.note(Action::Finish { slot, value, result: verdict });
     }
+    assert_eq!(world.state.slot(QueueId(0)), None);
 }
 
 #[test]

@@ -153,16 +153,17 @@ fn may_pass(stream: &StreamRef, mark: &Mark) -> bool {
 
 fn submit(stream: &StreamRef, parcel: Parcel, lend: bool) {
     let Parcel { value, waits, mut commands } = parcel;
-    let mut native_waits = Vec::new();
+    // The device knows a queue by its name until the queue is dropped.
+    let mut producers = Vec::new();
     for mark in waits {
         // Read before the query: a stream that is reset in between has completed the value.
-        let producer = mark.stream.native().id;
+        let producer = mark.stream.native();
         match mark.stream.timeline().query(mark.value) {
             Ok(true) => {}
             Ok(false) => {
                 invariant!("CB-11 NoUncommittedDependency", mark.stream.is_committed(mark.value));
                 invariant!("EV-10 CrossDevice", mark.stream.is_on_device_of(stream));
-                native_waits.push((producer, mark.value));
+                producers.push((producer, mark.value));
             }
             Err(error) => {
                 let error = error.to_native();
@@ -170,7 +171,8 @@ fn submit(stream: &StreamRef, parcel: Parcel, lend: bool) {
             }
         }
     }
-    let submission = Submission { value, waits: native_waits, commands };
+    let waits = producers.iter().map(|(producer, value)| (producer.id, *value)).collect();
+    let submission = Submission { value, waits, commands };
     let native = stream.native();
     debug_assert!(ranked_locks_held() == 0, "LK-2 NoneAcrossWait");
     if lend && stream.outbox.lock().is_empty() {

@@ -235,6 +235,35 @@ fn model_ev_12_a_failure_is_told_whenever_it_comes() {
 }
 
 #[test]
+fn model_ev_12_a_queue_is_there_while_it_is_named() {
+    check(|| {
+        let (device, control) = manual();
+        let (producer, consumer) = (
+            device.new_stream(Default::default()).unwrap(),
+            device.new_stream(Default::default()).unwrap(),
+        );
+        doom(&producer, "boom");
+        let snapshot = producer.record().unwrap();
+        producer.flush(CommitMode::Now).unwrap();
+        let waits = consumer.wait(&snapshot).is_ok();
+        assert!(waits, "nothing has failed yet");
+        let _ = consumer.host(|| panic!("EV-12: the failure went with the queue"));
+        let driver = thread::spawn({
+            let (control, queue) = (control.clone(), producer.id());
+            move || {
+                assert!(control.step(queue));
+                producer.reset_after_error().unwrap();
+            }
+        });
+        let _ = consumer.flush(CommitMode::Now);
+        driver.join().unwrap();
+        control.run_until_idle(0);
+        let error = consumer.synchronize(&NOW).unwrap_err();
+        assert!(error.to_string().contains("boom"), "{error}");
+    });
+}
+
+#[test]
 fn model_bu_4_poison_is_seen_whenever_it_comes() {
     check(|| {
         let (device, control) = manual();
