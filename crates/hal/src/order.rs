@@ -187,6 +187,12 @@ impl<W> State<W> {
         self.lane(slot).done
     }
 
+    /// Whether the value is still to come, and something of the lane is on its way.
+    pub(crate) fn may_reach(&self, slot: Slot, value: u64) -> bool {
+        let lane = self.lane(slot);
+        lane.done < value && lane.phase != Phase::Idle
+    }
+
     pub(crate) fn is_ready(&self, slot: Slot) -> bool {
         self.lane(slot).phase == Phase::Ready
     }

@@ -65,14 +65,9 @@ pub(super) fn failure(subject: &dyn Subject) -> Outcome {
     failed_with(&source, 4, &error)?;
     bystander.submit_after(2, &[(&source, 1)], Vec::new());
     bystander.succeed(2)?;
-    let source = source.release().id();
-    let late = Line::new(&*device, 4)?;
-    late.submit_after_id(1, source, 2, vec![raise(&followed)]);
-    failed_with(&late, 1, &error)?;
-    bystander.submit_after_id(3, source, 1, Vec::new());
-    bystander.succeed(3)?;
-    ensure(!is_up(&later) && !is_up(&followed), || "a doomed command ran".to_owned())?;
+    ensure(!is_up(&later), || "a doomed command ran".to_owned())?;
     doomed_in_order(&*device)?;
+    failure_of_the_gone(&*device, source)?;
     if subject.computes() {
         contents(&*device)?;
     }
@@ -135,6 +130,28 @@ fn doomed_in_order(device: &dyn Device) -> Outcome {
     ensure(submitter.join().is_ok(), || "submit panicked".to_owned())?;
     let log = log.lock();
     ensure(*log == [(11, 1), (10, 1), (11, 2)], || format!("told in the order {log:?}"))
+}
+
+/// A failed queue whose handle is dropped before what waits for it has started fails it all the same,
+/// and what waits for an earlier value goes well.
+fn failure_of_the_gone(device: &dyn Device, source: Line) -> Outcome {
+    let slow = Arc::new(Line::new(device, 12)?);
+    let (follower, bystander) = (Line::new(device, 13)?, Line::new(device, 14)?);
+    let gate = Gate::new();
+    let submitter = {
+        let (slow, command) = (Arc::clone(&slow), gate.command());
+        thread::spawn(move || slow.run(1, vec![command]))
+    };
+    gate.wait_reached();
+    let followed = flag();
+    follower.submit_after(1, &[(&slow, 1), (&source, 2)], vec![raise(&followed)]);
+    bystander.submit_after(1, &[(&slow, 1), (&source, 1)], Vec::new());
+    drop(source);
+    gate.open();
+    ensure(submitter.join().is_ok(), || "submit panicked".to_owned())?;
+    failed_with(&follower, 1, &Error::new(ErrorKind::CommandFailed, "first"))?;
+    bystander.succeed(1)?;
+    ensure(!is_up(&followed), || "what waited for a failed value ran".to_owned())
 }
 
 pub(super) fn loss(subject: &dyn Subject) -> Outcome {

@@ -134,21 +134,16 @@ impl Line {
 
     /// Gives the handle of the queue up and keeps the ledger.
     pub(super) fn release(self) -> Released {
-        Released { id: self.id, ledger: self.ledger }
+        Released { ledger: self.ledger }
     }
 }
 
 /// A queue whose handle was dropped.
 pub(super) struct Released {
-    id: QueueId,
     ledger: Arc<Ledger>,
 }
 
 impl Released {
-    pub(super) fn id(&self) -> QueueId {
-        self.id
-    }
-
     /// Sleeps until so many completions have been told.
     pub(super) fn wait(&self, count: usize) -> Vec<Completion> {
         let told = self.ledger.told.lock();

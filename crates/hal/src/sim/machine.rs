@@ -114,7 +114,7 @@ impl Inner {
     fn forget_met_demands(&mut self) {
         let order = &self.order;
         self.demands
-            .retain(|&(id, value)| order.slot(id).is_some_and(|slot| order.done(slot) < value));
+            .retain(|&(id, value)| order.slot(id).is_some_and(|slot| order.may_reach(slot, value)));
     }
 }
 

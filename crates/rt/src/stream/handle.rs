@@ -1,6 +1,7 @@
 //! What users hold: [`Stream`].
 
 use std::fmt;
+use std::mem;
 
 use anabranch_hal::buffer::Slice;
 use anabranch_hal::command as native;
@@ -385,7 +386,10 @@ impl Stream {
         self.core.timeline().reset(issued, self.core.limits.resets_max)?;
         // ER-5 Contained: who waits for what comes next does not hear of what made this one fail.
         section.forget_completed();
-        *self.core.native.lock() = Arc::new(native);
+        let failed = mem::replace(&mut *self.core.native.lock(), Arc::new(native));
+        // A device may report other work while a queue is dropped, which takes locks of the runtime.
+        drop(section);
+        drop(failed);
         Ok(())
     }
 
