@@ -2,8 +2,8 @@
 //!
 //! # What
 //! A [`Mark`] is a point on a stream's timeline; a [`Clock`] is a set of marks, one a stream. A
-//! stream's own clock says which marks are ordered before its next command, a buffer's clock
-//! which commands have used it.
+//! stream's own clock says which marks of its device are ordered before its next command, a
+//! buffer's clock which commands have used it.
 //!
 //! # State
 //! At most one mark a stream: the latest.

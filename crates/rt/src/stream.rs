@@ -303,6 +303,13 @@ impl Native {
     }
 }
 
+impl Drop for Native {
+    /// The device may report other work meanwhile, which takes locks of the runtime.
+    fn drop(&mut self) {
+        debug_assert!(ranked_locks_held() == 0, "LK-2 NoneAcrossWait");
+    }
+}
+
 impl fmt::Debug for StreamRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

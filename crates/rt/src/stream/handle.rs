@@ -387,7 +387,6 @@ impl Stream {
         // ER-5 Contained: who waits for what comes next does not hear of what made this one fail.
         section.forget_completed();
         let failed = mem::replace(&mut *self.core.native.lock(), Arc::new(native));
-        // A device may report other work while a queue is dropped, which takes locks of the runtime.
         drop(section);
         drop(failed);
         Ok(())

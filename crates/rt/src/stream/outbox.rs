@@ -142,7 +142,8 @@ fn may_pass(stream: &StreamRef, mark: &Mark) -> bool {
     if stream.outbox.lock().try_watch(mark) {
         let dependent = stream.clone();
         let wake = move |_| {
-            dependent.outbox.lock().watched = None;
+            let watched = dependent.outbox.lock().watched.take();
+            drop(watched);
             drain(&dependent, false);
         };
         // Refused only for what has ended, which holds nobody back.
