@@ -56,6 +56,9 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
         let mut command = Command::new(&program);
         command.current_dir(&tree).stdin(Stdio::null());
         command.env("CARGO_TARGET_DIR", scratch.join("target"));
+        // One change is not judged by what failed under another, and nobody reads how it failed.
+        command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
+        command.env("PROPTEST_MAX_SHRINK_ITERS", "0");
         command.args([
             "mutants",
             "--in-place",
@@ -65,10 +68,13 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
             "--file",
             path,
         ]);
-        // Each change is built once and tested for seconds: kernels need not be fast.
+        // Each change is built once and tested for seconds: nothing but the tests of the library
+        // is built, kernels need not be fast, and nobody looks for lines.
+        command.arg("--cargo-arg=--lib");
         command.arg("--cargo-arg=--config=profile.dev.package.anabranch-hal.opt-level=0");
+        command.arg(format!("--cargo-arg=--config=profile.dev.package.{package}.debug=false"));
         command.args(["--package", package, "--output"]).arg(&output);
-        command.args(["--", "--lib", tests]);
+        command.args(["--", tests]);
         println!("$ {}", shell::describe(&command));
         let said = shell::capture(&mut command)?;
         println!("{}", said.stdout);

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
 use super::{Action, Job, Outcome, State};
@@ -52,6 +54,8 @@ struct World {
     slots: Vec<Slot>,
     latest: Vec<u64>,
     running: Vec<(Runner, Slot, u64, usize)>,
+    // What only a worker may run.
+    of_device: BTreeSet<(Slot, u64)>,
     gangs: usize,
     assisting: usize,
     arriving: usize,
@@ -62,6 +66,10 @@ struct World {
 
 type Act = Action<(), usize>;
 
+fn error() -> Error {
+    Error::new(ErrorKind::Closed, "over")
+}
+
 impl World {
     fn new(cores: usize) -> Self {
         let mut world = Self {
@@ -70,6 +78,7 @@ impl World {
             slots: Vec::new(),
             latest: vec![0; QUEUES],
             running: Vec::new(),
+            of_device: BTreeSet::new(),
             gangs: 0,
             assisting: 0,
             arriving: 1,
@@ -94,25 +103,34 @@ impl World {
     }
 
     fn settle(&mut self) {
+        let coming = self.tokens + self.arriving;
         let Outcome::Wake { notify, spawn } = self.state.apply(Action::Settle) else {
             panic!("settling yields whom to wake")
         };
+        let missing = self.demand().saturating_sub(coming);
+        assert!(notify + spawn <= missing, "{notify} woken, {spawn} started for {missing}");
         self.tokens += notify;
         self.arriving += spawn;
         assert!(self.tokens <= self.sleeping, "a token without a sleeper is lost");
+        assert_eq!(self.state.may_sleep(), self.tokens == 0, "a sleeper wakes for a token alone");
         let workers = self.arriving
             + self.sleeping
             + self.assisting
             + self.running.iter().filter(|(runner, ..)| *runner == Runner::Worker).count();
         assert!(1 <= workers && workers <= self.cores, "{workers} workers");
-        assert!(self.running.len() + self.assisting <= self.cores, "more run than there are cores");
+        let held = self.running.len() + self.assisting;
+        assert_eq!(self.state.free + held, self.cores, "a permit is lost, or there is one more");
         self.check_awake();
+    }
+
+    /// Pieces of work for which there is a permit.
+    fn demand(&self) -> usize {
+        (self.state.ready_len() + self.state.seats.len()).min(self.state.free)
     }
 
     /// Each piece of work with a permit has somebody who will come for it.
     fn check_awake(&self) {
-        let work = self.state.ready_len() + self.state.seats.len();
-        let demand = work.min(self.state.free);
+        let demand = self.demand();
         if self.refused {
             let coming = self.tokens + self.arriving + self.running.len() + self.assisting;
             assert!(demand == 0 || 0 < coming, "work that nobody will take");
@@ -121,11 +139,20 @@ impl World {
         }
     }
 
+    /// Whether nothing happens until somebody calls again.
+    fn rests(&self) -> bool {
+        self.running.len() + self.assisting + self.arriving + self.tokens == 0
+    }
+
     fn submit(&mut self, queue: usize, waits: Vec<(QueueId, u64)>, host: bool) -> u64 {
         self.latest[queue] += 1;
         let value = self.latest[queue];
         let entry = Entry { value, waits, host, work: () };
-        self.note(Action::Submit { slot: self.slots[queue], entry });
+        let slot = self.slots[queue];
+        if host {
+            self.of_device.insert((slot, value));
+        }
+        self.note(Action::Submit { slot, entry });
         value
     }
 
@@ -141,6 +168,8 @@ impl World {
 
     fn run(&mut self, runner: Runner, job: &Job<()>) {
         assert!(self.running.iter().all(|running| running.1 != job.slot), "two runners");
+        let of_device = self.of_device.remove(&(job.slot, job.value));
+        assert!(!of_device || runner == Runner::Worker, "a caller runs what is the device's");
         self.gangs += 1;
         self.running.push((runner, job.slot, job.value, self.gangs));
     }
@@ -175,6 +204,16 @@ impl World {
         }
     }
 
+    /// A runner wants so many seats; how many are offered.
+    fn recruit(&mut self, choice: usize, seats: usize) -> usize {
+        let gang = self.running[choice % self.running.len()].3;
+        let Outcome::Seated(offered) = self.state.apply(Action::Recruit { gang, seats }) else {
+            panic!("recruiting yields seats")
+        };
+        self.settle();
+        offered
+    }
+
     fn apply(&mut self, step: &Move) {
         match *step {
             Move::Submit { queue, wait, host } => {
@@ -201,13 +240,7 @@ impl World {
             }
             Move::Finish { choice } => self.finish(choice),
             Move::Recruit { choice, seats } if !self.running.is_empty() => {
-                let gang = self.running[choice % self.running.len()].3;
-                let Outcome::Seated(offered) = self.state.apply(Action::Recruit { gang, seats })
-                else {
-                    panic!("recruiting yields seats")
-                };
-                assert!(offered <= seats);
-                self.settle();
+                assert!(self.recruit(choice, seats) <= seats);
             }
             Move::Leave if 0 < self.assisting => {
                 self.assisting -= 1;
@@ -237,6 +270,9 @@ proptest! {
         }
         // Without another call of anybody, the workers bring everything to an end.
         for _ in 0..10 * program.len() + 10 {
+            if world.rests() {
+                break;
+            }
             world.finish(0);
             world.apply(&Move::Arrive);
             world.apply(&Move::Rouse);
@@ -244,8 +280,7 @@ proptest! {
         }
         prop_assert_eq!(world.state.order.unreported(), 0);
         prop_assert_eq!(world.state.free, cores);
-        let stop = Action::Stop(Error::new(ErrorKind::Closed, "over"));
-        world.note(stop);
+        world.note(Action::Stop(error()));
         prop_assert!(world.state.is_over() && !world.state.may_sleep());
     }
 }
@@ -311,4 +346,127 @@ fn cores_are_spare_only_when_few_queues_have_been_busy() {
         world.apply(&Move::SubmitAndHelp { queue: 0 });
     }
     assert_eq!(world.state.spare(), 1, "the other caller has not come back");
+}
+
+#[test]
+fn a_core_is_kept_for_whoever_used_it_a_moment_ago() {
+    let mut world = World::new(3);
+    for queue in [0, 3, 1] {
+        world.apply(&Move::SubmitAndHelp { queue });
+    }
+    for _ in 0..3 {
+        world.finish(0);
+    }
+    world.apply(&Move::SubmitAndHelp { queue: 0 });
+    assert_eq!(world.state.spare(), 0, "two cores are kept for those between two passes");
+    for _ in 0..4 * world.cores {
+        world.finish(0);
+        world.apply(&Move::SubmitAndHelp { queue: 0 });
+    }
+    assert_eq!(world.state.spare(), 2, "nobody came back for two of the cores");
+}
+
+#[test]
+fn cores_that_are_wanted_or_offered_are_not_spare() {
+    let mut world = World::new(4);
+    world.apply(&Move::SubmitAndHelp { queue: 0 });
+    assert_eq!(world.state.spare(), 3);
+    assert_eq!(world.recruit(0, 1), 1);
+    assert_eq!(world.state.spare(), 2, "a core is offered to an assistant");
+    world.submit(3, Vec::new(), false);
+    assert_eq!(world.state.spare(), 1, "a core is kept for the queue that is ready");
+    assert_eq!(world.recruit(0, 5), 1, "no more seats than cores to spare");
+    assert_eq!(world.state.spare(), 0);
+}
+
+#[test]
+fn hints_say_what_waits_and_who_comes() {
+    fn hints(world: &World) -> (bool, bool, bool) {
+        let state = &world.state;
+        (state.is_wanted(), state.is_offered(), state.is_near())
+    }
+    let mut world = World::new(2);
+    assert_eq!(hints(&world), (false, false, true), "the first worker comes");
+    world.apply(&Move::Arrive);
+    assert_eq!(hints(&world), (false, false, false), "it sleeps");
+    world.apply(&Move::SubmitAndHelp { queue: 0 });
+    assert_eq!(world.recruit(0, 1), 1);
+    assert_eq!(hints(&world), (false, true, false), "a seat waits for the worker that is woken");
+    world.apply(&Move::Rouse);
+    assert_eq!(hints(&world), (false, false, false), "it has taken the seat");
+    world.submit(3, Vec::new(), false);
+    assert_eq!(hints(&world), (true, false, false), "a queue waits for a core");
+    world.apply(&Move::Leave);
+    assert_eq!(hints(&world), (true, false, true), "whoever lingers comes");
+    world.apply(&Move::Arrive);
+    assert_eq!(hints(&world), (false, false, false), "it runs the queue");
+}
+
+/// An executor of one core with one queue.
+fn alone() -> (State<(), usize>, Slot) {
+    let mut state = State::new(1);
+    let create = Action::Create { id: QueueId(0), priority: Priority::Normal };
+    let Outcome::Created(slot) = state.apply(create) else { panic!("no slot") };
+    (state, slot)
+}
+
+fn note(state: &mut State<(), usize>, action: Act) {
+    let Outcome::Done = state.apply(action) else { panic!("unexpected outcome") };
+}
+
+fn submit(state: &mut State<(), usize>, slot: Slot) {
+    let entry = Entry { value: 1, waits: Vec::new(), host: false, work: () };
+    note(state, Action::Submit { slot, entry });
+}
+
+#[test]
+fn it_is_over_when_no_handle_and_no_work_is_left() {
+    let (mut state, slot) = alone();
+    submit(&mut state, slot);
+    note(&mut state, Action::Abandon);
+    let Outcome::Run(job) = state.apply(Action::Work) else { panic!("work is ready") };
+    assert!(job.verdict.is_ok(), "what was submitted is run");
+    assert!(!state.is_over(), "the job has not been reported");
+    let (value, result, gang) = (job.value, job.verdict, None);
+    note(&mut state, Action::Finish { slot, value, result, permit: true, gang });
+    assert!(!state.is_over(), "the queue may bring more");
+    note(&mut state, Action::Release { slot });
+    assert!(state.is_over() && !state.may_sleep() && !state.is_quiet());
+    assert!(matches!(state.apply(Action::Work), Outcome::Exit));
+}
+
+#[test]
+fn it_is_quiet_when_stopped_and_the_last_worker_has_gone() {
+    let (mut state, slot) = alone();
+    assert!(!state.is_quiet(), "there is a handle");
+    note(&mut state, Action::Enlist);
+    note(&mut state, Action::Arrive);
+    submit(&mut state, slot);
+    let Outcome::Run(job) = state.apply(Action::Work) else { panic!("work is ready") };
+    note(&mut state, Action::Stop(error()));
+    assert!(!state.is_quiet(), "a worker runs");
+    let (value, result, gang) = (job.value, job.verdict, None);
+    note(&mut state, Action::Finish { slot, value, result, permit: true, gang });
+    assert!(!state.is_quiet(), "a worker is alive");
+    assert!(matches!(state.apply(Action::Work), Outcome::Exit));
+    note(&mut state, Action::Retire);
+    assert!(state.is_quiet());
+}
+
+#[test]
+fn after_a_stop_a_submitter_reports_without_a_permit() {
+    let (mut state, slot) = alone();
+    submit(&mut state, slot);
+    assert!(matches!(state.apply(Action::Drain { slot }), Outcome::Nothing), "nobody stopped it");
+    note(&mut state, Action::Stop(error()));
+    assert_eq!(state.stopped(), Some(&error()));
+    let Outcome::Run(job) = state.apply(Action::Drain { slot }) else { panic!("it is doomed") };
+    assert_eq!((job.value, job.verdict.as_ref()), (1, Err(&error())));
+    assert!(!state.is_wanted(), "one runner for each queue");
+    assert!(matches!(state.apply(Action::Drain { slot }), Outcome::Nothing), "it is being told");
+    assert!(!state.is_quiet(), "it has not been told");
+    let (value, result, gang) = (job.value, job.verdict, None);
+    note(&mut state, Action::Finish { slot, value, result, permit: false, gang });
+    assert_eq!(state.free, 1, "a permit that was not taken does not come back");
+    assert!(state.is_quiet());
 }
