@@ -109,18 +109,21 @@ impl World {
         };
         let missing = self.demand().saturating_sub(coming);
         assert!(notify + spawn <= missing, "{notify} woken, {spawn} started for {missing}");
+        assert!(spawn == 0 || !self.refused, "the system has refused a thread");
         self.tokens += notify;
         self.arriving += spawn;
         assert!(self.tokens <= self.sleeping, "a token without a sleeper is lost");
         assert_eq!(self.state.may_sleep(), self.tokens == 0, "a sleeper wakes for a token alone");
-        let workers = self.arriving
-            + self.sleeping
-            + self.assisting
-            + self.running.iter().filter(|(runner, ..)| *runner == Runner::Worker).count();
+        let workers = self.workers();
         assert!(1 <= workers && workers <= self.cores, "{workers} workers");
         let held = self.running.len() + self.assisting;
         assert_eq!(self.state.free + held, self.cores, "a permit is lost, or there is one more");
         self.check_awake();
+    }
+
+    fn workers(&self) -> usize {
+        let runners = self.running.iter().filter(|(runner, ..)| *runner == Runner::Worker);
+        self.arriving + self.sleeping + self.assisting + runners.count()
     }
 
     /// Pieces of work for which there is a permit.
@@ -250,7 +253,7 @@ impl World {
                 self.settle();
             }
             // The first worker has been started when anybody can submit.
-            Move::Refuse if 0 < self.arriving && 1 < self.state.workers.alive => {
+            Move::Refuse if 0 < self.arriving && 1 < self.workers() => {
                 self.arriving -= 1;
                 self.refused = true;
                 self.note(Action::Refused);
