@@ -444,6 +444,9 @@ fn it_is_quiet_when_stopped_and_the_last_worker_has_gone() {
     assert!(!state.is_quiet(), "there is a handle");
     note(&mut state, Action::Enlist);
     note(&mut state, Action::Arrive);
+    // A thread that the system refuses is nobody to wait for.
+    note(&mut state, Action::Enlist);
+    note(&mut state, Action::Refused);
     submit(&mut state, slot);
     let Outcome::Run(job) = state.apply(Action::Work) else { panic!("work is ready") };
     note(&mut state, Action::Stop(error()));
