@@ -5,12 +5,22 @@
 //! The operand order of each kernel is part of its documentation: inputs first, output last.
 
 mod check;
+mod compare;
 mod extent;
 mod facts;
+mod quantize;
+mod rank;
+mod resample;
 mod routine;
+mod sample;
 
 pub use check::{Access, Mismatch, OperandSpec};
+pub use compare::{Compare, Comparison};
+pub use quantize::{Dequantize, Quantize};
+pub use rank::{Pick, Rank};
+pub use resample::Resample;
 pub use routine::{Body, Routine};
+pub use sample::{Outside, Sample, Sampling};
 
 use crate::dtype::DType;
 
@@ -39,10 +49,24 @@ pub enum Kernel {
     StridedCopy(StridedCopy),
     /// Selection of rows by index.
     Gather(Gather),
+    /// Weighted sums of elements whose places are operands: resampling, and padding of images.
+    Resample(Resample),
+    /// Images at computed places.
+    Sample(Sample),
+    /// The order of elements along an axis.
+    Rank(Rank),
+    /// Selection of elements by index.
+    Pick(Pick),
     /// Element-wise choice between two tensors.
     Select(Select),
+    /// Element-wise question about two tensors.
+    Compare(Compare),
     /// Conversion of the element type.
     Cast(Cast),
+    /// Floats to the few values of a byte.
+    Quantize(Quantize),
+    /// The way back.
+    Dequantize(Dequantize),
     /// A function that the layer above brings along.
     Routine(Routine),
     /// Brings the constant operand of a convolution or a matrix multiplication into the device's

@@ -124,8 +124,8 @@ pub enum Misfit {
     },
     /// The last window reaches beyond what is padded.
     WindowBeyondPadding,
-    /// The kernel only surrounds a tensor with a constant.
-    PaddingMode,
+    /// The kernel takes what is outside of an image for zero.
+    Extrapolation,
     /// The result is of a type whose elements share bytes.
     NarrowResult(DType),
 }
@@ -203,7 +203,7 @@ impl fmt::Display for Misfit {
             Self::WindowBeyondPadding => {
                 f.write_str("the last window reaches beyond the padding, which the kernel counts")
             }
-            Self::PaddingMode => f.write_str("the kernel only pads with a constant"),
+            Self::Extrapolation => f.write_str("the kernel sees zero outside of an image"),
             Self::NarrowResult(dtype) => write!(f, "elements of {dtype} share bytes"),
         }
     }

@@ -45,6 +45,7 @@ pub(crate) fn evaluate(
         Op::Concat { axis } => concat(inputs, *axis, fact)?,
         Op::Gather { axis } => gather(inputs, *axis, fact)?,
         Op::Pad { mode } => host::pad(inputs, fact, *mode)?,
+        Op::Resize(resize) => resize.evaluate(inputs, fact)?,
         Op::Where => choose(inputs, fact)?,
         Op::ConstantOfShape { value } => {
             let value = Tensor::reshaped(value, &[])?;
@@ -98,6 +99,9 @@ pub(crate) fn copied(source: &Tensor, view: &View) -> Result<Tensor, Error> {
 }
 
 fn move_elements(source: &Tensor, movement: &Movement) -> Result<Tensor, Error> {
+    if let Movement::Chain(steps) = movement {
+        return steps.iter().try_fold(source.clone(), |moved, step| move_elements(&moved, step));
+    }
     if let Movement::Reshape(shape) = movement {
         return source.reshaped(shape);
     }

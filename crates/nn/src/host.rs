@@ -22,6 +22,7 @@ mod window;
 
 use std::fmt;
 
+use anabranch_hal::kernel::{Outside, Sampling};
 use anabranch_sync::Arc;
 
 pub(crate) use array::Array;
@@ -29,23 +30,20 @@ pub(crate) use attention::{Attention, attention, rotary_embedding};
 pub(crate) use detection::{non_max_suppression, region_align};
 pub(crate) use einsum::einsum;
 pub(crate) use element::{choose_type, function, integer_function, test};
-pub(crate) use grid::{Outside, Sampling, affine_grid, grid_sample};
+pub(crate) use grid::{affine_grid, grid_sample};
 pub(crate) use index::{
     Combine, compress, gather_elements, gather_nd, non_zero, one_hot, reverse_sequence,
     scatter_elements, scatter_nd, tensor_scatter, unique,
 };
 pub(crate) use loss::{Combined, negative_log_likelihood};
-pub(crate) use movement::{
-    PadMode, center_crop_pad, column_to_image, depth_to_space, eye_like, pad, space_to_depth, tile,
-    trilu,
-};
+pub(crate) use movement::{PadMode, center_crop_pad, column_to_image, eye_like, pad, trilu};
 pub(crate) use normalize::evaluate as normalize;
 pub(crate) use normalize::{batch_training, layer_statistics, lp, mean_variance, response};
 pub(crate) use quantize::{Quantize, dequantize, dynamic_quantize, integer_product, quantize};
 pub(crate) use reduce::{
     argument, cumulative, determinant, hardmax, log_sum, softmax, top_k, window_function,
 };
-pub(crate) use resize::{Coordinates, Interpolation, KeepAspect, Resize, resize};
+pub(crate) use resize::{Coordinates, Interpolation, KeepAspect, Resize, Stage, Taps};
 pub(crate) use shapes::{dropout, size_of};
 pub(crate) use window::{
     TransposedWindow, conv, conv_integer, conv_transpose, lp_pool, matmul, max_pool, max_unpool,
@@ -75,12 +73,30 @@ enum Effort {
     Products,
 }
 
+/// An operator that kernels of the device compute as well, where types and ranks allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The place of the first element.
+    Argument { axis: i64, largest: bool, last: bool },
+    /// The first elements and their places.
+    TopK { axis: i64, largest: bool },
+    /// Elements by index.
+    GatherElements { axis: i64 },
+    /// Images at computed places.
+    GridSample { sampling: Sampling, outside: Outside, align: bool },
+    /// Floats to a quantised type.
+    Quantize(Quantize),
+    /// The way back.
+    Dequantize(Quantize),
+}
+
 /// What an operator does, with its attributes inside. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Host(Arc<Body>);
 
 struct Body {
     name: &'static str,
+    form: Option<Form>,
     values: Vec<usize>,
     effort: Effort,
     infer: Box<Infer>,
@@ -91,6 +107,11 @@ impl Host {
     /// Which inputs have to be known when a plan is made, because shapes follow from them.
     pub(crate) fn values(&self) -> &[usize] {
         &self.0.values
+    }
+
+    /// Which kernels there are for it.
+    pub(crate) fn form(&self) -> Option<Form> {
+        self.0.form
     }
 
     /// Whether the results follow from shapes alone.
@@ -136,8 +157,21 @@ fn operator_of(
     infer: impl Fn(&Facts<'_>, usize) -> Result<Vec<Fact>, Error> + Send + Sync + 'static,
     compute: impl Fn(&Facts<'_>, &[Fact]) -> Result<Vec<Tensor>, Error> + Send + Sync + 'static,
 ) -> Op {
-    let (infer, compute) = (Box::new(infer), Box::new(compute));
-    Op::Host(Host(Arc::new(Body { name, values: values.to_vec(), effort, infer, compute })))
+    let (infer, compute, values) = (Box::new(infer), Box::new(compute), values.to_vec());
+    Op::Host(Host(Arc::new(Body { name, form: None, values, effort, infer, compute })))
+}
+
+/// An operator as [`operator`] makes it, for which there are kernels.
+fn operator_with(
+    form: Form,
+    name: &'static str,
+    values: &[usize],
+    infer: impl Fn(&Facts<'_>, usize) -> Result<Vec<Fact>, Error> + Send + Sync + 'static,
+    compute: impl Fn(&Facts<'_>, &[Fact]) -> Result<Vec<Tensor>, Error> + Send + Sync + 'static,
+) -> Op {
+    let (infer, compute, values) = (Box::new(infer), Box::new(compute), values.to_vec());
+    let (form, effort) = (Some(form), Effort::Elements);
+    Op::Host(Host(Arc::new(Body { name, form, values, effort, infer, compute })))
 }
 
 /// An operator whose shapes follow from all elements, so that it is computed when a plan is made.

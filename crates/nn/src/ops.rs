@@ -23,7 +23,7 @@ pub(crate) use window::{Padding, Placed, Window};
 
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::host::{Host, PadMode};
+use crate::host::{Host, PadMode, Resize};
 use crate::tensor::Tensor;
 
 /// A comparison or a logical function of two tensors; only constants are compared.
@@ -109,10 +109,19 @@ pub(crate) enum Op {
     Unsqueeze,
     /// Inputs: x, shape.
     Expand,
+    /// Inputs: x, repetitions of each axis.
+    Tile,
+    /// Channels into blocks of so many elements along each spatial axis. Where they come first, each
+    /// channel of the result is made of neighbours. Inputs: x.
+    DepthToSpace { block: Vec<usize>, channels_first: bool },
+    /// Blocks of elements into channels, those of one place of the block after the other. Inputs: x.
+    SpaceToDepth { block: Vec<usize> },
     /// Inputs: x, indices.
     Gather { axis: i64 },
     /// Inputs: x, amounts, value, axes.
     Pad { mode: PadMode },
+    /// Inputs: x, region, scales, sizes.
+    Resize(Resize),
     /// Inputs: condition, a, b.
     Where,
     /// Inputs: x.
@@ -136,9 +145,11 @@ impl Op {
             | Self::Squeeze
             | Self::Unsqueeze
             | Self::Expand
+            | Self::Tile
             | Self::Split { .. }
             | Self::Reduce { .. } => &[1],
             Self::Pad { .. } => &[1, 3],
+            Self::Resize(_) => &[1, 2, 3],
             Self::Slice => &[1, 2, 3, 4],
             Self::ConstantOfShape { .. } => &[0],
             Self::Range => &[0, 1, 2],
@@ -185,6 +196,7 @@ impl Op {
             Self::Concat { axis } => movement::infer_concat(inputs, *axis)?,
             Self::Gather { axis } => movement::infer_gather(inputs, *axis)?,
             Self::Pad { .. } => movement::infer_pad(inputs)?,
+            Self::Resize(resize) => resize.infer(inputs)?,
             Self::Shape { start, end } => movement::infer_shape(inputs, *start, *end)?,
             Self::ConstantOfShape { value } => movement::infer_filled(inputs, value)?,
             Self::Range => movement::infer_range(inputs)?,

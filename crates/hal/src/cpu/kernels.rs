@@ -6,6 +6,7 @@
 //! on besides the operands is the instruction set, and whether the device is exact.
 
 mod cast;
+mod compare;
 mod convolution;
 mod dots;
 mod elementwise;
@@ -16,8 +17,12 @@ mod movement;
 mod normalize;
 mod operand;
 mod pooling;
+mod quantize;
+mod rank;
 mod reduce;
+mod resample;
 mod routine;
+mod sample;
 mod scratch;
 mod simd;
 mod softmax;
@@ -117,7 +122,14 @@ fn tiles(kernels: Kernels, kernel: &Kernel) -> Tiles {
         Kernel::Reduce(kernel) => reduce::tiles(kernel),
         Kernel::StridedCopy(kernel) => copy::tiles(kernel),
         Kernel::Gather(kernel) => gather::tiles(kernel),
+        Kernel::Resample(kernel) => resample::tiles(kernel),
         Kernel::Select(kernel) => select::tiles(kernel),
+        Kernel::Compare(kernel) => compare::tiles(kernel),
+        Kernel::Sample(kernel) => sample::tiles(kernel),
+        Kernel::Rank(kernel) => rank::tiles(kernel),
+        Kernel::Pick(kernel) => rank::pick::tiles(kernel),
+        Kernel::Quantize(kernel) => quantize::tiles(kernel),
+        Kernel::Dequantize(kernel) => quantize::back::tiles(kernel),
         Kernel::Cast(kernel) => cast::tiles(kernel),
         Kernel::Routine(kernel) => routine::tiles(kernel),
         Kernel::Pack(kernel) => match &**kernel {
@@ -150,7 +162,14 @@ fn run(
         Kernel::Reduce(kernel) => reduce::run(isa, kernel, operands, tile),
         Kernel::StridedCopy(kernel) => copy::run(kernel, operands, tile),
         Kernel::Gather(kernel) => gather::run(kernel, operands, tile),
+        Kernel::Resample(kernel) => resample::run(isa, kernel, operands, tile, scratch),
         Kernel::Select(kernel) => select::run(kernel, operands, tile),
+        Kernel::Compare(kernel) => compare::run(isa, kernel, operands, tile),
+        Kernel::Sample(kernel) => sample::run(kernel, operands, tile),
+        Kernel::Rank(kernel) => rank::run(kernel, operands, tile, scratch),
+        Kernel::Pick(kernel) => rank::pick::run(kernel, operands, tile),
+        Kernel::Quantize(kernel) => quantize::run(isa, kernel, operands, tile),
+        Kernel::Dequantize(kernel) => quantize::back::run(isa, kernel, operands, tile),
         Kernel::Cast(kernel) => cast::run(isa, kernel, operands, tile),
         Kernel::Routine(kernel) => routine::run(kernel, operands),
         Kernel::Pack(kernel) => match &**kernel {

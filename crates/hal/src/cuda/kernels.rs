@@ -7,13 +7,18 @@
 
 mod arguments;
 mod axes;
+mod compare;
 mod convolution;
 mod elementwise;
 mod matmul;
 mod movement;
 mod patches;
 mod pooling;
+mod quantize;
+mod rank;
+mod resample;
 mod rows;
+mod sample;
 mod tiles;
 
 #[cfg(test)]
@@ -127,7 +132,14 @@ pub(super) fn lower(kernel: &Kernel, arithmetic: Arithmetic) -> Result<Lowered, 
         Kernel::Reduce(kernel) => rows::reduce(kernel),
         Kernel::StridedCopy(kernel) => movement::copy(kernel),
         Kernel::Gather(kernel) => movement::gather(kernel),
+        Kernel::Resample(kernel) => resample::lower(kernel),
         Kernel::Select(kernel) => elementwise::select(kernel),
+        Kernel::Compare(kernel) => compare::lower(kernel),
+        Kernel::Sample(kernel) => sample::lower(kernel),
+        Kernel::Rank(kernel) => rank::lower(kernel),
+        Kernel::Pick(kernel) => rank::pick(kernel),
+        Kernel::Quantize(kernel) => quantize::lower(kernel),
+        Kernel::Dequantize(kernel) => quantize::back(kernel),
         Kernel::Cast(kernel) => elementwise::cast(kernel),
         Kernel::Routine(_) => Err(unsupported("a routine runs on the host")),
         Kernel::Pack(kernel) => match &**kernel {

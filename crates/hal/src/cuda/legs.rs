@@ -90,5 +90,6 @@ fn is_routine(operation: &Operation) -> bool {
 
 /// Whether it depends on the contents of its operands whether the operation can be done.
 fn may_fail(operation: &Operation) -> bool {
-    matches!(operation, Operation::Kernel(kernel) if matches!(**kernel, Kernel::Gather(_)))
+    let Operation::Kernel(kernel) = operation else { return false };
+    matches!(**kernel, Kernel::Gather(_) | Kernel::Pick(_))
 }

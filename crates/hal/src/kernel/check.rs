@@ -14,7 +14,7 @@ use super::{
 use crate::dtype::DType;
 
 /// Bytes of an `f32`.
-const F32: usize = 4;
+pub(super) const F32: usize = 4;
 
 /// Why a descriptor makes no sense. A value; thread-safe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,12 +60,12 @@ pub struct OperandSpec {
     pub access: Access,
 }
 
-fn read(elements: usize, element_bytes: usize) -> OperandSpec {
+pub(super) fn read(elements: usize, element_bytes: usize) -> OperandSpec {
     // Extents are limited so that a size in bytes always fits.
     OperandSpec { bytes: Some(elements * element_bytes), access: Access::Read }
 }
 
-fn write(elements: usize, element_bytes: usize) -> OperandSpec {
+pub(super) fn write(elements: usize, element_bytes: usize) -> OperandSpec {
     OperandSpec { access: Access::Write, ..read(elements, element_bytes) }
 }
 
@@ -94,7 +94,14 @@ impl Kernel {
             Self::Reduce(kernel) => reduce(kernel),
             Self::StridedCopy(kernel) => strided_copy(kernel),
             Self::Gather(kernel) => gather(kernel),
+            Self::Resample(kernel) => kernel.operands(),
             Self::Select(kernel) => select(kernel),
+            Self::Compare(kernel) => kernel.operands(),
+            Self::Sample(kernel) => kernel.operands(),
+            Self::Rank(kernel) => kernel.operands(),
+            Self::Pick(kernel) => kernel.operands(),
+            Self::Quantize(kernel) => kernel.operands(),
+            Self::Dequantize(kernel) => kernel.operands(),
             Self::Cast(kernel) => cast(kernel),
             Self::Routine(kernel) => routine(kernel),
             Self::Pack(kernel) => pack(kernel),

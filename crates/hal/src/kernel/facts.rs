@@ -1,6 +1,6 @@
 //! What people and schedulers want to know of a kernel.
 
-use super::{Kernel, Statistics};
+use super::{Kernel, Sampling, Statistics};
 
 impl Kernel {
     /// The name in logs and traces, as in `conv2d`.
@@ -23,8 +23,15 @@ impl Kernel {
             Self::Reduce(_) => "reduce",
             Self::StridedCopy(_) => "strided_copy",
             Self::Gather(_) => "gather",
+            Self::Resample(_) => "resample",
+            Self::Sample(_) => "sample",
+            Self::Rank(_) => "rank",
+            Self::Pick(_) => "pick",
             Self::Select(_) => "select",
+            Self::Compare(_) => "compare",
             Self::Cast(_) => "cast",
+            Self::Quantize(_) => "quantize",
+            Self::Dequantize(_) => "dequantize",
             Self::Routine(_) => "routine",
             Self::Pack(_) => "pack",
         }
@@ -59,9 +66,26 @@ impl Kernel {
             Self::Binary(kernel) => product(&kernel.shape),
             Self::Softmax(kernel) => product(&[4, kernel.outer, kernel.axis, kernel.inner]),
             Self::Reduce(kernel) => product(&kernel.shape),
+            Self::Resample(kernel) => {
+                let ([rows, columns], [down, across]) = (kernel.out_size, kernel.taps);
+                product(&[2, kernel.planes, rows, columns, down, across])
+            }
+            Self::Compare(kernel) => product(&kernel.shape),
+            Self::Sample(kernel) => {
+                let taps = match kernel.sampling {
+                    Sampling::Nearest => 1,
+                    Sampling::Linear => 4,
+                    Sampling::Cubic => 16,
+                };
+                product(&[2, kernel.batch, kernel.channels, kernel.count, taps])
+            }
+            Self::Quantize(kernel) => product(&[2, kernel.outer, kernel.channels, kernel.inner]),
+            Self::Dequantize(kernel) => product(&[2, kernel.outer, kernel.channels, kernel.inner]),
+            Self::Rank(kernel) => product(&[kernel.outer, kernel.axis, kernel.inner]),
             Self::Routine(kernel) => kernel.flops,
             Self::StridedCopy(_)
             | Self::Gather(_)
+            | Self::Pick(_)
             | Self::Select(_)
             | Self::Cast(_)
             | Self::Pack(_) => 0,

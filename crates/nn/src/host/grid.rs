@@ -1,26 +1,12 @@
 //! Sampling of images at computed places.
 
+use anabranch_hal::kernel::{Outside, Sampling};
+
 use super::resize::cubic;
-use super::{Array, array, float, operator, rounded};
+use super::{Array, Form, array, float, operator, operator_with, rounded};
 use crate::dtype::truncate_i64;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
-
-/// What is seen outside of an image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outside {
-    Zeros,
-    Border,
-    Reflection,
-}
-
-/// How elements around a place are weighed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sampling {
-    Nearest,
-    Linear,
-    Cubic,
-}
 
 /// Reflects a place at the ends of a range until it is inside.
 fn reflected(x: f64, low: f64, high: f64) -> f64 {
@@ -86,7 +72,8 @@ pub(crate) fn grid_sample(sampling: Sampling, outside: Outside, align: bool) -> 
         let places = &grid.shape[1..grid.shape.len() - 1];
         Ok(vec![Fact::new(x.dtype, [&x.shape[..2], places].concat())])
     };
-    operator("GridSample", &[], infer, move |inputs, facts| {
+    let form = Form::GridSample { sampling, outside, align };
+    operator_with(form, "GridSample", &[], infer, move |inputs, facts| {
         let (x, grid) = (array(inputs, 0)?, array(inputs, 1)?);
         let image = &x.shape[2..];
         let rank = image.len();

@@ -2,7 +2,7 @@
 
 use super::array::indices;
 use super::movement::picked;
-use super::{around, axis_of, known_operator, like_first, operator, place};
+use super::{Form, around, axis_of, known_operator, like_first, operator, operator_with, place};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
 use crate::shape::row_major_strides;
@@ -63,7 +63,8 @@ pub(crate) fn gather_elements(axis: i64) -> Op {
         }
         Ok(vec![Fact::new(x.dtype, index.shape.clone())])
     };
-    operator("GatherElements", &[], infer, move |inputs, facts| {
+    let form = Form::GatherElements { axis };
+    operator_with(form, "GatherElements", &[], infer, move |inputs, facts| {
         let x = inputs.constant(0)?;
         let axis = axis_of(inputs.get(0)?, axis)?;
         let strides = row_major_strides(x.shape());

@@ -28,10 +28,6 @@ pub(super) fn picked(
     })
 }
 
-fn flat(index: &[usize], strides: &[usize]) -> usize {
-    index.iter().zip(strides).map(|(at, stride)| at * stride).sum()
-}
-
 /// What is outside a padded tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PadMode {
@@ -39,6 +35,25 @@ pub(crate) enum PadMode {
     Reflect,
     Edge,
     Wrap,
+}
+
+impl PadMode {
+    /// Which element of an axis stands at a place that counts from its first one.
+    pub(crate) fn source(self, at: i64, extent: usize) -> Option<usize> {
+        let count = super::signed(extent);
+        let inside = match self {
+            _ if extent == 0 => return None,
+            Self::Constant => at,
+            Self::Edge => at.clamp(0, count - 1),
+            Self::Wrap => at.rem_euclid(count),
+            Self::Reflect if count == 1 => 0,
+            Self::Reflect => {
+                let folded = at.rem_euclid(2 * (count - 1));
+                folded.min(2 * (count - 1) - folded)
+            }
+        };
+        usize::try_from(inside).ok().filter(|&at| at < extent)
+    }
 }
 
 /// A padded tensor. Inputs: x, amounts, value, axes. Negative amounts cut off.
@@ -52,51 +67,12 @@ pub(crate) fn pad(inputs: &Facts<'_>, fact: &Fact, mode: PadMode) -> Result<Tens
     let source = |index: Vec<usize>| {
         let mut position = 0;
         for (axis, &at) in index.iter().enumerate() {
-            let extent = super::signed(x.shape()[axis]);
             let at = super::signed(at) - amounts[axis].0;
-            let inside = match mode {
-                _ if extent == 0 => return None,
-                PadMode::Constant => at,
-                PadMode::Edge => at.clamp(0, extent - 1),
-                PadMode::Wrap => at.rem_euclid(extent),
-                PadMode::Reflect if extent == 1 => 0,
-                PadMode::Reflect => {
-                    let folded = at.rem_euclid(2 * (extent - 1));
-                    folded.min(2 * (extent - 1) - folded)
-                }
-            };
-            let inside = usize::try_from(inside).ok().filter(|&at| at < x.shape()[axis])?;
-            position += inside * strides[axis];
+            position += mode.source(at, x.shape()[axis])? * strides[axis];
         }
         Some(position)
     };
     picked(x, &fact.shape, indices(&fact.shape).map(source), filling)
-}
-
-/// Inputs: x, repetitions of each axis.
-pub(crate) fn tile() -> Op {
-    let infer = |inputs: &Facts<'_>, _: usize| {
-        let x = inputs.get(0)?;
-        let repeats = inputs.integers(1)?.unwrap_or_default();
-        let counts: Option<Vec<usize>> =
-            repeats.iter().map(|&count| usize::try_from(count).ok()).collect();
-        match counts.filter(|counts| counts.len() == x.shape.len()) {
-            Some(counts) => {
-                let shape = x.shape.iter().zip(counts).map(|(a, b)| a.saturating_mul(b));
-                Ok(vec![Fact::new(x.dtype, shape.collect())])
-            }
-            None => Err(Error::invalid_model(format!("repeats {x} {repeats:?} times"))),
-        }
-    };
-    operator("Tile", &[1], infer, |inputs, facts| {
-        let x = inputs.constant(0)?;
-        let strides = row_major_strides(x.shape());
-        let positions = indices(&facts[0].shape).map(|index| {
-            let index: Vec<usize> = index.iter().zip(x.shape()).map(|(at, n)| at % n).collect();
-            Some(flat(&index, &strides))
-        });
-        Ok(vec![picked(x, &facts[0].shape, positions, &[])?])
-    })
 }
 
 /// The upper or lower triangle of matrices; the rest is zero. Inputs: x, diagonal.
@@ -118,66 +94,6 @@ pub(crate) fn trilu(upper: bool) -> Op {
             keep.then_some(at)
         });
         Ok(vec![picked(x, &facts[0].shape, kept, &[])?])
-    })
-}
-
-/// Axes of an image of channels.
-fn image(x: &Fact) -> Result<[usize; 4], Error> {
-    <[usize; 4]>::try_from(&x.shape[..])
-        .map_err(|_| Error::invalid_model(format!("needs an image, not {x}")))
-}
-
-/// Channels into blocks of pixels. `columns_first` takes the block from the last part of the
-/// channels.
-pub(crate) fn depth_to_space(block: usize, columns_first: bool) -> Op {
-    let infer = move |inputs: &Facts<'_>, _: usize| {
-        let x = inputs.get(0)?;
-        let [n, c, h, w] = image(x)?;
-        let square = block.saturating_mul(block);
-        if square == 0 || !c.is_multiple_of(square) {
-            return Err(Error::invalid_model(format!("cannot take blocks of {block} from {x}")));
-        }
-        Ok(vec![Fact::new(x.dtype, vec![n, c / square, h * block, w * block])])
-    };
-    operator("DepthToSpace", &[], infer, move |inputs, facts| {
-        let x = inputs.constant(0)?;
-        let strides = row_major_strides(x.shape());
-        let channels = facts[0].shape[1];
-        let positions = indices(&facts[0].shape).map(|index| {
-            let (row, column) = (index[2] % block, index[3] % block);
-            let part = row * block + column;
-            let channel = if columns_first {
-                index[1] * block * block + part
-            } else {
-                part * channels + index[1]
-            };
-            Some(flat(&[index[0], channel, index[2] / block, index[3] / block], &strides))
-        });
-        Ok(vec![picked(x, &facts[0].shape, positions, &[])?])
-    })
-}
-
-/// Blocks of pixels into channels.
-pub(crate) fn space_to_depth(block: usize) -> Op {
-    let infer = move |inputs: &Facts<'_>, _: usize| {
-        let x = inputs.get(0)?;
-        let [n, c, h, w] = image(x)?;
-        if block == 0 || !h.is_multiple_of(block) || !w.is_multiple_of(block) {
-            return Err(Error::invalid_model(format!("cannot take blocks of {block} from {x}")));
-        }
-        Ok(vec![Fact::new(x.dtype, vec![n, c * block * block, h / block, w / block])])
-    };
-    operator("SpaceToDepth", &[], infer, move |inputs, facts| {
-        let x = inputs.constant(0)?;
-        let strides = row_major_strides(x.shape());
-        let channels = x.shape()[1];
-        let positions = indices(&facts[0].shape).map(|index| {
-            let part = index[1] / channels;
-            let (row, column) = (part / block, part % block);
-            let at = [index[0], index[1] % channels, index[2] * block + row];
-            Some(flat(&[at[0], at[1], at[2], index[3] * block + column], &strides))
-        });
-        Ok(vec![picked(x, &facts[0].shape, positions, &[])?])
     })
 }
 

@@ -1,14 +1,14 @@
 //! Between floats and the few values of quantised types.
 
 use super::window::{centred, product};
-use super::{Array, Effort, array, operator, operator_of, optional};
+use super::{Array, Effort, Form, array, operator, operator_of, operator_with, optional};
 use crate::dtype::{DType, narrow};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op, product_shape};
 use crate::tensor::{Numbers, Tensor};
 
 /// The attributes of a quantisation.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quantize {
     pub(crate) axis: i64,
     /// Elements along the axis that share a scale; 0 where there are no blocks.
@@ -16,6 +16,19 @@ pub(crate) struct Quantize {
     pub(crate) dtype: Option<DType>,
     /// Whether a float of a byte or less is the largest one where the value is larger.
     pub(crate) saturates: bool,
+}
+
+impl Quantize {
+    /// Items, channels and elements of a channel of `shape`, if each channel has its own one of
+    /// `count` parameters.
+    pub(crate) fn channels(&self, shape: &[usize], count: usize) -> Option<[usize; 3]> {
+        if count == 1 {
+            return Some([1, 1, shape.iter().product()]);
+        }
+        let axis = crate::shape::resolve_axis(self.axis, shape.len())?;
+        let around = super::around(shape, axis);
+        (self.block == 0 && around[1] == count).then_some(around)
+    }
 }
 
 /// One scale or zero point for each element of `shape`.
@@ -69,7 +82,8 @@ pub(crate) fn quantize(how: Quantize) -> Op {
         inputs.get(1)?;
         Ok(vec![Fact::new(dtype, inputs.get(0)?.shape.clone())])
     };
-    operator("QuantizeLinear", &[], infer, move |inputs, facts| {
+    let form = Form::Quantize(how);
+    operator_with(form, "QuantizeLinear", &[], infer, move |inputs, facts| {
         let (x, fact) = (array(inputs, 0)?, &facts[0]);
         let scale = spread(array(inputs, 1)?, &x.shape, how.axis, how.block)?;
         let zero = match optional(inputs, 2)? {
@@ -92,7 +106,8 @@ pub(crate) fn dequantize(how: Quantize) -> Op {
         let dtype = how.dtype.unwrap_or(inputs.get(1)?.dtype);
         Ok(vec![Fact::new(dtype, inputs.get(0)?.shape.clone())])
     };
-    operator("DequantizeLinear", &[], infer, move |inputs, facts| {
+    let form = Form::Dequantize(how);
+    operator_with(form, "DequantizeLinear", &[], infer, move |inputs, facts| {
         let x = array(inputs, 0)?;
         let scale = spread(array(inputs, 1)?, &x.shape, how.axis, how.block)?;
         let zero = match optional(inputs, 2)? {

@@ -1,6 +1,8 @@
 //! Sums, orders and extremes along axes.
 
-use super::{Array, around, array, axis_of, like_first, operator, rounded};
+use std::cmp::Ordering;
+
+use super::{Array, Form, around, array, axis_of, like_first, operator, operator_with, rounded};
 use crate::dtype::{DType, truncate_i64};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op, reduced_axes};
@@ -15,8 +17,9 @@ fn lines(x: &Array, axis: usize) -> impl Iterator<Item = Vec<usize>> + use<> {
     })
 }
 
-fn order(x: f64, y: f64) -> std::cmp::Ordering {
-    x.partial_cmp(&y).unwrap_or(std::cmp::Ordering::Equal)
+/// NaN is larger than every number.
+fn order(x: f64, y: f64) -> Ordering {
+    x.partial_cmp(&y).unwrap_or_else(|| x.is_nan().cmp(&y.is_nan()))
 }
 
 /// The place of the largest or smallest element.
@@ -33,15 +36,16 @@ pub(crate) fn argument(axis: i64, largest: bool, last: bool, keep: bool) -> Op {
         }
         Ok(vec![Fact::new(DType::I64, shape)])
     };
-    operator("ArgMax", &[], infer, move |inputs, facts| {
+    let form = Form::Argument { axis, largest, last };
+    operator_with(form, "ArgMax", &[], infer, move |inputs, facts| {
         let x = array(inputs, 0)?;
         let axis = axis_of(inputs.get(0)?, axis)?;
         let best = |line: Vec<usize>| {
             let mut best = 0;
             for at in 1..line.len() {
                 let (new, old) = (x.data[line[at]], x.data[line[best]]);
-                let better = if largest { old < new } else { new < old };
-                if better || (last && new == old) {
+                let order = if largest { order(old, new) } else { order(new, old) };
+                if order == Ordering::Less || (last && order == Ordering::Equal) {
                     best = at;
                 }
             }
@@ -88,7 +92,7 @@ pub(crate) fn top_k(axis: i64, largest: bool) -> Op {
         facts.truncate(outputs.max(1));
         Ok(facts)
     };
-    operator("TopK", &[1], infer, move |inputs, facts| {
+    operator_with(Form::TopK { axis, largest }, "TopK", &[1], infer, move |inputs, facts| {
         let x = array(inputs, 0)?;
         let axis = axis_of(inputs.get(0)?, axis)?;
         let [_, k, inner] = around(&facts[0].shape, axis);

@@ -1,8 +1,9 @@
 //! Resampling of regular grids, one axis after the other.
 
-use super::{Array, around, array, axis_of, float, operator, rounded};
+use super::{Array, around, array, axis_of, float, rounded};
 use crate::error::Error;
-use crate::ops::{Fact, Facts, Op};
+use crate::ops::{Fact, Facts};
+use crate::tensor::Tensor;
 
 /// Which place of the input a place of the output stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,18 @@ pub(crate) struct Resize {
     pub(crate) keep_aspect: KeepAspect,
 }
 
-/// What happens along one axis.
+/// The elements that an element of the result sums up, and their weights; `None` for a place outside
+/// of everything.
+pub(crate) type Taps = Option<Vec<(usize, f64)>>;
+
+/// The sums along one axis, one for each place of the result.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub(crate) axis: usize,
+    pub(crate) taps: Vec<Taps>,
+}
+
+/// What is asked for along one axis.
 #[derive(Clone, Copy, Debug)]
 struct Axis {
     axis: usize,
@@ -67,6 +79,9 @@ impl Resize {
             Some(axes) => axes.iter().map(|&axis| axis_of(x, axis)).collect::<Result<_, _>>()?,
             None => (0..x.shape.len()).collect::<Vec<_>>(),
         };
+        if (1..axes.len()).any(|place| axes[..place].contains(&axes[place])) {
+            return Err(Error::invalid_model(format!("resizes an axis of {x} twice")));
+        }
         let numbers = |index: usize| -> Result<Option<Vec<f64>>, Error> {
             match inputs.optional(index) {
                 Some(fact) if fact.count() != 0 => Ok(Some(inputs.constant(index)?.to_f64())),
@@ -118,7 +133,7 @@ impl Resize {
         Ok(found)
     }
 
-    fn infer(&self, inputs: &Facts<'_>) -> Result<Fact, Error> {
+    pub(crate) fn infer(&self, inputs: &Facts<'_>) -> Result<Fact, Error> {
         let x = inputs.get(0)?;
         let mut shape = x.shape.clone();
         for axis in self.axes(inputs)? {
@@ -158,8 +173,35 @@ impl Resize {
         }
     }
 
-    /// Elements of the input and their weights; none for a place outside of everything.
-    fn taps(&self, axis: &Axis, width: usize, at: usize) -> Option<Vec<(usize, f64)>> {
+    /// Whether something else than zero is outside of everything.
+    pub(crate) fn extrapolates(&self) -> bool {
+        self.coordinates == Coordinates::TfCropAndResize && self.extrapolation != 0.0
+    }
+
+    /// What is summed up, axis after axis.
+    pub(crate) fn stages(&self, inputs: &Facts<'_>) -> Result<Vec<Stage>, Error> {
+        let x = inputs.get(0)?;
+        let changes = |axis: &Axis| {
+            let same = axis.scale == 1.0 && axis.extent == x.shape[axis.axis];
+            !same || axis.region != [0.0, 1.0]
+        };
+        let stage = |axis: Axis| {
+            let taps = (0..axis.extent).map(|at| self.taps(&axis, x.shape[axis.axis], at));
+            Stage { axis: axis.axis, taps: taps.collect() }
+        };
+        Ok(self.axes(inputs)?.into_iter().filter(changes).map(stage).collect())
+    }
+
+    /// The result for inputs that are all there.
+    pub(crate) fn evaluate(&self, inputs: &Facts<'_>, fact: &Fact) -> Result<Tensor, Error> {
+        let mut x = array(inputs, 0)?;
+        for stage in self.stages(inputs)? {
+            x = self.along(&x, &stage);
+        }
+        rounded(fact, x.data)
+    }
+
+    fn taps(&self, axis: &Axis, width: usize, at: usize) -> Taps {
         let origin = self.origin(axis, width, at);
         let last = super::signed(width) - 1;
         if self.coordinates == Coordinates::TfCropAndResize
@@ -183,19 +225,19 @@ impl Resize {
         Some(taps.into_iter().map(|(place, weight)| (clamp(place), weight)).collect())
     }
 
-    fn along(&self, x: &Array, axis: &Axis) -> Array {
-        let [outer, width, inner] = around(&x.shape, axis.axis);
+    fn along(&self, x: &Array, stage: &Stage) -> Array {
+        let [outer, width, inner] = around(&x.shape, stage.axis);
         let mut shape = x.shape.clone();
-        shape[axis.axis] = axis.extent;
+        shape[stage.axis] = stage.taps.len();
         let mut result = Array::filled(&shape, self.extrapolation);
-        for at in 0..axis.extent {
-            let Some(taps) = self.taps(axis, width, at) else { continue };
+        for (at, taps) in stage.taps.iter().enumerate() {
+            let Some(taps) = taps else { continue };
             for o in 0..outer {
                 for i in 0..inner {
                     let sum = taps
                         .iter()
                         .map(|&(from, weight)| x.data[(o * width + from) * inner + i] * weight);
-                    result.data[(o * axis.extent + at) * inner + i] = sum.sum();
+                    result.data[(o * stage.taps.len() + at) * inner + i] = sum.sum();
                 }
             }
         }
@@ -249,21 +291,4 @@ pub(super) fn cubic(x: f64, a: f64) -> f64 {
     } else {
         0.0
     }
-}
-
-/// Inputs: x, region, scales, sizes.
-pub(crate) fn resize(resize: Resize) -> Op {
-    let own = resize.clone();
-    let infer = move |inputs: &Facts<'_>, _: usize| Ok(vec![own.infer(inputs)?]);
-    operator("Resize", &[1, 2, 3], infer, move |inputs, facts| {
-        let mut x = array(inputs, 0)?;
-        for axis in resize.axes(inputs)? {
-            let whole = axis.region == [0.0, 1.0];
-            let same = axis.scale == 1.0 && axis.extent == x.shape[axis.axis];
-            if !(same && whole) {
-                x = resize.along(&x, &axis);
-            }
-        }
-        Ok(vec![rounded(&facts[0], x.data)?])
-    })
 }

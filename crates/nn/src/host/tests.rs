@@ -63,10 +63,11 @@ fn triangles_begin_at_their_diagonal() {
 #[test]
 fn blocks_come_from_the_right_part_of_the_channels() {
     let x = counted(&[1, 8, 1, 1]);
-    assert_eq!(first(&depth_to_space(2, false), from_ref(&x)), [0., 2., 4., 6., 1., 3., 5., 7.]);
-    assert_eq!(first(&depth_to_space(2, true), from_ref(&x)), [0., 1., 2., 3., 4., 5., 6., 7.]);
-    let there = run(&depth_to_space(2, false), from_ref(&x), 1).remove(0);
-    assert_eq!(run(&space_to_depth(2), &[there], 1)[0], x);
+    let depth_to_space = |channels_first| Op::DepthToSpace { block: vec![2, 2], channels_first };
+    assert_eq!(first(&depth_to_space(false), from_ref(&x)), [0., 2., 4., 6., 1., 3., 5., 7.]);
+    assert_eq!(first(&depth_to_space(true), from_ref(&x)), [0., 1., 2., 3., 4., 5., 6., 7.]);
+    let there = run(&depth_to_space(false), from_ref(&x), 1).remove(0);
+    assert_eq!(run(&Op::SpaceToDepth { block: vec![2, 2] }, &[there], 1)[0], x);
 }
 
 #[test]
@@ -141,7 +142,7 @@ fn images_are_resized_by_their_coordinates() {
         };
         let nothing = floats(&[0], &[]);
         let inputs = [floats(&[1, 2], &[1., 2.]), nothing, floats(&[2], &[1., 2.])];
-        first(&resize(how), &inputs)
+        first(&Op::Resize(how), &inputs)
     };
     let linear = Interpolation::Linear { antialias: false };
     assert_eq!(resized(Coordinates::HalfPixel, linear), [1., 1.25, 1.75, 2.]);

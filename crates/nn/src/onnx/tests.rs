@@ -1,6 +1,7 @@
 mod bodies;
 mod catalogue;
 mod fates;
+mod transposed;
 
 use prost::Message;
 

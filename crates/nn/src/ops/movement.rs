@@ -1,5 +1,6 @@
 //! Operators that move elements without computing: most are only another view.
 
+mod blocks;
 mod resolve;
 
 use super::{Fact, Facts, Op};
@@ -20,6 +21,8 @@ pub(crate) enum Movement {
         axis: usize,
         index: usize,
     },
+    /// One after the other.
+    Chain(Vec<Movement>),
 }
 
 /// A range of one axis.
@@ -46,6 +49,11 @@ impl Movement {
             Op::Squeeze => resolve::squeeze(inputs)?,
             Op::Unsqueeze => resolve::unsqueeze(inputs)?,
             Op::Expand => resolve::expand(inputs)?,
+            Op::Tile => blocks::tile(inputs)?,
+            Op::DepthToSpace { block, channels_first } => {
+                blocks::depth_to_space(inputs, block, *channels_first)?
+            }
+            Op::SpaceToDepth { block } => blocks::space_to_depth(inputs, block)?,
             Op::Slice => resolve::slice(inputs)?,
             Op::Split { axis } => return resolve::split(inputs, *axis, outputs).map(Some),
             Op::Gather { axis } => match resolve::pick(inputs, *axis)? {
@@ -57,7 +65,15 @@ impl Movement {
         Ok(Some(vec![moved]))
     }
 
-    /// The moved view, or `None` when a reshape needs a copy first.
+    /// The steps that it consists of.
+    pub(crate) fn steps(&self) -> &[Self] {
+        match self {
+            Self::Chain(steps) => steps,
+            step => std::slice::from_ref(step),
+        }
+    }
+
+    /// The moved view, or `None` when a reshape needs a copy first, as a later step of a chain may.
     pub(crate) fn apply(&self, view: &View) -> Option<View> {
         Some(match self {
             Self::Reshape(shape) => return view.reshape(shape),
@@ -71,6 +87,9 @@ impl Movement {
                 picked.shape.remove(*axis);
                 picked.strides.remove(*axis);
                 picked
+            }
+            Self::Chain(steps) => {
+                return steps.iter().try_fold(view.clone(), |view, step| step.apply(&view));
             }
         })
     }
@@ -91,6 +110,10 @@ impl Movement {
                 let mut shape = fact.shape.clone();
                 shape.remove(*axis);
                 shape
+            }
+            Self::Chain(steps) => {
+                let start = Fact::new(fact.dtype, fact.shape.clone());
+                return steps.iter().fold(start, |fact, step| step.infer(&fact));
             }
         };
         Fact::new(fact.dtype, shape)

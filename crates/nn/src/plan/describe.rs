@@ -295,6 +295,12 @@ fn moved_bytes(operation: &Operation) -> Option<(u64, u64)> {
             let indices = product(&[gather.count, gather.index.bytes()]);
             Some((rows.saturating_add(indices), rows))
         }
+        Kernel::Pick(pick) => {
+            let picked = product(&[pick.outer, pick.count, pick.inner]);
+            let bytes = |of: usize| picked.saturating_mul(wide(of));
+            let read = bytes(pick.element_bytes).saturating_add(bytes(pick.index.bytes()));
+            Some((read, bytes(pick.element_bytes)))
+        }
         _ => None,
     }
 }

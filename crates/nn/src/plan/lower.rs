@@ -7,6 +7,9 @@ mod elementwise;
 mod matrix;
 mod movement;
 mod normalize;
+mod order;
+mod quantize;
+mod resample;
 mod routine;
 mod weights;
 mod window;
@@ -23,6 +26,7 @@ use crate::dtype::DType;
 use crate::error::Error;
 use crate::fate::{Misfit, Reason};
 use crate::graph::{Graph, Node, ValueId};
+use crate::host::PadMode;
 use crate::ops::{Fact, Facts, Op};
 use crate::shape::View;
 use crate::tensor::Tensor;
@@ -166,9 +170,14 @@ impl Lowering<'_> {
             }
             Op::Concat { axis } => self.concat(node, *axis, epilogue.result),
             Op::Gather { axis } => self.gather(node, *axis, epilogue.result),
-            Op::Pad { .. } => self.pad(node, &inputs, epilogue.result),
+            Op::Pad { mode: PadMode::Constant } => self.pad(node, &inputs, epilogue.result),
+            Op::Pad { mode } => self.continued(node, &inputs, *mode, epilogue.result),
+            Op::Resize(resize) => self.resample(node, resize.stages(&inputs)?, epilogue.result),
             Op::Where => self.choose(node, epilogue.result),
+            Op::Compare(comparison) => self.compare(node, *comparison, epilogue.result),
+            Op::Not => self.not(node, epilogue.result),
             Op::Cast { to } => self.cast(node, *to, epilogue.result),
+            Op::Host(host) if host.form().is_some() => self.formed(node, &inputs, host.form()),
             _ => self.routine(node, Misfit::Operator(node.label.operator.clone())),
         }
     }
@@ -332,18 +341,25 @@ impl Lowering<'_> {
         let input = Self::input(node, 0)?;
         for (movement, output) in movements.iter().zip(&node.outputs) {
             let Some(output) = output else { continue };
-            let located = self.locate(input)?;
-            let moved = match movement.apply(&located.view) {
-                Some(view) => Located { storage: located.storage, view },
-                None => {
-                    self.dense(input)?;
-                    let dense = self.locate(input)?;
-                    let view = movement.apply(&dense.view);
-                    let view = view.ok_or_else(|| Error::invalid_model("cannot be reshaped"))?;
-                    Located { storage: dense.storage, view }
-                }
-            };
-            self.located[output.0] = Some(moved);
+            let mut located = self.locate(input)?;
+            for (index, step) in movement.steps().iter().enumerate() {
+                let view = match step.apply(&located.view) {
+                    Some(view) => view,
+                    None => {
+                        located = match index {
+                            0 => {
+                                self.dense(input)?;
+                                self.locate(input)?
+                            }
+                            _ => self.copied(&located, input)?,
+                        };
+                        let view = step.apply(&located.view);
+                        view.ok_or_else(|| Error::invalid_model("cannot be reshaped"))?
+                    }
+                };
+                located = Located { storage: located.storage, view };
+            }
+            self.located[output.0] = Some(located);
         }
         Ok(true)
     }

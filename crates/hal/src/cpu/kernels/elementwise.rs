@@ -60,7 +60,7 @@ pub(super) mod unary {
 }
 
 /// The axes of strided inputs.
-fn axes<'a, const N: usize>(
+pub(super) fn axes<'a, const N: usize>(
     shape: &'a [usize],
     strides: [&'a [usize]; N],
 ) -> impl Iterator<Item = Axis<N>> + 'a {
@@ -71,13 +71,13 @@ fn axes<'a, const N: usize>(
 }
 
 /// The part of row `row` of `width` elements that lies in `range` of the output.
-fn part_of_row(row: usize, width: usize, range: &Range<usize>) -> Range<usize> {
+pub(super) fn part_of_row(row: usize, width: usize, range: &Range<usize>) -> Range<usize> {
     let first = row * width;
     range.start.max(first) - first..range.end.min(first + width) - first
 }
 
 /// The least view that reaches everything that strides over a shape name.
-fn reach(shape: &[usize], strides: &[usize]) -> usize {
+pub(super) fn reach(shape: &[usize], strides: &[usize]) -> usize {
     shape.iter().zip(strides).map(|(&extent, &stride)| (extent - 1) * stride).sum::<usize>() + 1
 }
 

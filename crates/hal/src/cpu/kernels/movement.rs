@@ -193,18 +193,39 @@ pub(super) mod gather {
         let mut y = operands.output::<T>(outer * count * inner)?;
         for unit in tiles(kernel).units(tile) {
             let (o, j) = (unit / count, unit % count);
-            let index = match kernel.index {
-                DType::I32 => i64::from(operands.view::<i32>(1, count)?.get(j)),
-                _ => operands.view::<i64>(1, count)?.get(j),
-            };
-            let row = resolve(index, axis).ok_or_else(|| {
-                let message = format!("gather: index {index} at {j} is outside an axis of {axis}");
-                Error::new(ErrorKind::CommandFailed, message)
-            })?;
+            let row = row("gather", index(kernel.index, operands, count, j)?, j, axis)?;
             let source = x.window((o * axis + row) * inner, inner);
             y.window_mut(unit * inner, inner).copy_from_slice(source);
         }
         Ok(())
+    }
+
+    /// Index `at` of the `count` that are operand 1.
+    #[inline(always)]
+    pub(in crate::cpu::kernels) fn index(
+        dtype: DType,
+        operands: Operands<'_>,
+        count: usize,
+        at: usize,
+    ) -> Result<i64, Error> {
+        Ok(match dtype {
+            DType::I32 => i64::from(operands.view::<i32>(1, count)?.get(at)),
+            _ => operands.view::<i64>(1, count)?.get(at),
+        })
+    }
+
+    /// The row that index `at` names.
+    #[inline(always)]
+    pub(in crate::cpu::kernels) fn row(
+        kernel: &str,
+        index: i64,
+        at: usize,
+        axis: usize,
+    ) -> Result<usize, Error> {
+        resolve(index, axis).ok_or_else(|| {
+            let message = format!("{kernel}: index {index} at {at} is outside an axis of {axis}");
+            Error::new(ErrorKind::CommandFailed, message)
+        })
     }
 
     /// The row that `index` names: negative ones count from the end.

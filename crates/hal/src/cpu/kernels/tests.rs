@@ -1,14 +1,19 @@
 //! Every kernel against a naive one in `f64`, and against itself: in another batch, on another
 //! instruction set.
 
+pub(crate) mod compare;
 mod dots;
 pub(crate) mod elementwise;
 pub(crate) mod functions;
 mod invariance;
 pub(crate) mod movement;
 pub(crate) mod products;
+pub(crate) mod quantize;
+pub(crate) mod rank;
 pub(crate) mod reference;
+pub(crate) mod resample;
 pub(crate) mod rows;
+pub(crate) mod sample;
 pub(crate) mod spatial;
 mod winograd;
 

@@ -9,3 +9,8 @@
 #include "patch.cu"
 #include "rows.cu"
 #include "pooling.cu"
+#include "resample.cu"
+#include "compare.cu"
+#include "rank.cu"
+#include "sample.cu"
+#include "quantize.cu"

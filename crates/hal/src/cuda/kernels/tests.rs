@@ -6,4 +6,5 @@ mod elementwise;
 mod launches;
 mod movement;
 mod products;
+mod resample;
 mod rows;

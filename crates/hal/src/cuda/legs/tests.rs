@@ -6,7 +6,7 @@ use super::{Leg, RUNS_MAX, divide};
 use crate::buffer::{Memory, Slice};
 use crate::command::{Command, Executable, Node, Operation};
 use crate::dtype::DType;
-use crate::kernel::{Gather, Kernel, Routine};
+use crate::kernel::{Gather, Kernel, Pick, Routine};
 
 fn run(operation: Operation) -> Command {
     // SAFETY: Memory of no bytes is not touched.
@@ -33,6 +33,11 @@ fn gather() -> Operation {
     Operation::Kernel(Arc::new(Kernel::Gather(gather)))
 }
 
+fn pick() -> Operation {
+    let pick = Pick { element_bytes: 4, outer: 1, axis: 1, inner: 1, count: 1, index: DType::I64 };
+    Operation::Kernel(Arc::new(Kernel::Pick(pick)))
+}
+
 fn launch(operations: Vec<Operation>) -> Command {
     let node = |operation| Node { operation, operands: Vec::new() };
     let nodes = operations.into_iter().map(node).collect();
@@ -49,8 +54,10 @@ fn operations_go_together_up_to_what_the_host_does() {
 
 #[test]
 fn nothing_stands_behind_what_may_fail_in_one_leg() {
-    let legs = divide(&[fill(), run(gather()), fill(), fill()]);
-    assert_eq!(legs, [Leg::Runs(0..2), Leg::Runs(2..4)]);
+    for failing in [gather(), pick()] {
+        let legs = divide(&[fill(), run(failing), fill(), fill()]);
+        assert_eq!(legs, [Leg::Runs(0..2), Leg::Runs(2..4)]);
+    }
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Hostile descriptors: each is refused, none overflows.
 
 use super::*;
-use crate::kernel::{Function, MatrixLayout, Pooling};
+use crate::kernel::{
+    Compare, Comparison, Dequantize, Function, MatrixLayout, Outside, Pick, Pooling, Quantize,
+    Rank, Resample, Sample, Sampling,
+};
 
 const HUGE: usize = usize::MAX;
 
@@ -268,6 +271,93 @@ fn movement() {
     refused(Kernel::Gather(Gather { index: DType::U8, ..gather.clone() }));
     refused(Kernel::Gather(Gather { element_bytes: 16, ..gather.clone() }));
     refused(Kernel::Gather(Gather { count: HUGE, inner: 0, ..gather }));
+}
+
+#[test]
+fn resampling() {
+    let resample = Resample { planes: 3, in_size: [4, 5], out_size: [2, 6], taps: [2, 4] };
+    let (rows, columns) = (Some(16), Some(96));
+    let found = sizes(&Kernel::Resample(resample.clone()));
+    assert_eq!(found, [Some(240), rows, rows, columns, columns, Some(144)]);
+    let refused = |resample: Resample| refused(Kernel::Resample(resample));
+    refused(Resample { planes: HUGE, ..resample });
+    refused(Resample { planes: 0, in_size: [HUGE, 2], ..resample });
+    refused(Resample { planes: 0, out_size: [2, HUGE], ..resample });
+    for taps in [0, HUGE] {
+        refused(Resample { taps: [taps, 1], ..resample });
+        refused(Resample { taps: [1, taps], ..resample });
+    }
+}
+
+#[test]
+fn comparisons() {
+    let compare = Compare {
+        comparison: Comparison::Less,
+        dtype: DType::I64,
+        shape: vec![2, 3],
+        a_strides: vec![10, 2],
+        b_strides: vec![0, 1],
+    };
+    assert_eq!(sizes(&Kernel::Compare(compare.clone())), [Some(120), Some(24), Some(6)]);
+    let refused = |compare: Compare| refused(Kernel::Compare(compare));
+    refused(Compare { dtype: DType::F16, ..compare.clone() });
+    refused(Compare { a_strides: vec![1], ..compare.clone() });
+    refused(Compare { b_strides: vec![HUGE, 1], ..compare.clone() });
+    refused(Compare {
+        shape: vec![HUGE, HUGE],
+        a_strides: vec![0; 2],
+        b_strides: vec![0; 2],
+        ..compare
+    });
+}
+
+#[test]
+fn orders_and_what_is_picked() {
+    let rank = Rank { outer: 2, axis: 5, inner: 3, count: 4, largest: true, last: false };
+    assert_eq!(sizes(&Kernel::Rank(rank.clone())), [Some(120), Some(192)]);
+    refused(Kernel::Rank(Rank { count: 6, ..rank.clone() }));
+    refused(Kernel::Rank(Rank { axis: 1 << 32, outer: 0, ..rank.clone() }));
+    refused(Kernel::Rank(Rank { outer: HUGE, ..rank }));
+    let pick = Pick { element_bytes: 2, outer: 2, axis: 5, inner: 3, count: 9, index: DType::I32 };
+    assert_eq!(sizes(&Kernel::Pick(pick.clone())), [Some(60), Some(216), Some(108)]);
+    refused(Kernel::Pick(Pick { element_bytes: 3, ..pick.clone() }));
+    refused(Kernel::Pick(Pick { index: DType::U8, ..pick.clone() }));
+    refused(Kernel::Pick(Pick { count: HUGE, outer: 0, ..pick.clone() }));
+    refused(Kernel::Pick(Pick { inner: HUGE, ..pick }));
+}
+
+#[test]
+fn quantisations() {
+    let (outer, channels, inner) = (2, 3, 5);
+    let to = DType::I8;
+    let quantize = Quantize { outer, channels, inner, to, zero: true };
+    let found = sizes(&Kernel::Quantize(quantize.clone()));
+    assert_eq!(found, [Some(120), Some(12), Some(3), Some(30)]);
+    refused(Kernel::Quantize(Quantize { to: DType::I32, ..quantize.clone() }));
+    refused(Kernel::Quantize(Quantize { inner: HUGE, ..quantize }));
+    let from = DType::I32;
+    let back = Dequantize { outer, channels, inner, from, zero: false };
+    assert_eq!(sizes(&Kernel::Dequantize(back.clone())), [Some(120), Some(12), Some(120)]);
+    refused(Kernel::Dequantize(Dequantize { from: DType::F32, ..back.clone() }));
+    refused(Kernel::Dequantize(Dequantize { outer: HUGE, ..back }));
+}
+
+#[test]
+fn samples() {
+    let sample = Sample {
+        batch: 2,
+        channels: 3,
+        in_size: [4, 5],
+        count: 7,
+        sampling: Sampling::Linear,
+        outside: Outside::Zeros,
+        align: false,
+    };
+    let found = sizes(&Kernel::Sample(sample.clone()));
+    assert_eq!(found, [Some(480), Some(112), Some(168)]);
+    refused(Kernel::Sample(Sample { count: HUGE, ..sample.clone() }));
+    refused(Kernel::Sample(Sample { in_size: [HUGE, 2], batch: 0, ..sample.clone() }));
+    refused(Kernel::Sample(Sample { channels: HUGE, ..sample }));
 }
 
 #[test]

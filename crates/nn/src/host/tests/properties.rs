@@ -125,7 +125,7 @@ proptest! {
         let wanted: Vec<i64> = sizes.iter().map(|&size| i64::try_from(size).unwrap()).collect();
         let none = floats(&[0], &[]);
         let inputs = [x.clone(), none.clone(), none, whole(&[sizes.len()], &wanted)];
-        let found = first(&super::resize(resize), &inputs);
+        let found = first(&Op::Resize(resize), &inputs);
         let x = x.to_f64();
         let expected: Vec<f64> = indices(&sizes)
             .map(|at| {

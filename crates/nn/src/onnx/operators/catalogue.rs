@@ -4,6 +4,7 @@ mod element;
 mod movement;
 mod numbers;
 mod spatial;
+mod transposed;
 
 use super::{ANY, Context, Operator, Translated};
 use crate::dtype::DType;

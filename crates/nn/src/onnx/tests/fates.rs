@@ -294,8 +294,32 @@ fn plain_code_has_a_reason() {
         reason(DType::F32, &[1, 1, 3, 3, 3], &volume),
         Reason::Routine(Misfit::ImageAxes(3))
     );
-    let negative = |model: &mut ModelBuilder, x| model.pad(x, &[-1, 0], 0.0);
-    assert_eq!(reason(DType::F32, &[4], &negative), Reason::Routine(Misfit::PaddingMode));
+    let cut = |model: &mut ModelBuilder, x| model.pad(x, &[-1, 0], 0.0);
+    assert_eq!(reason(DType::F32, &[4], &cut), Reason::Part);
+    let reflected = |model: &mut ModelBuilder, x| {
+        let amounts = model.integers(&[2, 1]);
+        model.push("Pad", Op::Pad { mode: host::PadMode::Reflect }, &[x, amounts])
+    };
+    assert_eq!(reason(DType::F32, &[4], &reflected), Reason::Kernel);
+    assert!(matches!(reason(DType::F64, &[4], &reflected), Reason::Routine(_)));
+    let cropped = |extrapolation| {
+        move |model: &mut ModelBuilder, x| {
+            let region = model.constant(Tensor::from_f32(&[2], vec![-0.5, 1.0]).unwrap());
+            let scales = model.constant(Tensor::from_f32(&[1], vec![2.0]).unwrap());
+            let resize = host::Resize {
+                coordinates: host::Coordinates::TfCropAndResize,
+                interpolation: host::Interpolation::Linear { antialias: false },
+                axes: None,
+                exclude_outside: false,
+                extrapolation,
+                keep_aspect: host::KeepAspect::Stretch,
+            };
+            model.push("Resize", Op::Resize(resize), &[x, region, scales])
+        }
+    };
+    assert_eq!(reason(DType::F32, &[4], &cropped(0.0)), Reason::Kernel);
+    let outside = Reason::Routine(Misfit::Extrapolation);
+    assert_eq!(reason(DType::F32, &[4], &cropped(9.0)), outside);
     let ceiling = |model: &mut ModelBuilder, x| {
         let kind = crate::ops::PoolKind::Average { count_padding: true };
         let window = crate::ops::Window {

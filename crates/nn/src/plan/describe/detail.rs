@@ -46,8 +46,23 @@ fn kernel_words(kernel: &Kernel) -> Vec<String> {
         }
         Kernel::StridedCopy(copy) => vec![extents(&copy.shape)],
         Kernel::Gather(gather) => vec![format!("{} of {}", gather.count, gather.axis)],
+        Kernel::Resample(resample) => {
+            let sizes = format!("{} to {}", window(resample.in_size), window(resample.out_size));
+            vec![sizes, when_other(resample.taps, "taps")]
+        }
+        Kernel::Sample(sample) => {
+            let name = format!("{:?}", sample.sampling).to_lowercase();
+            vec![format!("{name}, {} of {}", sample.count, window(sample.in_size))]
+        }
+        Kernel::Rank(rank) => vec![format!("first {} of {}", rank.count, rank.axis)],
+        Kernel::Pick(pick) => vec![format!("{} of {}", pick.count, pick.axis)],
         Kernel::Select(select) => vec![extents(&select.shape)],
+        Kernel::Compare(compare) => vec![format!("{:?}", compare.comparison).to_lowercase()],
         Kernel::Cast(cast) => vec![format!("{} to {}", cast.from, cast.to)],
+        Kernel::Quantize(codes) => vec![format!("to {}, {} scales", codes.to, codes.channels)],
+        Kernel::Dequantize(codes) => {
+            vec![format!("from {}, {} scales", codes.from, codes.channels)]
+        }
         Kernel::Pack(inner) => vec![inner.name().to_owned()],
         Kernel::Routine(_) => Vec::new(),
     }

@@ -1,14 +1,15 @@
 //! Functions of elements, softmax and reductions.
 
 use anabranch_hal::kernel::{
-    Binary, BinaryFunction, Cast, Function, Kernel, Reduce, Reduction, Select, Softmax, Unary,
+    self, Binary, BinaryFunction, Cast, Compare, Function, Kernel, Reduce, Reduction, Select,
+    Softmax, Unary,
 };
 
 use super::{Epilogue, Lowering, Spot};
 use crate::dtype::{DType, round_f32};
 use crate::error::Error;
 use crate::graph::{Node, ValueId};
-use crate::ops::{Facts, float_result, reduced_axes};
+use crate::ops::{Comparison, Facts, float_result, reduced_axes};
 use crate::shape::{resolve_axis, row_major_strides};
 use crate::tensor::Tensor;
 
@@ -103,6 +104,42 @@ impl Lowering<'_> {
             b_strides,
         });
         let spots = [condition, a, b, self.produce(result)?];
+        self.emit(kernel, &spots)
+    }
+
+    pub(super) fn compare(
+        &mut self,
+        node: &Node,
+        comparison: Comparison,
+        result: ValueId,
+    ) -> Result<(), Error> {
+        let (a, b) = (Self::input(node, 0)?, Self::input(node, 1)?);
+        let (comparison, a, b) = match comparison {
+            Comparison::Equal => (kernel::Comparison::Equal, a, b),
+            Comparison::Less => (kernel::Comparison::Less, a, b),
+            Comparison::LessOrEqual => (kernel::Comparison::LessOrEqual, a, b),
+            Comparison::Greater => (kernel::Comparison::Less, b, a),
+            Comparison::GreaterOrEqual => (kernel::Comparison::LessOrEqual, b, a),
+            Comparison::And => (kernel::Comparison::And, a, b),
+            Comparison::Or => (kernel::Comparison::Or, a, b),
+        };
+        let (dtype, shape) = (self.fact(a)?.dtype, self.fact(result)?.shape.clone());
+        let (a, a_strides) = self.along(a, &shape)?;
+        let (b, b_strides) = self.along(b, &shape)?;
+        let kernel = Kernel::Compare(Compare { comparison, dtype, shape, a_strides, b_strides });
+        let spots = [a, b, self.produce(result)?];
+        self.emit(kernel, &spots)
+    }
+
+    pub(super) fn not(&mut self, node: &Node, result: ValueId) -> Result<(), Error> {
+        let (x, shape) = (Self::input(node, 0)?, self.fact(result)?.shape.clone());
+        let dtype = self.fact(x)?.dtype;
+        let (a, a_strides) = self.along(x, &shape)?;
+        let zero = self.add_constant(Tensor::from_bytes(dtype, &[], &vec![0; dtype.bytes()])?);
+        let (zero, b_strides) = (Spot { storage: zero, offset: 0 }, vec![0; shape.len()]);
+        let comparison = kernel::Comparison::Equal;
+        let kernel = Kernel::Compare(Compare { comparison, dtype, shape, a_strides, b_strides });
+        let spots = [a, zero, self.produce(result)?];
         self.emit(kernel, &spots)
     }
 

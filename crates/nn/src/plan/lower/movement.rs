@@ -70,10 +70,16 @@ impl Lowering<'_> {
             }),
             None => {}
         }
-        let inner = amounts.iter().enumerate().fold(whole, |view, (axis, &(before, _))| {
-            let before = usize::try_from(before).unwrap_or(0);
-            view.slice(axis, before, 1, source.view.shape[axis])
-        });
-        self.copy(Reason::Part, &source, &Located { storage, view: inner }, dtype)
+        // Negative amounts cut from the source.
+        let (mut kept, mut inner) = (source.view.clone(), whole);
+        for (axis, &(before, behind)) in amounts.iter().enumerate() {
+            let size = |amount: i64| usize::try_from(amount).unwrap_or(0);
+            let cut = [size(before.saturating_neg()), size(behind.saturating_neg())];
+            let count = kept.shape[axis].saturating_sub(cut[0].saturating_add(cut[1]));
+            kept = kept.slice(axis, cut[0], 1, count);
+            inner = inner.slice(axis, size(before), 1, count);
+        }
+        let kept = Located { storage: source.storage, view: kept };
+        self.copy(Reason::Part, &kept, &Located { storage, view: inner }, dtype)
     }
 }

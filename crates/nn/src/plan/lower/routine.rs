@@ -1,15 +1,15 @@
 //! Operators that are computed on the host side of the device.
 
-use anabranch_hal::kernel::{Kernel, Routine};
+use anabranch_hal::kernel::{Compare, Kernel, Routine};
 
-use super::{Home, Lowering, Spot};
+use super::{Home, Lowering, Spot, quantize};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::fate::{Misfit, Reason};
 use crate::fold;
 use crate::graph::Node;
-use crate::host::PadMode;
-use crate::ops::{Fact, Facts, Op, pad_amounts};
+use crate::host::{Form, PadMode};
+use crate::ops::{Fact, Facts, Op};
 use crate::shape::element_count;
 use crate::tensor::Tensor;
 
@@ -20,6 +20,7 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
     let unlike = |(input, dtype): (usize, DType)| Misfit::ElementType { input, dtype };
     let foreign = |index: usize| typed(index).filter(|typed| typed.1 != DType::F32).map(unlike);
     let narrow = |index: usize| typed(index).filter(|typed| typed.1.is_narrow()).map(unlike);
+    let compared = |index: usize| typed(index).filter(|typed| !Compare::takes(typed.1)).map(unlike);
     let any_foreign = || (0..inputs.len()).find_map(foreign);
     let is_computed = |input: usize| {
         let computed = inputs.optional(input).filter(|fact| fact.constant.is_none());
@@ -43,14 +44,27 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
         // A constant exponent becomes an `f32`.
         Op::Binary(_) => foreign(0).or_else(|| foreign(1).filter(|_| is_computed(1).is_some())),
         Op::Concat { .. } | Op::Gather { .. } | Op::Where => None,
-        Op::Pad { mode } => {
-            let grows = pad_amounts(inputs)
-                .is_ok_and(|amounts| amounts.iter().all(|&(a, b)| 0 <= a && 0 <= b));
-            let fits = *mode == PadMode::Constant && grows;
-            (!fits).then_some(Misfit::PaddingMode).or_else(|| is_computed(2))
+        Op::Pad { mode: PadMode::Constant } => is_computed(2),
+        Op::Pad { .. } => foreign(0),
+        Op::Resize(resize) => {
+            foreign(0).or_else(|| resize.extrapolates().then_some(Misfit::Extrapolation))
         }
+        Op::Compare(_) => (0..2).find_map(compared),
+        Op::Not => compared(0),
         Op::Cast { to } if to.is_narrow() => Some(Misfit::NarrowResult(*to)),
         Op::Cast { .. } => narrow(0),
+        Op::Host(host) => match host.form() {
+            Some(Form::Argument { .. } | Form::TopK { .. }) => foreign(0),
+            Some(Form::GatherElements { .. }) => {
+                typed(1).filter(|(_, dtype)| !matches!(dtype, DType::I64 | DType::I32)).map(unlike)
+            }
+            Some(Form::GridSample { .. }) => {
+                any_foreign().or_else(|| image().filter(|_| rank != 4))
+            }
+            Some(Form::Quantize(how)) => quantize::misfit(node, inputs, how, false),
+            Some(Form::Dequantize(how)) => quantize::misfit(node, inputs, how, true),
+            None => Some(Misfit::Operator(node.label.operator.clone())),
+        },
         _ => Some(Misfit::Operator(node.label.operator.clone())),
     }
 }

@@ -36,15 +36,16 @@ fn operators_without_a_kernel_run_between_kernels() {
 #[test]
 fn a_routine_may_have_several_results() {
     let mut model = ModelBuilder::new("top", 1);
-    let x = model.input("x", &known(&[2, 4]));
+    let x = model.typed_input("x", DType::F64, &known(&[2, 4]));
     let k = model.integers(&[2]);
     let values = model.push("TopK", host::top_k(-1, true), &[x, k]);
     let places = model.second_output("places");
     model.output("values", values);
     model.output("places", places);
     let session = session(model, Limits::default());
-    let x = Tensor::from_f32(&[2, 4], vec![3., 9., 1., 9., 0., -1., 5., 2.]).unwrap();
+    let x = Tensor::from_f64(&[2, 4], vec![3., 9., 1., 9., 0., -1., 5., 2.]).unwrap();
     let found = session.run(&[("x", &x)]).unwrap();
+    assert_eq!(session.describe(&[("x", &[2, 4])]).unwrap().steps[0].kernel, "routine");
     assert_eq!(elements_of(&found[0].1), [9., 9., 5., 2.]);
     assert_eq!(found[1].1.as_i64(), Some(&[1, 3, 2, 3][..]));
 }
@@ -125,14 +126,15 @@ fn the_error_of_a_routine_names_its_node() {
     let mut model = ModelBuilder::new("outside", 1);
     let x = model.input("x", &known(&[2]));
     let index = model.cast(x, DType::I64);
+    let index = model.reshape(index, &[2, 1]);
     let table = model.random(&[2], -1.0, 1.0);
-    let found = model.push("GatherElements", host::gather_elements(0), &[table, index]);
+    let found = model.push("GatherND", host::gather_nd(0), &[table, index]);
     model.output("y", found);
     let session = session(model, Limits::default());
     let x = Tensor::from_f32(&[2], vec![1.0, 7.0]).unwrap();
     let error = session.run(&[("x", &x)]).unwrap_err();
     let message = error.to_string();
-    assert!(message.contains("(GatherElements)") && message.contains("index 7"), "{message}");
+    assert!(message.contains("(GatherND)") && message.contains("index 7"), "{message}");
 }
 
 #[test]

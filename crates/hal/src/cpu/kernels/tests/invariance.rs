@@ -231,6 +231,28 @@ fn rows_do_not_see_the_batch() {
 }
 
 #[test]
+fn resampling_does_not_see_the_batch() {
+    check(115, &[1, 2, 3, 4], |n| {
+        let (in_size, out_size) = ([30, 41], [61, 80]);
+        Kernel::Resample(Resample { planes: 3 * n, in_size, out_size, taps: [2, 2] })
+    });
+}
+
+#[test]
+fn samples_and_orders_do_not_see_the_batch() {
+    check(116, &[], |n| {
+        let (sampling, outside) = (Sampling::Cubic, Outside::Reflection);
+        let (channels, in_size, count, align) = (5, [19, 23], 300, false);
+        Kernel::Sample(Sample { batch: n, channels, in_size, count, sampling, outside, align })
+    });
+    for (axis, inner, count) in [(200, 90, 1), (700, 1, 40)] {
+        check(117, &[], |n| {
+            Kernel::Rank(Rank { outer: 3 * n, axis, inner, count, largest: true, last: false })
+        });
+    }
+}
+
+#[test]
 fn movement_does_not_see_the_batch() {
     check(121, &[], |n| {
         Kernel::StridedCopy(StridedCopy {

@@ -2,7 +2,7 @@
 //! nothing.
 
 use super::card::Card;
-use super::{elementwise, movement, products, rows};
+use super::{elementwise, movement, products, resample, rows};
 
 /// What was compared, and what was wrong.
 #[derive(Default)]
@@ -74,6 +74,7 @@ fn device_functions_compute_what_the_reference_does() {
         ("rows", rows::check as fn(&mut Card, &mut Report)),
         ("elements", elementwise::check),
         ("movement", movement::check),
+        ("resampling and comparisons", resample::check),
         ("products", products::check),
     ] {
         check(&mut card, &mut report);

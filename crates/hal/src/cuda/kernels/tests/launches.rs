@@ -7,9 +7,14 @@ use super::super::{
     Arithmetic, Launch, Lowered, PTX, Parameter, convolution, lower, matmul, packed_bytes,
 };
 use crate::cpu::kernels::tests::Random;
+use crate::cpu::kernels::tests::compare::random_compare;
 use crate::cpu::kernels::tests::elementwise::broadcast;
 use crate::cpu::kernels::tests::movement::dense;
 use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
+use crate::cpu::kernels::tests::quantize::{random_dequantize, random_quantize};
+use crate::cpu::kernels::tests::rank::{random_pick, random_rank};
+use crate::cpu::kernels::tests::resample::random_resample;
+use crate::cpu::kernels::tests::sample::random_sample;
 use crate::cpu::kernels::tests::spatial::random_pool;
 use crate::dtype::DType;
 use crate::error::ErrorKind;
@@ -128,6 +133,13 @@ fn random_kernels(random: &mut Random) -> Vec<Kernel> {
             shape: copied.clone(),
         }),
         Kernel::Pool2d(random_pool(random)),
+        Kernel::Resample(random_resample(random).0),
+        Kernel::Compare(random_compare(random).0),
+        Kernel::Sample(random_sample(random).0),
+        Kernel::Rank(random_rank(random).0),
+        Kernel::Quantize(random_quantize(random).0),
+        Kernel::Dequantize(random_dequantize(random).0),
+        Kernel::Pick(random_pick(random).0),
         Kernel::AdaptiveAveragePool2d(AdaptiveAveragePool2d {
             planes: random.size(0, 5),
             in_size: [random.size(0, 40), random.size(0, 30)],
@@ -312,8 +324,9 @@ fn how_a_constant_is_packed_follows_from_it_alone() {
 }
 
 /// The sources in the order of their names.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 16] = [
     include_str!("../anabranch.cu"),
+    include_str!("../compare.cu"),
     include_str!("../convolution.cu"),
     include_str!("../elementwise.cu"),
     include_str!("../matmul.cu"),
@@ -322,7 +335,11 @@ const SOURCES: [&str; 11] = [
     include_str!("../patch.cu"),
     include_str!("../pooling.cu"),
     include_str!("../product.cu"),
+    include_str!("../quantize.cu"),
+    include_str!("../rank.cu"),
+    include_str!("../resample.cu"),
     include_str!("../rows.cu"),
+    include_str!("../sample.cu"),
     include_str!("../tensor.cu"),
 ];
 

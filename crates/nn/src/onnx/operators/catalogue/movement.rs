@@ -3,6 +3,7 @@
 use super::{Context, Translated, element_type, meaningless, size};
 use crate::error::Error;
 use crate::host::{self, Combine};
+use crate::ops::Op;
 
 fn axis(context: &mut Context<'_>, default: i64) -> Result<i64, Error> {
     context.attributes.integer("axis", default)
@@ -45,18 +46,19 @@ pub(super) fn compress(context: &mut Context<'_>) -> Result<Translated, Error> {
 }
 
 pub(super) fn depth_to_space(context: &mut Context<'_>) -> Result<Translated, Error> {
-    let columns_first = match &*context.attributes.string("mode", "DCR")? {
+    let channels_first = match &*context.attributes.string("mode", "DCR")? {
         "DCR" => false,
         "CRD" => true,
         other => return Err(meaningless("mode", other)),
     };
-    Ok(host::depth_to_space(block(context)?, columns_first).into())
+    let block = vec![block(context)?; 2];
+    Ok(Op::DepthToSpace { block, channels_first }.into())
 }
 
 pub(super) fn space_to_depth(context: &mut Context<'_>) -> Result<Translated, Error> {
-    let block = block(context)?;
+    let block = vec![block(context)?; 2];
     context.attributes.ignore(&["mode"]);
-    Ok(host::space_to_depth(block).into())
+    Ok(Op::SpaceToDepth { block }.into())
 }
 
 pub(super) fn eye_like(context: &mut Context<'_>) -> Result<Translated, Error> {
@@ -105,7 +107,7 @@ pub(super) fn tensor_scatter(context: &mut Context<'_>) -> Result<Translated, Er
 }
 
 pub(super) fn tile(_: &mut Context<'_>) -> Result<Translated, Error> {
-    Ok(host::tile().into())
+    Ok(Op::Tile.into())
 }
 
 pub(super) fn trilu(context: &mut Context<'_>) -> Result<Translated, Error> {

@@ -1,13 +1,13 @@
 //! Operators on images.
 
+use anabranch_hal::kernel::{Outside, Sampling};
+
 use super::{Context, Translated, meaningless, size};
 use crate::error::Error;
-use crate::host::{
-    self, Coordinates, Interpolation, KeepAspect, Outside, Resize, Sampling, TransposedWindow,
-};
+use crate::host::{self, Coordinates, Interpolation, KeepAspect, Resize, TransposedWindow};
 use crate::onnx::operators::window::window;
 use crate::onnx::tensor::float_constant;
-use crate::ops::Window;
+use crate::ops::{Op, Window};
 
 pub(super) fn affine_grid(context: &mut Context<'_>) -> Result<Translated, Error> {
     Ok(host::affine_grid(context.attributes.flag("align_corners", false)?).into())
@@ -24,15 +24,9 @@ pub(super) fn conv_transpose(context: &mut Context<'_>) -> Result<Translated, Er
     let output_padding = context.attributes.sizes("output_padding")?.unwrap_or_default();
     let output_shape = context.attributes.sizes("output_shape")?;
     let Window { strides, dilations, padding, .. } = window(context)?;
-    Ok(host::conv_transpose(TransposedWindow {
-        strides,
-        dilations,
-        padding,
-        output_padding,
-        output_shape,
-        groups,
-    })
-    .into())
+    let window =
+        TransposedWindow { strides, dilations, padding, output_padding, output_shape, groups };
+    super::transposed::by_phases(context, window)
 }
 
 pub(super) fn lp_pool(context: &mut Context<'_>) -> Result<Translated, Error> {
@@ -99,7 +93,7 @@ fn older(context: &mut Context<'_>) -> Result<Translated, Error> {
         return Err(Error::invalid_model("does not say how to resize"));
     }
     context.inputs.insert(1, None);
-    Ok(host::resize(Resize {
+    Ok(Op::Resize(Resize {
         coordinates: Coordinates::Asymmetric,
         interpolation,
         axes: None,
@@ -154,7 +148,7 @@ pub(super) fn resize(context: &mut Context<'_>) -> Result<Translated, Error> {
         "not_smaller" => KeepAspect::NotSmaller,
         other => return Err(meaningless("keep_aspect_ratio_policy", other)),
     };
-    Ok(host::resize(Resize {
+    Ok(Op::Resize(Resize {
         coordinates,
         interpolation,
         axes: attributes.integers("axes")?,

@@ -1,0 +1,31 @@
+//! Images at computed places.
+
+use crate::error::Error;
+use crate::kernel::{Outside, Sample, Sampling};
+
+use super::Lowered;
+use super::arguments::{Structure, launch_threads, operand};
+
+pub(super) fn lower(kernel: &Sample) -> Result<Lowered, Error> {
+    let Sample { batch, channels, in_size: [height, width], count, .. } = *kernel;
+    let outputs = batch * channels * count;
+    if outputs == 0 {
+        return Ok(Lowered::nothing());
+    }
+    let sampling = match kernel.sampling {
+        Sampling::Nearest => 0,
+        Sampling::Linear => 1,
+        Sampling::Cubic => 2,
+    };
+    let outside = match kernel.outside {
+        Outside::Zeros => 0,
+        Outside::Border => 1,
+        Outside::Reflection => 2,
+    };
+    let structure = Structure::default()
+        .longs([outputs, channels, height, width, count])
+        .words([sampling, outside, u32::from(kernel.align), 0])
+        .done();
+    let parameters = vec![operand(0), operand(1), operand(2), structure];
+    launch_threads("ab_sample", outputs, parameters).map(Lowered::one)
+}
