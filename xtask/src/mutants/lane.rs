@@ -32,6 +32,11 @@ const QUICKLY_BUILT: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
 ];
+/// The same of the package that tests optimise.
+const KERNELS_QUICKLY_BUILT: &str = "--config=profile.dev.package.anabranch-hal.opt-level=1";
+/// Nobody reads how a mutant failed, and what failed under one says nothing of the next.
+const AS_DRAWN: &[(&str, &str)] =
+    &[("PROPTEST_MAX_SHRINK_ITERS", "0"), ("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")];
 
 /// What the checks say of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +122,8 @@ impl Lane {
 
     fn test(&self) -> Command {
         let mut command = self.engine.cargo(&self.tree, &self.target);
-        command.arg("test").args(self.engine.profile()).envs(QUICKLY_BUILT.iter().copied());
+        command.args(["test", KERNELS_QUICKLY_BUILT]).args(self.engine.profile());
+        command.envs(QUICKLY_BUILT.iter().chain(AS_DRAWN).copied());
         command
     }
 }
