@@ -21,12 +21,14 @@ pub(crate) const TILE_BYTES: usize = model::bound(8, 8, 256 << 10);
 /// Floating-point operations that take one core longer than it takes to wake another one.
 const LONG_FLOPS: u64 = 8 << 20;
 
-/// One operation with its operands, divided into tiles that may run in any order on any thread.
+/// One operation with its operands, divided into tiles that may run in any order on any thread. Its
+/// number tells it from every other step whose tiles the same threads run.
 #[derive(Clone, Copy)]
 pub(crate) struct Step<'a> {
     kernels: Kernels,
     operation: &'a Operation,
     operands: &'a [RawOperand],
+    number: u64,
     first: usize,
     tiles: usize,
 }
@@ -52,6 +54,7 @@ impl<'a> Step<'a> {
         kernels: Kernels,
         operation: &'a Operation,
         operands: &'a [RawOperand],
+        number: u64,
     ) -> Result<Self, Error> {
         let tiles = match (operation, operands) {
             (Operation::Fill(_), [target]) => target.bytes.div_ceil(TILE_BYTES),
@@ -61,7 +64,7 @@ impl<'a> Step<'a> {
             (Operation::Kernel(kernel), _) => kernels.tile_count(kernel),
             _ => return Err(failed(format!("{operation:?} does not fit its operands"))),
         };
-        Ok(Self { kernels, operation, operands, first: 0, tiles })
+        Ok(Self { kernels, operation, operands, number, first: 0, tiles })
     }
 
     /// Tiles that are left.
@@ -87,6 +90,7 @@ impl<'a> Step<'a> {
     /// Runs one of the tiles that are left; a panic inside becomes an error.
     pub(crate) fn run_tile(self, tile: usize, scratch: &mut Scratch) -> Result<(), Error> {
         let tile = self.first + tile;
+        scratch.enter(self.number);
         guard("a kernel", || match self.operation {
             Operation::Fill(byte) => {
                 let (target, bytes) = part(self.operands[0], tile);
@@ -137,7 +141,8 @@ pub(crate) fn run(
                 for slice in operands.iter() {
                     raw.push(resolve(slice, 0, slice.bytes)?);
                 }
-                spread.run(Step::new(kernels, operation, &raw)?, scratch)?;
+                let step = Step::new(kernels, operation, &raw, scratch.number())?;
+                spread.run(step, scratch)?;
             }
             Command::Launch { executable, table } => {
                 launch(kernels, (executable, table), &mut raw, scratch, spread)?;
@@ -174,7 +179,8 @@ fn launch(
                 (_, None) => return Err(failed(format!("no slice is bound to slot {slot}"))),
             });
         }
-        spread.run(Step::new(kernels, &node.operation, raw)?, scratch)?;
+        let step = Step::new(kernels, &node.operation, raw, scratch.number())?;
+        spread.run(step, scratch)?;
     }
     Ok(())
 }

@@ -128,7 +128,7 @@ impl Executor {
             kernels,
             inner: Mutex::new(Inner {
                 schedule: State::new(cores),
-                scratches: (0..cores).map(|_| Scratch::default()).collect(),
+                scratches: (0..cores).map(|core| Scratch::new(core, cores)).collect(),
                 threads: Threads::default(),
             }),
             work: Condvar::new(),

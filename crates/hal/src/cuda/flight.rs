@@ -195,7 +195,8 @@ fn routine(operation: &Operation, operands: &[Slice]) -> Result<(), Error> {
     let operand =
         |copy: &crate::buffer::Memory| RawOperand { address: copy.address(), bytes: copy.bytes() };
     let raw: Vec<_> = copies.iter().map(operand).collect();
-    Step::new(Kernels::default(), operation, &raw)?.run_all(&mut Scratch::default())?;
+    let mut scratch = Scratch::default();
+    Step::new(Kernels::default(), operation, &raw, scratch.number())?.run_all(&mut scratch)?;
     let results = operands.iter().zip(&copies).skip(inputs);
     for ((slice, copy), &bytes) in results.zip(&routine.outputs) {
         let mut result = vec![0; bytes];

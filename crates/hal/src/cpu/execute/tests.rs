@@ -6,6 +6,7 @@ use anabranch_sync::atomic::{AtomicUsize, Ordering};
 use anabranch_sync::{Arc, model};
 
 use super::*;
+use crate::heap::Heap;
 use crate::kernel::{Function, Kernel, MatMul, MatrixLayout, Precision};
 
 /// Counts its drops, and leaves another one behind as often as it says.
@@ -55,25 +56,54 @@ fn payloads_without_end_are_forgotten() {
 #[test]
 fn a_step_is_long_by_its_operations() {
     let is_long =
-        |operation: &Operation| Step::new(Kernels::default(), operation, &[]).unwrap().is_long();
-    let product = |m: usize| {
-        let layout = |columns| MatrixLayout { batch: vec![], row: columns, column: 1 };
-        Operation::Kernel(Arc::new(Kernel::MatMul(MatMul {
-            batch: vec![],
-            m,
-            n: 1024,
-            k: 512,
-            a: layout(512),
-            b: layout(1024),
-            y: layout(1024),
-            alpha: 1.0,
-            bias: false,
-            residual: false,
-            activation: Function::Identity,
-            packed: false,
-            precision: Precision::F32,
-        })))
-    };
-    assert!(!is_long(&product(1)), "one row is over before another core is awake");
-    assert!(is_long(&product(64)));
+        |operation: &Operation| Step::new(Kernels::default(), operation, &[], 0).unwrap().is_long();
+    assert!(!is_long(&product(1, 512, 1024)), "one row is over before another core is awake");
+    assert!(is_long(&product(64, 512, 1024)));
+}
+
+/// The product of an `m × k` matrix and a `k × n` one.
+fn product(m: usize, k: usize, n: usize) -> Operation {
+    let layout = |columns| MatrixLayout { batch: vec![], row: columns, column: 1 };
+    Operation::Kernel(Arc::new(Kernel::MatMul(MatMul {
+        batch: vec![],
+        m,
+        n,
+        k,
+        a: layout(k),
+        b: layout(n),
+        y: layout(n),
+        alpha: 1.0,
+        bias: false,
+        residual: false,
+        activation: Function::Identity,
+        packed: false,
+        precision: Precision::F32,
+    })))
+}
+
+#[test]
+fn a_step_does_not_take_the_rows_of_the_last_one_for_its_own() {
+    model::check_once(|| {
+        let heap = Arc::new(Heap::new(1 << 20));
+        let matrix = |value: f32| {
+            let memory = Heap::allocate(&heap, 16).unwrap();
+            memory.write(0, &value.to_ne_bytes().repeat(4)).unwrap();
+            Slice::whole(memory)
+        };
+        let (factors, results) = ([1.0, 3.0], [matrix(0.0), matrix(0.0)]);
+        let mut commands: Vec<Command> = factors
+            .iter()
+            .zip(&results)
+            .map(|(factor, result)| Command::Run {
+                operation: product(2, 2, 2),
+                operands: vec![matrix(*factor), matrix(2.0), result.clone()],
+            })
+            .collect();
+        run(Kernels::default(), &mut commands, &mut Scratch::default(), &mut Alone).unwrap();
+        for (factor, result) in factors.into_iter().zip(&results) {
+            let mut bytes = [0; 4];
+            result.memory.read(0, &mut bytes).unwrap();
+            assert_eq!(f32::from_ne_bytes(bytes), 4.0 * factor);
+        }
+    });
 }

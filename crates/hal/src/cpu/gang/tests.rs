@@ -10,7 +10,7 @@ use crate::cpu::kernels::{Kernels, RawOperand, Scratch};
 fn member(gang: &Arc<Gang>) -> thread::JoinHandle<()> {
     let gang = Arc::clone(gang);
     gang.invite(1);
-    thread::spawn(move || gang.assist(&mut Scratch::default(), || false))
+    thread::spawn(move || gang.assist(&mut Scratch::new(1, 2), || false))
 }
 
 #[test]
@@ -20,12 +20,14 @@ fn model_member_and_runner_share_the_tiles_of_two_steps() {
         let member = member(&gang);
         let tiles = model::bound(2, 3, 6);
         let mut memory = vec![0_u8; tiles * TILE_BYTES];
+        let mut scratch = Scratch::new(0, 2);
         for byte in 1..=2 {
             let operation = Operation::Fill(byte);
             let address = NonNull::from(&mut memory[0]);
             let operands = [RawOperand { address, bytes: tiles * TILE_BYTES }];
-            let step = Step::new(Kernels::default(), &operation, &operands).unwrap();
-            gang.run(step, &mut Scratch::default()).unwrap();
+            let number = scratch.number();
+            let step = Step::new(Kernels::default(), &operation, &operands, number).unwrap();
+            gang.run(step, &mut scratch).unwrap();
             assert!(memory.iter().all(|found| *found == byte));
         }
         gang.close();

@@ -11,7 +11,7 @@ use super::gemm::{
     self, Finish, Group, Groups, Matrix, Step, VECTORS_MAX, copy, pack_columns, pack_rows,
 };
 use super::operand::{Operands, View};
-use super::scratch::Scratch;
+use super::scratch::{Rows, Scratch};
 use super::simd::{Isa, Simd, Work};
 use super::tiles::{Tiles, even};
 
@@ -19,10 +19,16 @@ use super::tiles::{Tiles, even};
 const ROWS_MAX: usize = 128;
 /// Depth of a step: a group of columns of that depth stays in the first-level cache.
 const DEPTH_STEP: usize = 256;
-/// Floating-point operations of a unit of work: each unit packs its rows for itself.
+/// Elements of rows that are packed once for all units of a core, as many as its cache has room for
+/// beside everything else. Longer rows are packed by each unit for itself.
+const SHARED_ROWS: usize = 128 << 10;
+/// Floating-point operations of a unit of work, at most.
 const UNIT_FLOPS: usize = 80 << 20;
-/// Units of a product, at least, as long as they are not smaller than [`UNIT_FLOPS_MIN`].
-const UNITS_MIN: usize = 4;
+/// Units of a product, at least, as long as they are not smaller than [`UNIT_FLOPS_MIN`]: the more
+/// there are, the less one core waits for the other at the end.
+const UNITS_MIN: usize = 16;
+/// The same where each unit packs its rows for itself.
+const LONE_UNITS_MIN: usize = 4;
 /// Floating-point operations of a unit that is worth being one.
 const UNIT_FLOPS_MIN: usize = 8 << 20;
 /// Bytes of the columns operand in a unit of few rows, which only streams them.
@@ -67,9 +73,11 @@ fn plan(isa: Isa, kernel: &MatMul) -> Plan {
     let rows = even(m, ROWS_MAX).next_multiple_of(isa.rows());
     let used = rows.min(m);
     let all = (2 * m).saturating_mul(n).saturating_mul(k).saturating_mul(matrices);
-    let unit = (all / UNITS_MIN).clamp(UNIT_FLOPS_MIN, UNIT_FLOPS);
+    let units_min = if used * k <= SHARED_ROWS { UNITS_MIN } else { LONE_UNITS_MIN };
+    let unit = (all / units_min).clamp(UNIT_FLOPS_MIN, UNIT_FLOPS);
     let wanted = if m <= isa.rows() { STREAM_BYTES / (4 * k) } else { unit / (2 * used * k) };
-    let columns = even(n, wanted.max(VECTORS_MAX * isa.lanes())).next_multiple_of(isa.lanes());
+    let vectors = if m <= isa.rows() { VECTORS_MAX } else { VECTORS_MAX / 2 };
+    let columns = even(n, wanted.max(vectors * isa.lanes())).next_multiple_of(isa.lanes());
     let column_units = n.div_ceil(columns);
     let width = columns.min(n);
     let unit_ns = (used * width / 64).saturating_mul(k) / 2 + (width / 16).saturating_mul(k) + 50;
@@ -160,19 +168,22 @@ impl Work for Unit<'_> {
         let depth_max = step.min(k);
         let own_b = if kernel.packed { 0 } else { panels * S::LANES * depth_max };
         let sums = gemm::sums_count(simd, count, panels.div_ceil(vectors), steps);
-        let ([a_packed, b_packed, sums], blocks) =
-            scratch.regions([count * depth_max, own_b, sums])?;
+        let shared = (count * k <= SHARED_ROWS).then_some(Rows { matrix, first: rows.start });
+        let a_count = if shared.is_some() { count * k } else { count * depth_max };
+        let ([a_packed, b_packed, sums], blocks, held) =
+            scratch.regions_with(shared, [a_count, own_b, sums])?;
         let (stride, first_panel) =
             if kernel.packed { (k, columns.start / S::LANES) } else { (depth_max, 0) };
         for index in 0..steps {
             let depth = index * step..((index + 1) * step).min(k);
-            if !depth.is_empty() {
-                let target = &mut a_packed[..count * depth.len()];
-                pack_rows(simd, a, rows.clone(), depth.clone(), target);
-                if !kernel.packed {
-                    let target = &mut b_packed[..panels * S::LANES * depth.len()];
-                    pack_columns(simd, b, columns.clone(), depth.clone(), target);
-                }
+            let first = if shared.is_some() { count * depth.start } else { 0 };
+            let weights = &mut a_packed[first..][..count * depth.len()];
+            if !held {
+                pack_rows(simd, a, rows.clone(), depth.clone(), weights);
+            }
+            if !kernel.packed && !depth.is_empty() {
+                let target = &mut b_packed[..panels * S::LANES * depth.len()];
+                pack_columns(simd, b, columns.clone(), depth.clone(), target);
             }
             let (stride, origin) =
                 if kernel.packed { (stride, depth.start) } else { (depth.len(), 0) };
@@ -182,7 +193,7 @@ impl Work for Unit<'_> {
             let groups = group(simd, &mut blocks.groups, bases, vectors, columns.len());
             let step = Step {
                 rows: count,
-                weights: &a_packed[..count * depth.len()],
+                weights,
                 depth: depth.len(),
                 offsets: &blocks.offsets,
                 columns: if kernel.packed { b.data } else { b_packed },

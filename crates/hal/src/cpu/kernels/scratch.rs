@@ -15,13 +15,30 @@ const ALIGN: usize = 16;
 /// in its cache at the next launch.
 const PRIVATE_BYTES_MAX: usize = 16 << 20;
 
-/// Growable workspace owned by one executing core. Contents do not matter between tiles.
-#[derive(Debug, Default)]
+/// Growable workspace owned by one executing core. Contents do not matter between tiles, but for
+/// packed rows, which all tiles of a step over the same rows share.
+#[derive(Debug)]
 pub(crate) struct Scratch {
+    /// The next step that this core begins, and the distance to the one after it.
+    next: u64,
+    stride: u64,
+    /// The step that a tile was run of last.
+    step: u64,
+    /// Whose rows the first region holds.
+    rows: Option<Rows>,
     private: Vec<Line>,
     floats: Vec<f32>,
     doubles: Vec<f64>,
     blocks: Blocks,
+}
+
+/// Rows of an operand of the current step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rows {
+    /// The matrix.
+    pub(super) matrix: usize,
+    /// The first of its rows.
+    pub(super) first: usize,
 }
 
 /// As much memory as the alignment of an operand.
@@ -42,7 +59,43 @@ pub(super) struct Blocks {
     pub(super) targets: Vec<Option<usize>>,
 }
 
+impl Default for Scratch {
+    /// That of a thread that works alone.
+    fn default() -> Self {
+        Self::new(0, 1)
+    }
+}
+
 impl Scratch {
+    /// The workspace of core number `core` of `cores`.
+    pub(crate) fn new(core: usize, cores: usize) -> Self {
+        Self {
+            next: core as u64,
+            stride: cores as u64,
+            step: u64::MAX,
+            rows: None,
+            private: Vec::new(),
+            floats: Vec::new(),
+            doubles: Vec::new(),
+            blocks: Blocks::default(),
+        }
+    }
+
+    /// A number that no other step of these cores has.
+    pub(crate) fn number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += self.stride;
+        number
+    }
+
+    /// A tile of this step comes next: what belongs to another step is of no use.
+    pub(crate) fn enter(&mut self, step: u64) {
+        if self.step != step {
+            self.step = step;
+            self.rows = None;
+        }
+    }
+
     /// Memory of this core for a private slot of `bytes` bytes, with arbitrary contents, valid
     /// until the next call. None if it is not worth having, or not to be had.
     pub(crate) fn private(&mut self, bytes: usize) -> Option<RawOperand> {
@@ -66,6 +119,21 @@ impl Scratch {
         &mut self,
         counts: [usize; N],
     ) -> Result<([&mut [f32]; N], &mut Blocks), Error> {
+        let (regions, blocks, _) = self.regions_with(None, counts)?;
+        Ok((regions, blocks))
+    }
+
+    /// Regions of which the first one is to hold `rows`, and whether it holds them already: the
+    /// caller packs them if not. The first region has the same size for all tiles of a step.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub(super) fn regions_with<const N: usize>(
+        &mut self,
+        rows: Option<Rows>,
+        counts: [usize; N],
+    ) -> Result<([&mut [f32]; N], &mut Blocks, bool), Error> {
+        let mut held = std::mem::replace(&mut self.rows, rows).is_some_and(|old| Some(old) == rows);
         let total = counts
             .iter()
             .try_fold(ALIGN, |sum: usize, count| {
@@ -73,6 +141,8 @@ impl Scratch {
             })
             .ok_or_else(|| out_of_memory(usize::MAX))?;
         if self.floats.len() < total {
+            // The regions move.
+            held = false;
             let more = total - self.floats.len();
             self.floats.try_reserve_exact(more).map_err(|_| out_of_memory(total))?;
             self.floats.resize(total, 0.0);
@@ -85,7 +155,7 @@ impl Scratch {
             rest = behind;
             &mut region[..count]
         });
-        Ok((regions, &mut self.blocks))
+        Ok((regions, &mut self.blocks, held))
     }
 
     /// A region of `f64` with arbitrary contents.
