@@ -262,20 +262,23 @@ fn every_node_of_the_repository_s_models_is_told() {
     assert_eq!(count, 2);
 }
 
+/// Why the last step of a model of one node is the kernel that it is.
+fn reason(
+    dtype: DType,
+    dims: &[usize],
+    push: &dyn Fn(&mut ModelBuilder, Value) -> Value,
+) -> Reason {
+    let mut model = ModelBuilder::new("routine", 1);
+    let known: Vec<Dim> = dims.iter().copied().map(Dim::Known).collect();
+    let x = model.typed_input("x", dtype, &known);
+    let y = push(&mut model, x);
+    model.output("y", y);
+    let plan = told(&model.build().unwrap(), dims);
+    plan.steps.last().unwrap().why.clone()
+}
+
 #[test]
 fn plain_code_has_a_reason() {
-    let reason = |dtype, dims: &[usize], push: &dyn Fn(&mut ModelBuilder, Value) -> Value| {
-        let mut model = ModelBuilder::new("routine", 1);
-        let dims: Vec<Dim> = dims.iter().copied().map(Dim::Known).collect();
-        let x = model.typed_input("x", dtype, &dims);
-        let y = push(&mut model, x);
-        model.output("y", y);
-        let model = model.build().unwrap();
-        let shape: Vec<usize> =
-            dims.iter().map(|dim| if let Dim::Known(n) = dim { *n } else { 0 }).collect();
-        let plan = told(&model, &shape);
-        plan.steps.last().unwrap().why.clone()
-    };
     let relu = |model: &mut ModelBuilder, x| model.relu(x);
     assert_eq!(reason(DType::F32, &[4], &relu), Reason::Kernel);
     let input = 0;
@@ -294,32 +297,6 @@ fn plain_code_has_a_reason() {
         reason(DType::F32, &[1, 1, 3, 3, 3], &volume),
         Reason::Routine(Misfit::ImageAxes(3))
     );
-    let cut = |model: &mut ModelBuilder, x| model.pad(x, &[-1, 0], 0.0);
-    assert_eq!(reason(DType::F32, &[4], &cut), Reason::Part);
-    let reflected = |model: &mut ModelBuilder, x| {
-        let amounts = model.integers(&[2, 1]);
-        model.push("Pad", Op::Pad { mode: host::PadMode::Reflect }, &[x, amounts])
-    };
-    assert_eq!(reason(DType::F32, &[4], &reflected), Reason::Kernel);
-    assert!(matches!(reason(DType::F64, &[4], &reflected), Reason::Routine(_)));
-    let cropped = |extrapolation| {
-        move |model: &mut ModelBuilder, x| {
-            let region = model.constant(Tensor::from_f32(&[2], vec![-0.5, 1.0]).unwrap());
-            let scales = model.constant(Tensor::from_f32(&[1], vec![2.0]).unwrap());
-            let resize = host::Resize {
-                coordinates: host::Coordinates::TfCropAndResize,
-                interpolation: host::Interpolation::Linear { antialias: false },
-                axes: None,
-                exclude_outside: false,
-                extrapolation,
-                keep_aspect: host::KeepAspect::Stretch,
-            };
-            model.push("Resize", Op::Resize(resize), &[x, region, scales])
-        }
-    };
-    assert_eq!(reason(DType::F32, &[4], &cropped(0.0)), Reason::Kernel);
-    let outside = Reason::Routine(Misfit::Extrapolation);
-    assert_eq!(reason(DType::F32, &[4], &cropped(9.0)), outside);
     let ceiling = |model: &mut ModelBuilder, x| {
         let kind = crate::ops::PoolKind::Average { count_padding: true };
         let window = crate::ops::Window {
@@ -403,4 +380,34 @@ fn memory_and_traffic_are_told() {
     assert_eq!((&*softmax.operator, softmax.flops), ("Softmax", 2 * 4 * 64 * 32));
     assert_eq!(kinds.iter().map(|kind| kind.steps).sum::<usize>(), plan.steps.len());
     assert_eq!(kinds[0].kernel, "matmul");
+}
+
+#[test]
+fn what_is_outside_of_an_image_is_a_kernel_s_if_it_is_zero_or_the_image() {
+    let cut = |model: &mut ModelBuilder, x| model.pad(x, &[-1, 0], 0.0);
+    assert_eq!(reason(DType::F32, &[4], &cut), Reason::Part);
+    let reflected = |model: &mut ModelBuilder, x| {
+        let amounts = model.integers(&[2, 1]);
+        model.push("Pad", Op::Pad { mode: host::PadMode::Reflect }, &[x, amounts])
+    };
+    assert_eq!(reason(DType::F32, &[4], &reflected), Reason::Kernel);
+    assert!(matches!(reason(DType::F64, &[4], &reflected), Reason::Routine(_)));
+    let cropped = |extrapolation| {
+        move |model: &mut ModelBuilder, x| {
+            let region = model.constant(Tensor::from_f32(&[2], vec![-0.5, 1.0]).unwrap());
+            let scales = model.constant(Tensor::from_f32(&[1], vec![2.0]).unwrap());
+            let resize = host::Resize {
+                coordinates: host::Coordinates::TfCropAndResize,
+                interpolation: host::Interpolation::Linear { antialias: false },
+                axes: None,
+                exclude_outside: false,
+                extrapolation,
+                keep_aspect: host::KeepAspect::Stretch,
+            };
+            model.push("Resize", Op::Resize(resize), &[x, region, scales])
+        }
+    };
+    assert_eq!(reason(DType::F32, &[4], &cropped(0.0)), Reason::Kernel);
+    let outside = Reason::Routine(Misfit::Extrapolation);
+    assert_eq!(reason(DType::F32, &[4], &cropped(9.0)), outside);
 }

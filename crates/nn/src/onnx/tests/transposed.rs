@@ -68,28 +68,27 @@ proptest! {
     fn transposed_convolutions_are_as_defined(
         // Extent, kernel, stride, dilation, padding at both sides, more at the end.
         axes in prop::collection::vec(
-            (1usize..6, 1usize..5, 1usize..4, 1usize..3, 0usize..4, 0usize..4, 0usize..3), 1..3),
+            (1usize..6, 1usize..5, 1usize..4, 1usize..3, 0usize..4, 0usize..4, 0usize..3)
+                .prop_map(|(a, b, c, d, e, f, g)| [a, b, c, d, e, f, g]), 1..3),
         [items, groups, depth, outputs] in prop::array::uniform4(1usize..3),
         auto in prop_oneof![Just("NOTSET"), Just("SAME_UPPER"), Just("SAME_LOWER")],
         seed in 0usize..100,
     ) {
-        let list = |field: fn(&(usize, usize, usize, usize, usize, usize, usize)) -> usize| {
-            axes.iter().map(field).collect::<Vec<_>>()
-        };
+        let list = |field: usize| axes.iter().map(|axis| axis[field]).collect::<Vec<usize>>();
         let window = TransposedWindow {
-            strides: list(|axis| axis.2),
-            dilations: list(|axis| axis.3),
+            strides: list(2),
+            dilations: list(3),
             padding: match auto {
                 "SAME_UPPER" => Padding::SameUpper,
                 "SAME_LOWER" => Padding::SameLower,
-                _ => Padding::Explicit([list(|axis| axis.4), list(|axis| axis.5)].concat()),
+                _ => Padding::Explicit([list(4), list(5)].concat()),
             },
-            output_padding: list(|axis| axis.6),
+            output_padding: list(6),
             output_shape: None,
             groups,
         };
-        let x = [vec![items, groups * depth], list(|axis| axis.0)].concat();
-        let weight = [vec![groups * depth, outputs], list(|axis| axis.1)].concat();
+        let x = [vec![items, groups * depth], list(0)].concat();
+        let weight = [vec![groups * depth, outputs], list(1)].concat();
         compare(window, auto, [&x, &weight], seed);
     }
 }
