@@ -58,6 +58,13 @@ pub(super) enum Act {
     Copy(Address, Address, usize),
 }
 
+/// An act that is in a graph.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Added {
+    pub(super) node: Node,
+    is_start: bool,
+}
+
 /// The start of a function with its arguments.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -178,6 +185,10 @@ impl Act {
     ) -> Result<(), Error> {
         let enqueued = match self {
             // SAFETY: By the caller; the arguments are those that the kernel was lowered to.
+            Self::Start(call) if context.overlaps() => unsafe {
+                stream.launch_overlapping(&mut call.start)
+            },
+            // SAFETY: As above.
             Self::Start(call) => unsafe { stream.launch(&mut call.start) },
             // SAFETY: By the caller.
             Self::Fill(to, byte, bytes) => unsafe { stream.fill(*to, *byte, *bytes) },
@@ -187,20 +198,29 @@ impl Act {
         context.note("enqueueing a command", enqueued)
     }
 
-    /// Adds it to a graph, behind another node.
+    /// Adds it to a graph, behind another one.
     pub(super) fn add(
         &mut self,
         context: &Context,
         graph: Graph,
-        after: Option<Node>,
-    ) -> Result<Node, Error> {
+        after: Option<Added>,
+    ) -> Result<Added, Error> {
         let primary = context.primary();
-        let added = match self {
-            Self::Start(call) => graph.add_start(after, &mut call.start),
-            Self::Fill(to, byte, bytes) => graph.add_fill(after, primary, (*to, *byte, *bytes)),
-            Self::Copy(from, to, bytes) => graph.add_copy(after, primary, (*from, *to, *bytes)),
+        let before = after.map(|added| added.node);
+        let added = match (&mut *self, after) {
+            (Self::Start(call), Some(Added { node, is_start: true })) if context.overlaps() => {
+                graph.add_overlapping(node, &mut call.start)
+            }
+            (Self::Start(call), _) => graph.add_start(before, &mut call.start),
+            (Self::Fill(to, byte, bytes), _) => {
+                graph.add_fill(before, primary, (*to, *byte, *bytes))
+            }
+            (Self::Copy(from, to, bytes), _) => {
+                graph.add_copy(before, primary, (*from, *to, *bytes))
+            }
         };
-        context.note("adding a node to a graph", added)
+        let node = context.note("adding a node to a graph", added)?;
+        Ok(Added { node, is_start: matches!(self, Self::Start(_)) })
     }
 
     /// Puts it in the place of another one of its kind.

@@ -7,6 +7,9 @@ use cudarc::driver::sys;
 use super::stream::Start;
 use super::{Address, Graph, GraphExec, Node, Outcome, Primary, check, made};
 
+/// Where an edge leaves a function that says by itself when the next one may begin.
+const PROGRAMMATIC_PORT: u8 = 1;
+
 impl Graph {
     pub(in crate::cuda) fn create() -> Outcome<Self> {
         // SAFETY: The result is a valid place for the call.
@@ -26,6 +29,30 @@ impl Graph {
             sys::cuGraphAddKernelNode_v2(raw, self.0, before, count, &raw const parameters)
         })
         .map(Node)
+    }
+
+    /// Adds the start of a function that may begin once all blocks of the one before have begun or
+    /// ended, and waits by itself for what that one does.
+    pub(in crate::cuda) fn add_overlapping(self, before: Node, start: &mut Start) -> Outcome<Node> {
+        use sys::CUgraphDependencyType_enum as Kind;
+        let node = self.add_start(None, start)?;
+        let edge = sys::CUgraphEdgeData {
+            from_port: PROGRAMMATIC_PORT,
+            to_port: 0,
+            type_: Kind::CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC as u8,
+            reserved: [0; 5],
+        };
+        // SAFETY: The graph and both of its nodes are alive.
+        check(unsafe {
+            sys::cuGraphAddDependencies_v2(
+                self.0,
+                &raw const before.0,
+                &raw const node.0,
+                &raw const edge,
+                1,
+            )
+        })?;
+        Ok(node)
     }
 
     /// Adds a fill behind another node.

@@ -1,0 +1,32 @@
+//! What is put in front of every function.
+
+use super::super::context::entries;
+use super::super::{context::STAMPS, kernels};
+use super::waiting;
+
+#[test]
+fn every_function_waits_before_it_does_anything() {
+    for ptx in [STAMPS, kernels::PTX] {
+        let text = waiting(ptx);
+        let bodies: Vec<&str> = text.split(".visible .entry ").skip(1).collect();
+        assert_eq!(bodies.len(), entries(ptx).count());
+        for body in bodies {
+            let name = body.split('(').next().unwrap_or_default();
+            let code = body.split_once("\n{\n").map_or("", |(_, code)| code);
+            let first: Vec<&str> = code.lines().map(str::trim).take(2).collect();
+            let wanted = ["griddepcontrol.wait;", "griddepcontrol.launch_dependents;"];
+            assert_eq!(first, wanted, "{name} waits for the function before, then lets the next come");
+        }
+    }
+}
+
+#[test]
+fn nothing_else_changes() {
+    for ptx in [STAMPS, kernels::PTX] {
+        let text = waiting(ptx);
+        assert_eq!(text.lines().filter(|line| *line == ".target sm_90").count(), 1);
+        let rest = text.lines().filter(|line| !line.trim().starts_with("griddepcontrol."));
+        let before = ptx.lines().map(|line| line.replace(".target sm_80", ".target sm_90"));
+        assert!(rest.eq(before), "the rest is what was compiled");
+    }
+}
