@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use super::context::Context;
 use super::ffi::{Address, Graph, GraphExec, Node, Start, Stream};
 use super::kernels::{self, Arithmetic, Lowered, Parameter};
+use super::overlap;
 use super::port::Port;
 use crate::buffer::Slice;
 use crate::command::Operation;
@@ -62,7 +63,8 @@ pub(super) enum Act {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Added {
     pub(super) node: Node,
-    is_start: bool,
+    /// Those of a function.
+    threads: Option<u64>,
 }
 
 /// The start of a function with its arguments.
@@ -159,6 +161,10 @@ impl Call {
         let start = Start { arguments: pointers.collect(), ..start };
         Self { start, _arguments: arguments }
     }
+
+    fn threads(&self) -> u64 {
+        self.start.grid.into_iter().chain(self.start.block).map(u64::from).product()
+    }
 }
 
 /// The stamp before a leg, and the one behind it, which tells the host that it has ended.
@@ -208,8 +214,11 @@ impl Act {
         let primary = context.primary();
         let before = after.map(|added| added.node);
         let added = match (&mut *self, after) {
-            (Self::Start(call), Some(Added { node, is_start: true })) if context.overlaps() => {
-                graph.add_overlapping(node, &mut call.start)
+            (Self::Start(call), Some(Added { node, threads: Some(threads) }))
+                if context.overlaps() =>
+            {
+                let overlap = overlap::between(threads, call.threads());
+                graph.add_overlapping(node, overlap, &mut call.start)
             }
             (Self::Start(call), _) => graph.add_start(before, &mut call.start),
             (Self::Fill(to, byte, bytes), _) => {
@@ -220,7 +229,11 @@ impl Act {
             }
         };
         let node = context.note("adding a node to a graph", added)?;
-        Ok(Added { node, is_start: matches!(self, Self::Start(_)) })
+        let threads = match self {
+            Self::Start(call) => Some(call.threads()),
+            Self::Fill(..) | Self::Copy(..) => None,
+        };
+        Ok(Added { node, threads })
     }
 
     /// Puts it in the place of another one of its kind.

@@ -7,8 +7,14 @@ use cudarc::driver::sys;
 use super::stream::Start;
 use super::{Address, Graph, GraphExec, Node, Outcome, Primary, check, made};
 
-/// Where an edge leaves a function that says by itself when the next one may begin.
-const PROGRAMMATIC_PORT: u8 = 1;
+/// When a function may begin that waits by itself for what the one before does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cuda) enum Overlap {
+    /// Once all blocks of the one before have ended.
+    Ended = 1,
+    /// Once all blocks of the one before have begun.
+    Begun = 2,
+}
 
 impl Graph {
     pub(in crate::cuda) fn create() -> Outcome<Self> {
@@ -31,13 +37,17 @@ impl Graph {
         .map(Node)
     }
 
-    /// Adds the start of a function that may begin once all blocks of the one before have begun or
-    /// ended, and waits by itself for what that one does.
-    pub(in crate::cuda) fn add_overlapping(self, before: Node, start: &mut Start) -> Outcome<Node> {
+    /// Adds the start of a function that waits by itself for what the one before does.
+    pub(in crate::cuda) fn add_overlapping(
+        self,
+        before: Node,
+        overlap: Overlap,
+        start: &mut Start,
+    ) -> Outcome<Node> {
         use sys::CUgraphDependencyType_enum as Kind;
         let node = self.add_start(None, start)?;
         let edge = sys::CUgraphEdgeData {
-            from_port: PROGRAMMATIC_PORT,
+            from_port: overlap as u8,
             to_port: 0,
             type_: Kind::CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC as u8,
             reserved: [0; 5],

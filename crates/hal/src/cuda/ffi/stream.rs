@@ -109,8 +109,8 @@ impl Stream {
         })
     }
 
-    /// Starts a function that may begin once all blocks of the one before have begun or ended, and
-    /// waits by itself for what that one does.
+    /// Starts a function that may begin once all blocks of the one before have ended, and waits by
+    /// itself for what that one does.
     ///
     /// # Safety
     /// As for [`launch`](Self::launch).
