@@ -2,7 +2,7 @@
 
 use super::super::context::entries;
 use super::super::{context::STAMPS, kernels};
-use super::waiting;
+use super::{Overlap, between, waiting};
 
 #[test]
 fn every_function_waits_before_it_does_anything() {
@@ -28,4 +28,11 @@ fn nothing_else_changes() {
         let before = ptx.lines().map(|line| line.replace(".target sm_80", ".target sm_90"));
         assert!(rest.eq(before), "the rest is what was compiled");
     }
+}
+
+#[test]
+fn a_large_function_does_not_take_room_before_another_large_one_has_ended() {
+    assert_eq!(between(1, 1 << 15), Overlap::Begun, "the stamp before a leg");
+    assert_eq!(between(1 << 15, 1), Overlap::Begun, "the stamp behind it");
+    assert_eq!(between(1 << 15, 1 << 15), Overlap::Ended);
 }
