@@ -7,5 +7,6 @@
 #include "matmul.cu"
 #include "convolution.cu"
 #include "patch.cu"
+#include "thin.cu"
 #include "rows.cu"
 #include "pooling.cu"
