@@ -263,10 +263,8 @@ impl<'a> Layer<'a> {
     }
 
     fn thin(&self, weight: Parameter) -> Result<Lowered, Error> {
-        let tiles = [
-            self.extents.rows.div_ceil(THIN_TILE[0]),
-            self.extents.columns.div_ceil(THIN_TILE[1]),
-        ];
+        let tiles =
+            [self.extents.rows.div_ceil(THIN_TILE[0]), self.extents.columns.div_ceil(THIN_TILE[1])];
         let mut parameters = vec![operand(0), weight];
         parameters.extend(self.targets());
         parameters.push(self.structure([1, 0], tiles)?);
