@@ -312,7 +312,7 @@ fn how_a_constant_is_packed_follows_from_it_alone() {
 }
 
 /// The sources in the order of their names.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     include_str!("../anabranch.cu"),
     include_str!("../convolution.cu"),
     include_str!("../elementwise.cu"),
@@ -324,6 +324,7 @@ const SOURCES: [&str; 11] = [
     include_str!("../product.cu"),
     include_str!("../rows.cu"),
     include_str!("../tensor.cu"),
+    include_str!("../thin.cu"),
 ];
 
 #[test]
