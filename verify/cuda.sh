@@ -93,7 +93,7 @@ watch_card() {
 watch_card > "$out/soak-card.txt" 2>&1 &
 watching=$!
 part soak $((2 * soak_seconds + 60)) ./anabranch stress --device cuda:0 --threads 16 \
-    --soak --seconds "$soak_seconds" --deadlines --exhaust --memory-limit 256M \
+    --soak --seconds "$soak_seconds" --deadlines --exhaust --failures --memory-limit 256M \
     --growth-max 5
 kill "$watching" 2> /dev/null
 

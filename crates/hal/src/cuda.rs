@@ -18,6 +18,7 @@ mod lane;
 mod legs;
 mod lowering;
 mod memory;
+mod overlap;
 mod port;
 mod state;
 mod transfer;

@@ -55,9 +55,11 @@ fn tables(device: &dyn Device) -> Outcome {
         Node { operation, operands: slots.iter().map(operand).collect() }
     };
     let relu = Kernel::Unary(Unary { function: Function::Relu, count: BYTES / 4 });
+    let relu = || Operation::Kernel(Arc::new(relu.clone()));
     let nodes = vec![
         node(Operation::Copy, &[0, 1]),
-        node(Operation::Kernel(Arc::new(relu)), &[0, 2]),
+        node(relu(), &[0, 2]),
+        node(relu(), &[2, 2]),
         node(Operation::Fill(9), &[3]),
     ];
     let executable = Arc::new(Executable::new(nodes, None));

@@ -15,6 +15,7 @@ use super::ffi::{
     self, Address, Attribute, Event, Function, Module, Outcome, Pool, Primary, Stream,
 };
 use super::kernels::{self, Arithmetic};
+use super::overlap;
 use super::port::{Page, Port};
 use super::transfer::{Pinned, Transfer};
 use crate::device::Priority;
@@ -22,7 +23,7 @@ use crate::error::{Error, ErrorKind};
 use crate::heap::Budget;
 
 /// The functions of the shell itself.
-const STAMPS: &str = include_str!("stamps/stamps.ptx");
+pub(super) const STAMPS: &str = include_str!("stamps/stamps.ptx");
 
 /// The least compute capability that the functions are compiled for.
 const MAJOR_MIN: c_int = 8;
@@ -35,6 +36,7 @@ pub(super) struct Context {
     modules: Vec<Module>,
     functions: HashMap<String, Function>,
     shared_bytes_max: u32,
+    overlaps: bool,
     priorities: (c_int, c_int),
     pool: Pool,
     /// Where memory is made and freed.
@@ -99,8 +101,12 @@ impl Context {
         primary.enter()?;
         let mut modules = Vec::new();
         let mut functions = HashMap::new();
+        let overlaps = ffi::can_overlap(index)?;
         for ptx in [STAMPS, kernels::PTX] {
-            let module = Module::load(ptx)?;
+            let module = match overlaps {
+                true => Module::load(&overlap::waiting(ptx))?,
+                false => Module::load(ptx)?,
+            };
             for name in entries(ptx) {
                 functions.insert(name.to_owned(), module.function(name)?);
             }
@@ -115,6 +121,7 @@ impl Context {
             modules,
             functions,
             shared_bytes_max: u32::try_from(shared).unwrap_or(0),
+            overlaps,
             priorities: (least, greatest),
             pool: Pool::create(index)?,
             keeper: Stream::create(greatest)?,
@@ -142,6 +149,11 @@ impl Context {
     /// What computes products.
     pub(super) fn arithmetic(&self) -> Arithmetic {
         self.arithmetic
+    }
+
+    /// Whether a function may begin while the one before ends.
+    pub(super) fn overlaps(&self) -> bool {
+        self.overlaps
     }
 
     pub(super) fn budget(&self) -> &Budget {
@@ -366,7 +378,7 @@ fn check_card(index: c_int) -> Result<(), Error> {
 }
 
 /// The names of the functions in a module.
-fn entries(ptx: &str) -> impl Iterator<Item = &str> {
+pub(super) fn entries(ptx: &str) -> impl Iterator<Item = &str> {
     ptx.lines().filter_map(|line| {
         let name = line.trim_start().strip_prefix(".visible .entry ")?;
         Some(name.split('(').next().unwrap_or(name).trim())

@@ -15,6 +15,7 @@ use cudarc::driver::sys::{self, CUresult};
 
 use crate::error::{Error, ErrorKind};
 
+pub(super) use graph::Overlap;
 pub(super) use memory::{allocate_host, free, free_host};
 pub(super) use stream::Start;
 
@@ -185,6 +186,9 @@ const SYMBOLS: &[&str] = &[
     "cuGraphLaunch",
 ];
 
+/// Everything below that a driver has to have for functions that overlap.
+const OVERLAP_SYMBOLS: &[&str] = &["cuGraphAddDependencies_v2", "cuLaunchKernelEx"];
+
 /// Loads the driver. May be called any number of times, from any thread; nothing else here may be
 /// called before it has succeeded.
 ///
@@ -197,18 +201,28 @@ pub(super) fn load() -> Result<(), Error> {
         let message = "the library of the driver, libcuda, is not there";
         return Err(Error::new(ErrorKind::NoSuchDevice, message));
     }
-    for symbol in SYMBOLS {
-        // SAFETY: The library is there.
-        let library = unsafe { sys::culib() };
-        // SAFETY: The address is only looked for.
-        if unsafe { library.get::<unsafe extern "C" fn()>(symbol.as_bytes()) }.is_err() {
-            let message = format!("the driver is too old: it has no function {symbol}");
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
+    if let Some(symbol) = SYMBOLS.iter().find(|symbol| !has(symbol)) {
+        let message = format!("the driver is too old: it has no function {symbol}");
+        return Err(Error::new(ErrorKind::Unsupported, message));
     }
     // SAFETY: The function has no conditions.
     check(unsafe { sys::cuInit(0) })
         .map_err(|refusal| Error::new(ErrorKind::NoSuchDevice, refusal.to_string()))
+}
+
+/// Whether the driver, which is there, has this function.
+fn has(symbol: &str) -> bool {
+    // SAFETY: The library is there.
+    let library = unsafe { sys::culib() };
+    // SAFETY: The address is only looked for.
+    unsafe { library.get::<unsafe extern "C" fn()>(symbol.as_bytes()) }.is_ok()
+}
+
+/// Whether a function may begin on the card while the one before ends.
+pub(super) fn can_overlap(index: c_int) -> Outcome<bool> {
+    const MAJOR_MIN: c_int = 9;
+    let major = attribute(index, Attribute::Major)?;
+    Ok(MAJOR_MIN <= major && OVERLAP_SYMBOLS.iter().all(|symbol| has(symbol)))
 }
 
 /// Version of CUDA that the driver knows, as in 12080.

@@ -151,7 +151,7 @@ impl Instance {
         let mut last = begin.add(context, graph, None)?;
         for mut act in acts(context, port, tasks, instance.scratch.as_deref())? {
             last = act.add(context, graph, Some(last))?;
-            instance.nodes.push(last);
+            instance.nodes.push(last.node);
         }
         end.add(context, graph, Some(last))?;
         instance.exec = Some(context.note("making a graph ready", graph.instantiate())?);

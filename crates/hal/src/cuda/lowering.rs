@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use super::context::Context;
 use super::ffi::{Address, Graph, GraphExec, Node, Start, Stream};
 use super::kernels::{self, Arithmetic, Lowered, Parameter};
+use super::overlap;
 use super::port::Port;
 use crate::buffer::Slice;
 use crate::command::Operation;
@@ -56,6 +57,14 @@ pub(super) enum Act {
     Start(Call),
     Fill(Address, u8, usize),
     Copy(Address, Address, usize),
+}
+
+/// An act that is in a graph.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Added {
+    pub(super) node: Node,
+    /// Those of a function.
+    threads: Option<u64>,
 }
 
 /// The start of a function with its arguments.
@@ -152,6 +161,10 @@ impl Call {
         let start = Start { arguments: pointers.collect(), ..start };
         Self { start, _arguments: arguments }
     }
+
+    fn threads(&self) -> u64 {
+        self.start.grid.into_iter().chain(self.start.block).map(u64::from).product()
+    }
 }
 
 /// The stamp before a leg, and the one behind it, which tells the host that it has ended.
@@ -178,6 +191,10 @@ impl Act {
     ) -> Result<(), Error> {
         let enqueued = match self {
             // SAFETY: By the caller; the arguments are those that the kernel was lowered to.
+            Self::Start(call) if context.overlaps() => unsafe {
+                stream.launch_overlapping(&mut call.start)
+            },
+            // SAFETY: As above.
             Self::Start(call) => unsafe { stream.launch(&mut call.start) },
             // SAFETY: By the caller.
             Self::Fill(to, byte, bytes) => unsafe { stream.fill(*to, *byte, *bytes) },
@@ -187,20 +204,36 @@ impl Act {
         context.note("enqueueing a command", enqueued)
     }
 
-    /// Adds it to a graph, behind another node.
+    /// Adds it to a graph, behind another one.
     pub(super) fn add(
         &mut self,
         context: &Context,
         graph: Graph,
-        after: Option<Node>,
-    ) -> Result<Node, Error> {
+        after: Option<Added>,
+    ) -> Result<Added, Error> {
         let primary = context.primary();
-        let added = match self {
-            Self::Start(call) => graph.add_start(after, &mut call.start),
-            Self::Fill(to, byte, bytes) => graph.add_fill(after, primary, (*to, *byte, *bytes)),
-            Self::Copy(from, to, bytes) => graph.add_copy(after, primary, (*from, *to, *bytes)),
+        let before = after.map(|added| added.node);
+        let added = match (&mut *self, after) {
+            (Self::Start(call), Some(Added { node, threads: Some(threads) }))
+                if context.overlaps() =>
+            {
+                let overlap = overlap::between(threads, call.threads());
+                graph.add_overlapping(node, overlap, &mut call.start)
+            }
+            (Self::Start(call), _) => graph.add_start(before, &mut call.start),
+            (Self::Fill(to, byte, bytes), _) => {
+                graph.add_fill(before, primary, (*to, *byte, *bytes))
+            }
+            (Self::Copy(from, to, bytes), _) => {
+                graph.add_copy(before, primary, (*from, *to, *bytes))
+            }
         };
-        context.note("adding a node to a graph", added)
+        let node = context.note("adding a node to a graph", added)?;
+        let threads = match self {
+            Self::Start(call) => Some(call.threads()),
+            Self::Fill(..) | Self::Copy(..) => None,
+        };
+        Ok(Added { node, threads })
     }
 
     /// Puts it in the place of another one of its kind.

@@ -15,9 +15,12 @@ use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 
 /// The processor, or the device that `ANABRANCH_DEVICE` names.
 fn device() -> Device {
-    let name = std::env::var("ANABRANCH_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+    open(&std::env::var("ANABRANCH_DEVICE").unwrap_or_else(|_| "cpu".to_owned()))
+}
+
+fn open(name: &str) -> Device {
     let options = any::Options { workers: Some(2), ..Default::default() };
-    Device::open(any::open(&name, &options).unwrap(), rt::Limits::default()).unwrap()
+    Device::open(any::open(name, &options).unwrap(), rt::Limits::default()).unwrap()
 }
 
 fn known(shape: &[usize]) -> Vec<Dim> {

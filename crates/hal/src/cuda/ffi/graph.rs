@@ -7,6 +7,15 @@ use cudarc::driver::sys;
 use super::stream::Start;
 use super::{Address, Graph, GraphExec, Node, Outcome, Primary, check, made};
 
+/// When a function may begin that waits by itself for what the one before does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cuda) enum Overlap {
+    /// Once all blocks of the one before have ended.
+    Ended = 1,
+    /// Once all blocks of the one before have begun.
+    Begun = 2,
+}
+
 impl Graph {
     pub(in crate::cuda) fn create() -> Outcome<Self> {
         // SAFETY: The result is a valid place for the call.
@@ -26,6 +35,34 @@ impl Graph {
             sys::cuGraphAddKernelNode_v2(raw, self.0, before, count, &raw const parameters)
         })
         .map(Node)
+    }
+
+    /// Adds the start of a function that waits by itself for what the one before does.
+    pub(in crate::cuda) fn add_overlapping(
+        self,
+        before: Node,
+        overlap: Overlap,
+        start: &mut Start,
+    ) -> Outcome<Node> {
+        use sys::CUgraphDependencyType_enum as Kind;
+        let node = self.add_start(None, start)?;
+        let edge = sys::CUgraphEdgeData {
+            from_port: overlap as u8,
+            to_port: 0,
+            type_: Kind::CU_GRAPH_DEPENDENCY_TYPE_PROGRAMMATIC as u8,
+            reserved: [0; 5],
+        };
+        // SAFETY: The graph and both of its nodes are alive.
+        check(unsafe {
+            sys::cuGraphAddDependencies_v2(
+                self.0,
+                &raw const before.0,
+                &raw const node.0,
+                &raw const edge,
+                1,
+            )
+        })?;
+        Ok(node)
     }
 
     /// Adds a fill behind another node.

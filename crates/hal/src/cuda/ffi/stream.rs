@@ -109,6 +109,37 @@ impl Stream {
         })
     }
 
+    /// Starts a function that may begin once all blocks of the one before have ended, and waits by
+    /// itself for what that one does.
+    ///
+    /// # Safety
+    /// As for [`launch`](Self::launch).
+    pub(in crate::cuda) unsafe fn launch_overlapping(self, start: &mut Start) -> Outcome {
+        use sys::CUlaunchAttributeID as Id;
+        let mut overlaps = sys::CUlaunchAttribute {
+            id: Id::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+        };
+        let ([x, y, z], [bx, by, bz]) = (start.grid, start.block);
+        let config = sys::CUlaunchConfig {
+            gridDimX: x,
+            gridDimY: y,
+            gridDimZ: z,
+            blockDimX: bx,
+            blockDimY: by,
+            blockDimZ: bz,
+            sharedMemBytes: start.shared_bytes,
+            hStream: self.0,
+            attrs: &raw mut overlaps,
+            numAttrs: 1,
+        };
+        let (function, none) = (start.function.0, ptr::null_mut());
+        let arguments = start.arguments.as_mut_ptr();
+        // SAFETY: By the caller.
+        check(unsafe { sys::cuLaunchKernelEx(&raw const config, function, arguments, none) })
+    }
+
     /// # Safety
     /// The range is the caller's until the stream has passed this.
     pub(in crate::cuda) unsafe fn fill(self, address: Address, byte: u8, bytes: usize) -> Outcome {

@@ -7,6 +7,7 @@
 #include "matmul.cu"
 #include "convolution.cu"
 #include "patch.cu"
+#include "thin.cu"
 #include "rows.cu"
 #include "pooling.cu"
 #include "resample.cu"

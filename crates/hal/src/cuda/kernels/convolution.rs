@@ -17,6 +17,11 @@ const DIRECT_CHANNELS: usize = 8;
 /// waits longer for them than for multiply-adds; several beside each other would get more.
 const GATHERED_SUMS: usize = 1 << 20;
 
+/// Products of a sum up to which a block has all that it multiplies at once: output channels and pixels
+/// of such a block.
+const THIN_DEPTH: usize = 32;
+const THIN_TILE: [usize; 2] = [32, 32];
+
 /// The extents of a weight.
 struct Weight {
     outputs: usize,
@@ -89,6 +94,8 @@ impl Weight {
 enum Way {
     /// A thread for each output.
     Direct,
+    /// A block for each tile, with all that it multiplies.
+    Thin,
     /// A block for each tile, or for a part of it.
     Tiled(Cut),
     /// A block for each tile of an image.
@@ -146,14 +153,19 @@ impl<'a> Layer<'a> {
         if few || self.reciprocals().is_none() {
             return Way::Direct;
         }
+        let is_large = GATHERED_SUMS <= self.extents.rows * self.extents.columns;
         match self.patches() {
             Some(patches) => Way::Patched(patches),
+            None if !is_large && self.is_thin() => Way::Thin,
             None => {
-                let is_large = GATHERED_SUMS <= self.extents.rows * self.extents.columns;
                 let arithmetic = if is_large { arithmetic } else { Arithmetic::MultiplyAdd };
                 Way::Tiled(tiles::best(self.extents, arithmetic))
             }
         }
+    }
+
+    fn is_thin(&self) -> bool {
+        self.weight.depth <= THIN_DEPTH && self.reciprocals().is_some()
     }
 
     fn patches(&self) -> Option<Patches> {
@@ -164,6 +176,7 @@ impl<'a> Layer<'a> {
     fn lower(&self, way: Way) -> Result<Lowered, Error> {
         let lower = |weight, scratch| match way {
             Way::Direct => self.direct(weight),
+            Way::Thin => self.thin(weight),
             Way::Tiled(cut) => self.tiled(weight, scratch, cut),
             Way::Patched(patches) => self.patched(&weight, patches),
         };
@@ -249,6 +262,16 @@ impl<'a> Layer<'a> {
         launch_threads("ab_conv_direct", outputs, parameters).map(Lowered::one)
     }
 
+    fn thin(&self, weight: Parameter) -> Result<Lowered, Error> {
+        let tiles =
+            [self.extents.rows.div_ceil(THIN_TILE[0]), self.extents.columns.div_ceil(THIN_TILE[1])];
+        let mut parameters = vec![operand(0), weight];
+        parameters.extend(self.targets());
+        parameters.push(self.structure([1, 0], tiles)?);
+        let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(self.extents.count);
+        launch("ab_conv_thin", blocks, [256, 1, 1], parameters).map(Lowered::one)
+    }
+
     /// Partial sums lie `scratch` bytes into the scratch memory.
     fn tiled(&self, weight: Parameter, scratch: usize, cut: Cut) -> Result<Lowered, Error> {
         let tiles = cut.tiles(self.extents);
@@ -294,6 +317,7 @@ pub(super) fn all(kernel: &Conv2d, arithmetic: Arithmetic) -> Vec<Lowered> {
     let layer = Layer::new(kernel, arithmetic).expect("the shape is small");
     let Some(layer) = layer else { return Vec::new() };
     let cuts = tiles::cuts(layer.extents, arithmetic).map(Way::Tiled);
-    let ways = cuts.chain(layer.patches().map(Way::Patched)).chain([Way::Direct]);
+    let thin = layer.is_thin().then_some(Way::Thin);
+    let ways = cuts.chain(layer.patches().map(Way::Patched)).chain(thin).chain([Way::Direct]);
     ways.map(|way| layer.lower(way).expect("the shape is small")).collect()
 }

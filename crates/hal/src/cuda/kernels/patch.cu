@@ -15,13 +15,13 @@ struct Patch {
     u32 neighbours, wide;
 };
 
-// Where a packed weight has a part of an element: squares of 16 rows and 8 steps of the depth, each
-// with 32 lanes of four elements, the first parts before the second ones. The depth runs over the taps
-// and, within a tap, over the channels.
-static __device__ __forceinline__ u64 square_place(u64 row, u64 depth, u64 steps, u32 part) {
+// Where a packed weight has an element: squares of 16 rows and 8 steps of the depth, each with 32 lanes
+// of four elements. The depth runs over the taps and, within a tap, over the channels. Every block reads
+// the weight of all its rows, so what tensor cores leave over of an element is not packed beside it.
+static __device__ __forceinline__ u64 square_place(u64 row, u64 depth, u64 steps) {
     u32 lane = (u32)(row % 8 * 4 + depth % 4);
     u32 element = (u32)(row % 16 / 8 + depth % 8 / 4 * 2);
-    return ((row / 16 * steps + depth / 8) * 2 + part) * 128 + lane * 4 + element;
+    return (row / 16 * steps + depth / 8) * 128 + lane * 4 + element;
 }
 
 // Packs a weight of `rows` rows of `channels` by `taps` for `groups` groups; rows and channels beyond
@@ -30,19 +30,16 @@ extern "C" __global__ void ab_pack_squares(const float *x, float *y, u64 groups,
     u64 at = thread_index();
     u64 steps = taps * (PATCH_CHANNELS / 8);
     u64 squares = (rows + 15) / 16;
-    if (at >= groups * squares * steps * 256) return;
+    if (at >= groups * squares * steps * 128) return;
     u32 place = (u32)(at % 128);
-    u32 part = (u32)(at / 128 % 2);
-    u64 step = at / 256 % steps;
-    u64 square = at / 256 / steps % squares;
-    u64 group = at / 256 / steps / squares;
+    u64 step = at / 128 % steps;
+    u64 square = at / 128 / steps % squares;
+    u64 group = at / 128 / steps / squares;
     u64 row = square * 16 + place % 2 * 8 + place / 16;
     u64 depth = step * 8 + place / 2 % 2 * 4 + place / 4 % 4;
     u64 tap = depth / PATCH_CHANNELS;
     u64 channel = depth % PATCH_CHANNELS;
-    float v = row < rows && channel < channels ? x[((group * rows + row) * channels + channel) * taps + tap] : 0.0f;
-    Split parts = split_constant(v);
-    y[at] = __uint_as_float(part == 0 ? parts.high : parts.low);
+    y[at] = row < rows && channel < channels ? x[((group * rows + row) * channels + channel) * taps + tap] : 0.0f;
 }
 
 // One sum, by multiply-adds in the order of the depth.
@@ -60,7 +57,7 @@ static __device__ __noinline__ float patch_dot(const Conv p, const float *x, con
         bool present = (u32)iy < p.height && (u32)ix < p.width;
         float v = present ? x[((u64)channel * p.height + iy) * p.width + ix] : 0.0f;
         u64 depth = tap * PATCH_CHANNELS + channel;
-        sum = fmaf(v, weight[square_place(row, depth, steps, 0)] + weight[square_place(row, depth, steps, 1)], sum);
+        sum = fmaf(v, weight[square_place(row, depth, steps)], sum);
     }
     return sum;
 }
@@ -132,13 +129,12 @@ static __device__ __forceinline__ void accumulate_patch(const Conv &p, const Pat
     u32 squares = (p.out_group + 15) / 16;
     u32 left = p.window_height * p.window_width * (PATCH_CHANNELS / 8);
     const uint4 *from[C::DOWN];
-    uint4 high[C::DOWN], low[C::DOWN];
+    uint4 next[C::DOWN];
 #pragma unroll
     for (int i = 0; i < C::DOWN; i++) {
         u32 square = min((first_row + core.row) / 16 + i, squares - 1);
-        from[i] = (const uint4 *)weight + ((u64)square * left + core.slice) * 64 + lane;
-        high[i] = __ldg(from[i]);
-        low[i] = __ldg(from[i] + 32);
+        from[i] = (const uint4 *)weight + ((u64)square * left + core.slice) * 32 + lane;
+        next[i] = __ldg(from[i]);
     }
     left /= T::KS;
     copies_wait<0>();
@@ -159,14 +155,13 @@ static __device__ __forceinline__ void accumulate_patch(const Conv &p, const Pat
                 left--;
 #pragma unroll
                 for (int i = 0; i < C::DOWN; i++) {
-                    l[i][0] = {high[i].x, low[i].x};
-                    l[i][1] = {high[i].y, low[i].y};
-                    l[i][2] = {high[i].z, low[i].z};
-                    l[i][3] = {high[i].w, low[i].w};
+                    l[i][0] = split(next[i].x);
+                    l[i][1] = split(next[i].y);
+                    l[i][2] = split(next[i].z);
+                    l[i][3] = split(next[i].w);
                     // The weight of the next step, where there is one.
-                    if (left > 0) from[i] += 64 * T::KS;
-                    high[i] = __ldg(from[i]);
-                    low[i] = __ldg(from[i] + 32);
+                    if (left > 0) from[i] += 32 * T::KS;
+                    next[i] = __ldg(from[i]);
                 }
                 core.add(l, r);
                 tap += 32 * T::KS * q.plane;
@@ -190,7 +185,7 @@ static __device__ __forceinline__ void patched(const float *x, const float *weig
     u32 group = block / p.batch;
     u32 pixels = p.out_height * p.out_width;
     x += ((u64)image * p.in_channels + (u64)group * p.in_group) * p.height * p.width;
-    weight += (u64)group * ((p.out_group + 15) / 16) * p.window_height * p.window_width * (PATCH_CHANNELS / 8) * 256;
+    weight += (u64)group * ((p.out_group + 15) / 16) * p.window_height * p.window_width * (PATCH_CHANNELS / 8) * 128;
     Core<T, PATCHES, true> core;
     if (aligned16(weight)) {
         copy_patch<T>(p, q, x, (i32)(first_pixel / p.out_width * p.stride_y) - p.top, memory);

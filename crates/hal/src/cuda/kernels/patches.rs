@@ -25,8 +25,8 @@ const SHARED_BYTES_MAX: usize = 100 << 10;
 /// Blocks from which on larger tiles fill the card better.
 const BLOCKS_MAX: usize = 8 * MULTIPROCESSORS;
 
-/// A weight in the order of the registers of the tensor cores: two parts of each element, in squares
-/// of sixteen rows. Its channels fill a patch, or are followed by zeros.
+/// A weight in the order of the registers of the tensor cores, in squares of sixteen rows. Its
+/// channels fill a patch, or are followed by zeros.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Squares {
     groups: usize,
@@ -51,7 +51,7 @@ impl Squares {
 
     pub(super) fn floats(&self) -> Option<usize> {
         let rows = self.groups.checked_mul(self.outputs.next_multiple_of(16))?;
-        rows.checked_mul(self.taps)?.checked_mul(2 * CHANNELS)
+        rows.checked_mul(self.taps)?.checked_mul(CHANNELS)
     }
 
     pub(super) fn bytes(&self) -> Option<usize> {

@@ -302,18 +302,41 @@ template <int T> static __device__ __forceinline__ double folded(u32 kind, doubl
     }
 }
 
+// The sum of every T-th element from `first` on; eight are on their way at a time.
+template <int T> static __device__ __forceinline__ double sum_of(const float *x, u64 first, u64 end, u64 stride) {
+    double sum = 0.0;
+    u64 i = first;
+#pragma unroll 1
+    for (; i + 7 * T < end; i += 8 * T) {
+        float v[8];
+#pragma unroll
+        for (int c = 0; c < 8; c++) v[c] = x[(i + c * T) * stride];
+#pragma unroll
+        for (int c = 0; c < 8; c++) sum += v[c];
+    }
+#pragma unroll 1
+    for (; i < end; i += T) sum += x[i * stride];
+    return sum;
+}
+
 // A warp or a block for each output, or for a part of one.
 template <int T>
 static __device__ __forceinline__ void reduce(const float *x, float *y, double *partial, const Reduce &p) {
     u64 unit = T == 32 ? (u64)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32 : blockIdx.x;
     if (unit >= p.outputs * p.parts) return;
     u32 lane = threadIdx.x % T;
-    u64 output = unit / p.parts;
-    u64 first = unit % p.parts * p.part;
+    u64 output = unit;
+    u64 first = 0;
+    if (p.parts > 1) {
+        output = unit / p.parts;
+        first = unit % p.parts * p.part;
+    }
     u64 end = first + p.part < p.depth ? first + p.part : p.depth;
     x += place(p.kept, output);
     double sum = empty_of(p.kind);
-    if (p.reduced.rank == 1) {
+    if (p.reduced.rank == 1 && p.kind <= REDUCE_MEAN) {
+        sum = sum_of<T>(x, first + lane, end, (u64)p.reduced.stride[0][0]);
+    } else if (p.reduced.rank == 1) {
         u64 stride = (u64)p.reduced.stride[0][0];
 #pragma unroll 4
         for (u64 i = first + lane; i < end; i += T) sum = joined(p.kind, sum, taken(p.kind, x[i * stride]));

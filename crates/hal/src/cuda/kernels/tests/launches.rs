@@ -324,7 +324,7 @@ fn how_a_constant_is_packed_follows_from_it_alone() {
 }
 
 /// The sources in the order of their names.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     include_str!("../anabranch.cu"),
     include_str!("../compare.cu"),
     include_str!("../convolution.cu"),
@@ -341,6 +341,7 @@ const SOURCES: [&str; 16] = [
     include_str!("../rows.cu"),
     include_str!("../sample.cu"),
     include_str!("../tensor.cu"),
+    include_str!("../thin.cu"),
 ];
 
 #[test]
