@@ -86,7 +86,7 @@ pub(super) const COMMANDS: &[Property] = &[
         "rt/stream/outbox/tests.rs: \
          model_cb_11_streams_that_wait_for_each_other_leave_nothing_behind",
         "rt/stream/tests/commits.rs: cb_11_the_producer_is_committed_before_its_consumer",
-        "rt/stream/tests/orders.rs: ev_10_a_wait_reaches_over_devices",
+        "rt/stream/tests/orders.rs: ev_10_lk_2_a_wait_reaches_over_devices",
     ]),
     property(
         "CB-12 FailureSignals",

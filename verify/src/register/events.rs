@@ -75,7 +75,7 @@ pub(super) const EVENTS: &[Property] = &[
     .asserted_in("rt/stream/outbox.rs")
     .checked_by(&[
         "rt/stream/tests/orders.rs: ev_10_a_failure_reaches_over_devices",
-        "rt/stream/tests/orders.rs: ev_10_a_wait_reaches_over_devices",
+        "rt/stream/tests/orders.rs: ev_10_lk_2_a_wait_reaches_over_devices",
         "rt/stream/tests/orders.rs: ev_10_streams_of_two_devices_with_one_number_are_two",
     ])
     .within("two devices of the kind sim"),

@@ -17,10 +17,8 @@ pub(super) const LOCKS: &[Property] = &[
     .asserted_in("rt/stream/outbox.rs")
     .checked_by(&[
         "sync/held/tests.rs: lk_2_a_sleeper_holds_the_lock_that_it_sleeps_on_and_no_other",
-        "rt/stream/tests/orders.rs: ev_10_a_failure_reaches_over_devices, \
-         ev_10_a_wait_reaches_over_devices, \
-         ev_10_streams_of_two_devices_with_one_number_are_two",
-        "rt/stream/tests/failures.rs: er_5_a_stream_that_was_reset_passes_no_old_failure_on",
+        "rt/stream/tests/orders.rs: ev_10_lk_2_a_wait_reaches_over_devices",
+        "rt/stream/tests/failures.rs: er_5_lk_2_a_stream_that_was_reset_passes_no_old_failure_on",
     ])
     .within("debug builds on real threads; the locks of the kernel, not those of devices"),
     property(

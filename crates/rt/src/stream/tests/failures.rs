@@ -174,7 +174,7 @@ fn er_1_a_lost_device_tells_everybody() {
 }
 
 #[test]
-fn er_5_a_stream_that_was_reset_passes_no_old_failure_on() {
+fn er_5_lk_2_a_stream_that_was_reset_passes_no_old_failure_on() {
     check_once(|| {
         let (device, control) = manual();
         let leases: Vec<_> = (0..3).map(|_| device.lease_now().unwrap()).collect();

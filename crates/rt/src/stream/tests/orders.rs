@@ -168,7 +168,7 @@ fn ev_10_streams_of_two_devices_with_one_number_are_two() {
 }
 
 #[test]
-fn ev_10_a_wait_reaches_over_devices() {
+fn ev_10_lk_2_a_wait_reaches_over_devices() {
     check_once(|| {
         let (near, near_control) = manual();
         let (far, far_control) = manual();
