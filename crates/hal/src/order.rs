@@ -348,7 +348,7 @@ impl<W> State<W> {
 
     /// A queue does not wait for itself: it is in order anyway.
     fn wait(&self, own: Slot, id: QueueId, value: u64) -> Wait {
-        // Whatever has a lane when it is named keeps it; what has none has ended well.
+        // A queue keeps its lane from when it is named until what names it starts.
         let Some(&target) = self.by_id.get(&id) else { return Wait::Done };
         let lane = self.lane(target);
         if target == own {

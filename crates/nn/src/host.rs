@@ -146,11 +146,12 @@ fn operator(
     infer: impl Fn(&Facts<'_>, usize) -> Result<Vec<Fact>, Error> + Send + Sync + 'static,
     compute: impl Fn(&Facts<'_>, &[Fact]) -> Result<Vec<Tensor>, Error> + Send + Sync + 'static,
 ) -> Op {
-    operator_of(Effort::Elements, name, values, infer, compute)
+    operator_of(None, Effort::Elements, name, values, infer, compute)
 }
 
-/// An operator as [`operator`] makes it, of that effort.
+/// An operator as [`operator`] makes it, of that effort, and perhaps one for which there are kernels.
 fn operator_of(
+    form: Option<Form>,
     effort: Effort,
     name: &'static str,
     values: &[usize],
@@ -158,7 +159,7 @@ fn operator_of(
     compute: impl Fn(&Facts<'_>, &[Fact]) -> Result<Vec<Tensor>, Error> + Send + Sync + 'static,
 ) -> Op {
     let (infer, compute, values) = (Box::new(infer), Box::new(compute), values.to_vec());
-    Op::Host(Host(Arc::new(Body { name, form: None, values, effort, infer, compute })))
+    Op::Host(Host(Arc::new(Body { name, form, values, effort, infer, compute })))
 }
 
 /// An operator as [`operator`] makes it, for which there are kernels.
@@ -169,9 +170,7 @@ fn operator_with(
     infer: impl Fn(&Facts<'_>, usize) -> Result<Vec<Fact>, Error> + Send + Sync + 'static,
     compute: impl Fn(&Facts<'_>, &[Fact]) -> Result<Vec<Tensor>, Error> + Send + Sync + 'static,
 ) -> Op {
-    let (infer, compute, values) = (Box::new(infer), Box::new(compute), values.to_vec());
-    let (form, effort) = (Some(form), Effort::Elements);
-    Op::Host(Host(Arc::new(Body { name, form, values, effort, infer, compute })))
+    operator_of(Some(form), Effort::Elements, name, values, infer, compute)
 }
 
 /// An operator whose shapes follow from all elements, so that it is computed when a plan is made.

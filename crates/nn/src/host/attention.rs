@@ -177,7 +177,7 @@ impl Attention {
 pub(crate) fn attention(attention: Attention) -> Op {
     let own = attention.clone();
     let infer = move |inputs: &Facts<'_>, outputs: usize| own.infer(inputs, outputs);
-    operator_of(Effort::Products, "Attention", &[], infer, move |inputs, facts| {
+    operator_of(None, Effort::Products, "Attention", &[], infer, move |inputs, facts| {
         let results = attention.compute(inputs, facts)?.into_iter().zip(facts);
         results.map(|(result, fact)| rounded(fact, result.data)).collect()
     })

@@ -99,7 +99,7 @@ pub(crate) fn einsum(equation: String) -> Op {
         let shape = layout.output.iter().map(|name| layout.extents[name]).collect();
         Ok(vec![Fact::new(inputs.get(0)?.dtype, shape)])
     };
-    operator_of(Effort::Products, "Einsum", &[], infer, move |inputs, facts| {
+    operator_of(None, Effort::Products, "Einsum", &[], infer, move |inputs, facts| {
         let layout = layout(&equation, inputs)?;
         let all: Vec<Name> = layout.output.iter().chain(&layout.summed).copied().collect();
         let factors = (0..inputs.len()).map(|index| array(inputs, index));

@@ -161,7 +161,7 @@ pub(crate) fn integer_product(scaled: bool) -> Op {
         let dtype = if scaled { inputs.get(7)?.dtype } else { DType::I32 };
         Ok(vec![Fact::new(dtype, product.shape())])
     };
-    operator_of(Effort::Products, "MatMulInteger", &[], infer, move |inputs, facts| {
+    operator_of(None, Effort::Products, "MatMulInteger", &[], infer, move |inputs, facts| {
         let zeros = if scaled { [2, 5] } else { [2, 3] };
         let rows = |fact: &Fact| fact.shape.len().saturating_sub(2);
         let columns = |fact: &Fact| fact.shape.len().saturating_sub(1);

@@ -12,7 +12,7 @@ pub(crate) fn size_of() -> Op {
         let count = super::signed(inputs.get(0)?.count());
         Ok(vec![Fact::constant(Tensor::from_i64(&[], vec![count])?)])
     };
-    operator_of(Effort::Shapes, "Size", &[], infer, |_, facts| shape_of(facts))
+    operator_of(None, Effort::Shapes, "Size", &[], infer, |_, facts| shape_of(facts))
 }
 
 /// What inference has found already.

@@ -98,7 +98,7 @@ pub(crate) fn conv_integer(window: Window, groups: usize, scaled: bool) -> Op {
         let dtype = if scaled { inputs.get(7)?.dtype } else { DType::I32 };
         Ok(vec![Fact::new(dtype, shape)])
     };
-    operator_of(Effort::Products, "ConvInteger", &[], infer, move |inputs, facts| {
+    operator_of(None, Effort::Products, "ConvInteger", &[], infer, move |inputs, facts| {
         let zeros = if scaled { [2, 5] } else { [2, 3] };
         let x = centred(array(inputs, 0)?, optional(inputs, zeros[0])?.as_ref(), 1)?;
         let weight = centred(array(inputs, weight_at)?, optional(inputs, zeros[1])?.as_ref(), 0)?;
@@ -225,7 +225,7 @@ pub(crate) fn conv_transpose(window: TransposedWindow) -> Op {
         let (x, weight) = (inputs.get(0)?, inputs.get(1)?);
         Ok(vec![Fact::new(x.dtype, own.layout(&x.shape, &weight.shape)?.0)])
     };
-    operator_of(Effort::Products, "ConvTranspose", &[], infer, move |inputs, facts| {
+    operator_of(None, Effort::Products, "ConvTranspose", &[], infer, move |inputs, facts| {
         let (x, weight, bias) = (array(inputs, 0)?, array(inputs, 1)?, optional(inputs, 2)?);
         Ok(vec![window.compute(&x, &weight, bias.as_ref())?.tensor(facts[0].dtype)?])
     })

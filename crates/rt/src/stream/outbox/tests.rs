@@ -1,6 +1,6 @@
 //! The hand-over between streams, and what two threads can do to one stream.
 
-use anabranch_hal::sim::{self, Config};
+use anabranch_hal::sim::{self, Config, SimControl};
 use anabranch_sync::atomic::{AtomicUsize, Ordering};
 use anabranch_sync::model::{bound, check, check_counted, check_once};
 use anabranch_sync::{Arc, Mutex, thread};
@@ -9,7 +9,7 @@ use crate::tests::{
     NEVER, NOW, contents, counting, doom, host_buffer, lazy_with, manual, manual_with, null_device,
     null_with,
 };
-use crate::{Command, CommitMode, Device, Limits, Stream, TraceRecord};
+use crate::{Command, CommitMode, Device, Limits, Snapshot, Stream, TraceRecord};
 
 #[test]
 fn cb_9_buffers_are_handed_over_in_order_from_within_one_another() {
@@ -207,17 +207,28 @@ fn model_lv_1_what_the_limit_held_back_is_committed_by_the_report() {
     });
 }
 
+/// A stream with a command that is going to fail, and one that is to hear of it.
+struct Doomed {
+    device: Device,
+    control: SimControl,
+    producer: Stream,
+    snapshot: Snapshot,
+    consumer: Stream,
+}
+
+fn doomed() -> Doomed {
+    let (device, control) = manual();
+    let [producer, consumer] = [(); 2].map(|()| device.new_stream(Default::default()).unwrap());
+    doom(&producer, "boom");
+    let snapshot = producer.record().unwrap();
+    producer.flush(CommitMode::Now).unwrap();
+    Doomed { device, control, producer, snapshot, consumer }
+}
+
 #[test]
 fn model_ev_12_a_failure_is_told_whenever_it_comes() {
     check(|| {
-        let (device, control) = manual();
-        let (producer, consumer) = (
-            device.new_stream(Default::default()).unwrap(),
-            device.new_stream(Default::default()).unwrap(),
-        );
-        doom(&producer, "boom");
-        let snapshot = producer.record().unwrap();
-        producer.flush(CommitMode::Now).unwrap();
+        let Doomed { device: _device, control, producer, snapshot, consumer } = doomed();
         let driver = thread::spawn({
             let (control, queue) = (control.clone(), producer.id());
             move || assert!(control.step(queue))
@@ -237,17 +248,9 @@ fn model_ev_12_a_failure_is_told_whenever_it_comes() {
 #[test]
 fn model_ev_12_a_queue_is_there_while_it_is_named() {
     check(|| {
-        let (device, control) = manual();
-        let (producer, consumer) = (
-            device.new_stream(Default::default()).unwrap(),
-            device.new_stream(Default::default()).unwrap(),
-        );
-        doom(&producer, "boom");
-        let snapshot = producer.record().unwrap();
-        producer.flush(CommitMode::Now).unwrap();
-        let waits = consumer.wait(&snapshot).is_ok();
-        assert!(waits, "nothing has failed yet");
-        let _ = consumer.host(|| panic!("EV-12: the failure went with the queue"));
+        let Doomed { device: _device, control, producer, snapshot, consumer } = doomed();
+        consumer.wait(&snapshot).unwrap();
+        consumer.host(|| panic!("EV-12: the failure went with the queue")).unwrap();
         let driver = thread::spawn({
             let (control, queue) = (control.clone(), producer.id());
             move || {
