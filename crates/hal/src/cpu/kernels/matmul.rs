@@ -8,7 +8,7 @@ use crate::kernel::{Function, MatMul, Precision};
 use super::dots;
 use super::function::{activate, activate_cheap, is_cheap};
 use super::gemm::{
-    self, Finish, Group, Groups, Matrix, Step, VECTORS_MAX, copy, pack_columns, pack_rows,
+    self, Finish, Group, Groups, Matrix, Step, VECTORS_MAX, ask, copy, pack_columns, pack_rows,
 };
 use super::operand::{Operands, View};
 use super::scratch::{Rows, Scratch};
@@ -305,6 +305,15 @@ impl<'a> Output<'a> {
 }
 
 impl Finish for Output<'_> {
+    #[inline(always)]
+    fn prepare<S: Simd>(&self, simd: S, row: usize, rows: usize, group: &Group) {
+        let Some(residual) = self.residual.as_ref().filter(|_| self.column == 1) else { return };
+        let run = group.runs[0];
+        for r in row..row + rows {
+            ask(simd, residual.window(self.first + r * self.row + run.target, run.length));
+        }
+    }
+
     #[inline(always)]
     fn finish<S: Simd>(
         &mut self,
