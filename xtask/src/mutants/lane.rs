@@ -73,12 +73,13 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Makes a fresh copy of the sources; what was built from the last copy is kept.
+    /// Makes a fresh copy of the sources in a folder of that name; what was built from the last copy
+    /// there is kept.
     ///
     /// # Errors
     /// The file that cannot be copied.
-    pub(super) fn open(root: &Path, engine: Engine) -> Result<Self, String> {
-        let folder = shell::target(root).join("mutants").join(engine.name());
+    pub(super) fn open(root: &Path, engine: Engine, name: &str) -> Result<Self, String> {
+        let folder = shell::target(root).join("mutants").join(name);
         let tree = folder.join("tree");
         copy(root, &tree)?;
         Ok(Self { engine, tree, target: folder.join("target") })

@@ -360,11 +360,19 @@ impl Output<'_> {
             let bias = self.bias.map(|bias| &bias[column..][..line.len()]);
             let residual = self.residual.as_ref().map(|view| view.window(first, line.len()));
             let y = self.y.window_mut(first, line.len());
-            for at in (0..line.len()).step_by(S::LANES) {
-                let mut sum = simd.mul(simd.load(&line[at..]), alpha);
-                sum = bias.map_or(sum, |bias| simd.add(sum, simd.load(&bias[at..])));
-                sum = residual.map_or(sum, |residual| simd.add(sum, simd.load(&residual[at..])));
-                simd.store(activate_cheap(simd, self.activation, sum), &mut y[at..]);
+            let (add, end) = (
+                |sum, more: &[f32], at: usize| simd.add(sum, simd.load(&more[at..])),
+                |sum| activate_cheap(simd, self.activation, sum),
+            );
+            // A loop for each form, so that no vector asks which one it is.
+            match (bias, residual) {
+                (None, None) => scale(simd, alpha, line, y, |sum, _| end(sum)),
+                (Some(a), None) | (None, Some(a)) => {
+                    scale(simd, alpha, line, y, |sum, at| end(add(sum, a, at)));
+                }
+                (Some(a), Some(b)) => {
+                    scale(simd, alpha, line, y, |sum, at| end(add(add(sum, a, at), b, at)));
+                }
             }
             return;
         }
@@ -393,6 +401,21 @@ impl Output<'_> {
                 simd.store_some(sum, lanes);
             }
         }
+    }
+}
+
+/// Scales whole vectors of sums, and writes what `end` makes of each and of where it lies.
+#[inline(always)]
+fn scale<S: Simd>(
+    simd: S,
+    alpha: S::V,
+    sums: &[f32],
+    y: &mut [f32],
+    end: impl Fn(S::V, usize) -> S::V,
+) {
+    let vectors = sums.chunks_exact(S::LANES).zip(y.chunks_exact_mut(S::LANES));
+    for (index, (sums, y)) in vectors.enumerate() {
+        simd.store(end(simd.mul(simd.load(sums), alpha), index * S::LANES), y);
     }
 }
 
