@@ -360,19 +360,12 @@ impl Output<'_> {
             let bias = self.bias.map(|bias| &bias[column..][..line.len()]);
             let residual = self.residual.as_ref().map(|view| view.window(first, line.len()));
             let y = self.y.window_mut(first, line.len());
-            let (add, end) = (
-                |sum, more: &[f32], at: usize| simd.add(sum, simd.load(&more[at..])),
-                |sum| activate_cheap(simd, self.activation, sum),
-            );
-            // A loop for each form, so that no vector asks which one it is.
+            // A loop for each number of addends, so that no vector asks which there are.
+            let activation = self.activation;
             match (bias, residual) {
-                (None, None) => scale(simd, alpha, line, y, |sum, _| end(sum)),
-                (Some(a), None) | (None, Some(a)) => {
-                    scale(simd, alpha, line, y, |sum, at| end(add(sum, a, at)));
-                }
-                (Some(a), Some(b)) => {
-                    scale(simd, alpha, line, y, |sum, at| end(add(add(sum, a, at), b, at)));
-                }
+                (None, None) => whole(simd, alpha, line, [], activation, y),
+                (Some(a), None) | (None, Some(a)) => whole(simd, alpha, line, [a], activation, y),
+                (Some(a), Some(b)) => whole(simd, alpha, line, [a, b], activation, y),
             }
             return;
         }
@@ -404,18 +397,22 @@ impl Output<'_> {
     }
 }
 
-/// Scales whole vectors of sums, and writes what `end` makes of each and of where it lies.
+/// Finishes whole vectors of sums: scales them, adds `more`, and applies a cheap activation.
 #[inline(always)]
-fn scale<S: Simd>(
+fn whole<S: Simd, const MORE: usize>(
     simd: S,
     alpha: S::V,
     sums: &[f32],
+    more: [&[f32]; MORE],
+    activation: Function,
     y: &mut [f32],
-    end: impl Fn(S::V, usize) -> S::V,
 ) {
-    let vectors = sums.chunks_exact(S::LANES).zip(y.chunks_exact_mut(S::LANES));
-    for (index, (sums, y)) in vectors.enumerate() {
-        simd.store(end(simd.mul(simd.load(sums), alpha), index * S::LANES), y);
+    for at in (0..sums.len()).step_by(S::LANES) {
+        let mut sum = simd.mul(simd.load(&sums[at..]), alpha);
+        for addend in more {
+            sum = simd.add(sum, simd.load(&addend[at..]));
+        }
+        simd.store(activate_cheap(simd, activation, sum), &mut y[at..]);
     }
 }
 
