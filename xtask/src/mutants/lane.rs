@@ -30,10 +30,13 @@ const QUICKLY_BUILT: &[(&str, &str)] = &[
     ("CARGO_PROFILE_DEV_DEBUG", "0"),
     ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
-    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
 ];
-/// The same of the package that tests optimise.
-const KERNELS_QUICKLY_BUILT: &str = "--config=profile.dev.package.anabranch-hal.opt-level=1";
+/// The same of the package that tests optimise. The model checkers are built once for all mutants.
+const BUILT: [&str; 2] = [
+    "--config=profile.dev.package.anabranch-hal.opt-level=1",
+    "--config=profile.release.package.\"*\".opt-level=2",
+];
 /// Nobody reads how a mutant failed, and what failed under one says nothing of the next.
 const AS_DRAWN: &[(&str, &str)] =
     &[("PROPTEST_MAX_SHRINK_ITERS", "0"), ("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")];
@@ -123,7 +126,7 @@ impl Lane {
 
     fn test(&self) -> Command {
         let mut command = self.engine.cargo(&self.tree, &self.target);
-        command.args(["test", KERNELS_QUICKLY_BUILT]).args(self.engine.profile());
+        command.arg("test").args(BUILT).args(self.engine.profile());
         command.envs(QUICKLY_BUILT.iter().chain(AS_DRAWN).copied());
         command
     }

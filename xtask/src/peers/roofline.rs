@@ -77,7 +77,7 @@ fn heading(limit: &Limit) -> String {
     let reads: Vec<String> = limit
         .reads
         .iter()
-        .map(|read| format!("{:.0} MB at {:.0} GB/s", read.bytes / 1e6, read.gb_per_s))
+        .map(|read| format!("{:.1} MB at {:.0} GB/s", read.bytes / 1e6, read.gb_per_s))
         .collect();
     format!(
         "\n## Beside the machine\n\n\
@@ -125,7 +125,8 @@ mod tests {
         let line = line(&limit, &cell("C1", 1.0), &model);
         assert_eq!(line, "| C1 | 2 | 2000.0 | 20 | 0.20 | 8.4 | 0.1 | 0.00 |\n");
         assert!(
-            heading(&limit).contains("100 GFLOP/s") && heading(&limit).contains("8 MB at 50 GB/s")
+            heading(&limit).contains("100 GFLOP/s")
+                && heading(&limit).contains("8.4 MB at 50 GB/s")
         );
     }
 
