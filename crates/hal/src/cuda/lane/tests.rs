@@ -19,7 +19,7 @@ impl Sink for Well {
     }
 }
 
-/// D9: queues come and go, and a graph is built once.
+/// However many queues come and go, a graph is built once.
 #[test]
 fn a_queue_leaves_its_graphs_to_the_next() {
     let context = Context::open(0, 1 << 20, Arithmetic::Tensor).unwrap();
@@ -35,7 +35,7 @@ fn a_queue_leaves_its_graphs_to_the_next() {
         let (slot, lane) =
             executor.create(QueueId(queue), Priority::Normal, Box::new(Well)).unwrap();
         let kept = lane.berth().workshop.lock().kept.take(&key);
-        assert_eq!(kept.is_some(), 0 < queue, "D9: queue {queue}");
+        assert_eq!(kept.is_some(), 0 < queue, "queue {queue}");
         if let Some(instance) = kept {
             lane.berth().workshop.lock().kept.put(key.clone(), instance);
         }
