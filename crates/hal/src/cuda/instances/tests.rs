@@ -76,5 +76,5 @@ fn what_is_forgotten_is_dead_or_the_oldest() {
         |count| -> Vec<u64> { kept.forget(count).into_iter().map(|(_, made)| made).collect() };
     assert_eq!(forget(0), [2]);
     assert_eq!(forget(1), [1]);
-    assert_eq!(forget(0), []);
+    assert!(forget(0).is_empty());
 }
