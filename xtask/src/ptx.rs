@@ -14,10 +14,7 @@ use crate::{python, shell};
 const PACKAGE: &str = "nvidia-cuda-nvrtc-cu12==12.4.127";
 
 /// The compiler in its folder.
-const LIBRARY: &str = "libnvrtc.so.12";
-
-/// The folder that a program runs in, by a name that does not depend on where it lies.
-const HERE: &str = "/proc/self/cwd";
+const LIBRARY: &str = "./libnvrtc.so.12";
 
 /// A folder of sources with what they are compiled to.
 struct Module {
@@ -84,10 +81,10 @@ impl Module {
         fs::write(&whole, included(&folder, unit)?).map_err(failed)?;
         let source = fs::File::open(&whole).map_err(failed)?;
         // The compiler lets the order of some instructions follow from where its memory lies, so
-        // every run of it has the same addresses, the same environment and the same name.
+        // every run of it has the same addresses and the same environment.
         let mut command = Command::new("setarch");
-        command.args(["--addr-no-randomize", "python3", "-I", "-c", COMPILE]);
-        command.arg(format!("{HERE}/{LIBRARY}")).args(OPTIONS).current_dir(library).stdin(source);
+        command.args(["--addr-no-randomize", "python3", "-I", "-c", COMPILE, LIBRARY]);
+        command.args(OPTIONS).current_dir(library).stdin(source);
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         let output = shell::capture(command.env("PYTHONHASHSEED", "0"))?;
         if !output.success {

@@ -22,6 +22,7 @@ impl Sink for Well {
 /// However many queues come and go, a graph is built once.
 #[test]
 fn a_queue_leaves_its_graphs_to_the_next() {
+    crate::cuda::list().unwrap();
     let context = Context::open(0, 1 << 20, Arithmetic::Tensor).unwrap();
     let executor = Executor::start(context, Waiting::Awake).unwrap();
     let bytes = 256;
