@@ -32,9 +32,11 @@ const QUICKLY_BUILT: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
 ];
-/// The same of the package that tests optimise. The model checkers are built once for all mutants.
-const BUILT: [&str; 2] = [
+/// The same of the package with the kernels, which is slow to build and slower to run as it comes, and
+/// of the model checkers, which are built once for all mutants.
+const BUILT: [&str; 3] = [
     "--config=profile.dev.package.anabranch-hal.opt-level=1",
+    "--config=profile.release.package.anabranch-hal.opt-level=1",
     "--config=profile.release.package.\"*\".opt-level=2",
 ];
 /// Nobody reads how a mutant failed, and what failed under one says nothing of the next.
