@@ -1,6 +1,6 @@
 //! What a device computes, as plain descriptors: every shape and attribute is in the descriptor,
 //! every tensor is an operand. Layouts are row-major (`NCHW` for images) unless strides are given;
-//! strides and extents count elements. Arithmetic is in `f32`.
+//! strides and extents count elements. Arithmetic is in `f32`, and in integers where a kernel says so.
 //!
 //! The operand order of each kernel is part of its documentation: inputs first, output last.
 
@@ -8,6 +8,7 @@ mod check;
 mod compare;
 mod extent;
 mod facts;
+mod integer;
 #[cfg(test)]
 mod plain;
 mod quantize;
@@ -15,14 +16,19 @@ mod rank;
 mod resample;
 mod routine;
 mod sample;
+mod scan;
+mod scatter;
 
 pub use check::{Access, Mismatch, OperandSpec};
 pub use compare::{Compare, Comparison};
+pub use integer::{Integer, IntegerFunction, IntegerReduce};
 pub use quantize::{Dequantize, Quantize};
 pub use rank::{Pick, Rank};
 pub use resample::Resample;
 pub use routine::{Body, Routine};
 pub use sample::{Outside, Sample, Sampling};
+pub use scan::Scan;
+pub use scatter::{Combine, Locate, Scatter};
 
 use crate::dtype::DType;
 
@@ -43,10 +49,14 @@ pub enum Kernel {
     Unary(Unary),
     /// Element-wise function of two tensors, with broadcasting.
     Binary(Binary),
+    /// Element-wise function of two tensors of integers.
+    Integer(Integer),
     /// Softmax along one axis.
     Softmax(Softmax),
     /// Reduction over axes.
     Reduce(Reduce),
+    /// Reduction of integers over axes.
+    IntegerReduce(IntegerReduce),
     /// Copy between two strided views: transpose, slice, concatenate, expand, pad.
     StridedCopy(StridedCopy),
     /// Selection of rows by index.
@@ -59,6 +69,12 @@ pub enum Kernel {
     Rank(Rank),
     /// Selection of elements by index.
     Pick(Pick),
+    /// Positions that tuples of indices name.
+    Locate(Locate),
+    /// Elements that are written by position.
+    Scatter(Scatter),
+    /// Running sums and products.
+    Scan(Scan),
     /// Element-wise choice between two tensors.
     Select(Select),
     /// Element-wise question about two tensors.
@@ -115,6 +131,38 @@ pub enum Function {
         low: f32,
         high: f32,
     },
+    /// `gamma * x`, and `alpha * (e^(beta * x) - 1)` below zero; `beta` is above zero.
+    Elu {
+        alpha: f32,
+        beta: f32,
+        gamma: f32,
+    },
+    /// `ln(1 + e^x)`.
+    Softplus,
+    /// `x / (1 + |x|)`.
+    Softsign,
+    /// `x * tanh(ln(1 + e^x))`.
+    Mish,
+    /// `x * sigmoid(alpha * x)`.
+    Swish {
+        alpha: f32,
+    },
+    /// `x`, and 0 up to `alpha`.
+    ThresholdedRelu {
+        alpha: f32,
+    },
+    /// To the nearest integer, ties to even.
+    Round,
+    Sign,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Asinh,
+    Acosh,
+    Atanh,
 }
 
 /// `y = f(x)`. Operands: `x`, `y`, each of `count` elements; they may be the same slice.
@@ -137,6 +185,10 @@ pub enum BinaryFunction {
     Pow,
     Min,
     Max,
+    /// `a`, and `a * b` below zero.
+    Slope,
+    /// The rest of `a / b`, with the sign of `a`.
+    Rem,
 }
 
 /// `y = g(f(a, b))`. Operands: `a`, `b`, `y`; `y` is contiguous and may be the slice of an input

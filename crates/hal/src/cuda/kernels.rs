@@ -10,6 +10,7 @@ mod axes;
 mod compare;
 mod convolution;
 mod elementwise;
+mod integer;
 mod matmul;
 mod movement;
 mod patches;
@@ -19,6 +20,8 @@ mod rank;
 mod resample;
 mod rows;
 mod sample;
+mod scan;
+mod scatter;
 mod tiles;
 
 #[cfg(test)]
@@ -138,6 +141,11 @@ pub(super) fn lower(kernel: &Kernel, arithmetic: Arithmetic) -> Result<Lowered, 
         Kernel::Sample(kernel) => sample::lower(kernel),
         Kernel::Rank(kernel) => rank::lower(kernel),
         Kernel::Pick(kernel) => rank::pick(kernel),
+        Kernel::Locate(kernel) => scatter::locate(kernel),
+        Kernel::Scatter(kernel) => scatter::lower(kernel),
+        Kernel::Scan(kernel) => scan::lower(kernel),
+        Kernel::Integer(kernel) => integer::lower(kernel),
+        Kernel::IntegerReduce(kernel) => integer::reduce(kernel),
         Kernel::Quantize(kernel) => quantize::lower(kernel),
         Kernel::Dequantize(kernel) => quantize::back(kernel),
         Kernel::Cast(kernel) => elementwise::cast(kernel),

@@ -3,6 +3,7 @@
 mod card;
 mod device;
 mod elementwise;
+mod integer;
 mod launches;
 mod movement;
 mod products;

@@ -1,0 +1,142 @@
+//! Functions of elements, and choices by place.
+
+use anabranch_hal::kernel::{BinaryFunction, Function, Integer, IntegerFunction};
+
+use super::{Expanded, Place};
+use crate::dtype::{DType, truncate_i64};
+use crate::error::Error;
+use crate::graph::ValueId;
+use crate::host::Form;
+use crate::ops::{Comparison, Op};
+use crate::shape::resolve_axis;
+use crate::tensor::Tensor;
+
+impl Place<'_, '_> {
+    /// What remains of operators that have kernels for other types.
+    pub(super) fn other_types(&mut self, form: &Form) -> Expanded {
+        match form {
+            Form::Integer(IntegerFunction::Xor) if self.is(0, DType::Bool) => {
+                let (a, b) = (self.input(0)?, self.input(1)?);
+                let same = self.compare(Comparison::Equal, a, b)?;
+                Ok(Some(vec![self.push(Op::Not, &[same])?]))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    pub(super) fn bitwise_not(&mut self) -> Expanded {
+        let x = self.input(0)?;
+        let dtype = self.fact(x)?.dtype;
+        if !Integer::takes(dtype) {
+            return Ok(None);
+        }
+        let ones = self.integer(dtype, -1)?;
+        let turned = crate::host::integer_function("BitwiseXor", IntegerFunction::Xor);
+        Ok(Some(vec![self.push(turned, &[x, ones])?]))
+    }
+
+    pub(super) fn is_nan(&mut self) -> Expanded {
+        if !self.is(0, DType::F32) {
+            return Ok(None);
+        }
+        let x = self.input(0)?;
+        let same = self.compare(Comparison::Equal, x, x)?;
+        Ok(Some(vec![self.push(Op::Not, &[same])?]))
+    }
+
+    pub(super) fn is_infinite(&mut self, negative: bool, positive: bool) -> Expanded {
+        if !self.is(0, DType::F32) || !(negative || positive) {
+            return Ok(None);
+        }
+        let mut x = self.input(0)?;
+        if negative && positive {
+            x = self.unary(Function::Abs, x)?;
+        }
+        let limit = self.number(if positive { f32::INFINITY } else { f32::NEG_INFINITY })?;
+        Ok(Some(vec![self.compare(Comparison::Equal, x, limit)?]))
+    }
+
+    pub(super) fn mean(&mut self) -> Expanded {
+        let inputs: Vec<ValueId> = self.node.inputs.iter().flatten().copied().collect();
+        if !(0..inputs.len()).all(|index| self.is(index, DType::F32)) {
+            return Ok(None);
+        }
+        let [mut sum, ref rest @ ..] = inputs[..] else { return Ok(None) };
+        for &next in rest {
+            sum = self.binary(BinaryFunction::Add, sum, next)?;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a node has few inputs")]
+        let count = inputs.len() as f32;
+        Ok(Some(vec![self.with(BinaryFunction::Div, sum, count)?]))
+    }
+
+    pub(super) fn cast_like(&mut self) -> Expanded {
+        let (x, like) = (self.input(0)?, self.input(1)?);
+        let (from, to) = (self.fact(x)?.dtype, self.fact(like)?.dtype);
+        if from.is_narrow() || to.is_narrow() {
+            return Ok(None);
+        }
+        Ok(Some(vec![self.push(Op::Cast { to }, &[x])?]))
+    }
+
+    /// One triangle of matrices: the other one is not chosen.
+    pub(super) fn triangle(&mut self, upper: bool) -> Expanded {
+        let x = self.input(0)?;
+        let (dtype, shape) = (self.fact(x)?.dtype, self.shape(x)?);
+        let k = match self.optional(1) {
+            None => 0,
+            Some(k) => match self.fact(k)?.constant.as_ref().and_then(Tensor::to_i64) {
+                Some(k) => k.first().copied().unwrap_or(0),
+                None => return Ok(None),
+            },
+        };
+        let [.., rows, columns] = shape[..] else { return Ok(None) };
+        let kept = (0..rows).flat_map(|row| {
+            (0..columns).map(move |column| {
+                let over = signed(row).saturating_add(k);
+                let keep = if upper { over <= signed(column) } else { signed(column) <= over };
+                u8::from(keep)
+            })
+        });
+        let kept = Tensor::from_bytes(DType::Bool, &[rows, columns], &kept.collect::<Vec<_>>())?;
+        let kept = self.constant(kept);
+        let zero = self.constant(Tensor::from_bytes(dtype, &[], &vec![0; dtype.bytes()])?);
+        Ok(Some(vec![self.select(kept, x, zero)?]))
+    }
+
+    /// Compares each index with each class, counted from the begin and from the end.
+    pub(super) fn one_hot(&mut self, axis: i64) -> Expanded {
+        let (indices, depth, values) = (self.input(0)?, self.input(1)?, self.input(2)?);
+        let mut shape = self.shape(indices)?;
+        let depth = self.fact(depth)?.constant.as_ref().map(Tensor::to_f64);
+        let depth = depth.and_then(|depth| depth.first().copied());
+        let depth = depth.and_then(|depth| usize::try_from(truncate_i64(depth)).ok());
+        let axis = resolve_axis(axis, shape.len() + 1);
+        let (Some(axis), Some(depth)) = (axis, depth) else { return Ok(None) };
+        if self.fact(values)?.count() != 2 || self.fact(indices)?.dtype.is_narrow() {
+            return Ok(None);
+        }
+        let rank = shape.len() + 1;
+        shape.insert(axis, 1);
+        let indices = self.cast(indices, DType::I64)?;
+        let indices = self.reshape(indices, &shape)?;
+        let mut along = vec![1; rank];
+        along[axis] = depth;
+        let mut classes = |from: i64| -> Result<ValueId, Error> {
+            let classes = (0..depth).map(|class| signed(class) - from).collect();
+            Ok(self.constant(Tensor::from_i64(&along, classes)?))
+        };
+        let (front, back) = (classes(0)?, classes(signed(depth))?);
+        let front = self.compare(Comparison::Equal, indices, front)?;
+        let back = self.compare(Comparison::Equal, indices, back)?;
+        let chosen = self.compare(Comparison::Or, front, back)?;
+        let values = self.reshape(values, &[2])?;
+        let (off, on) = (self.slice(values, 0, [0, 1, 1])?, self.slice(values, 0, [1, 2, 1])?);
+        Ok(Some(vec![self.select(chosen, on, off)?]))
+    }
+}
+
+/// An extent, which memory bounds.
+fn signed(extent: usize) -> i64 {
+    i64::try_from(extent).unwrap_or(i64::MAX)
+}
