@@ -97,7 +97,18 @@ fn random_normalize(random: &mut Random, activation: Function) -> Normalize {
     }
 }
 
-/// A kernel of each kind but convolutions, products and routines.
+/// A kernel of each kind that computes with integers or with positions.
+fn random_integer_kernels(random: &mut Random) -> Vec<Kernel> {
+    vec![
+        Kernel::Integer(random_integer(random).0),
+        Kernel::IntegerReduce(random_integer_reduce(random).0),
+        Kernel::Scan(random_scan(random).0),
+        Kernel::Locate(random_locate(random).0),
+        Kernel::Scatter(random_scatter(random).0),
+    ]
+}
+
+/// A kernel of each other kind but convolutions, products and routines.
 fn random_kernels(random: &mut Random) -> Vec<Kernel> {
     let functions = [Function::Relu, Function::Gelu, Function::Clip { low: 0.0, high: 1.0 }];
     let activation = random.pick(&functions);
@@ -140,11 +151,6 @@ fn random_kernels(random: &mut Random) -> Vec<Kernel> {
         Kernel::Compare(random_compare(random).0),
         Kernel::Sample(random_sample(random).0),
         Kernel::Rank(random_rank(random).0),
-        Kernel::Integer(random_integer(random).0),
-        Kernel::IntegerReduce(random_integer_reduce(random).0),
-        Kernel::Scan(random_scan(random).0),
-        Kernel::Locate(random_locate(random).0),
-        Kernel::Scatter(random_scatter(random).0),
         Kernel::Quantize(random_quantize(random).0),
         Kernel::Dequantize(random_dequantize(random).0),
         Kernel::Pick(random_pick(random).0),
@@ -177,7 +183,8 @@ fn launches_fit_their_functions() {
     let functions = functions();
     let mut random = Random::new(201);
     for _ in 0..150 {
-        for kernel in random_kernels(&mut random) {
+        let integers = random_integer_kernels(&mut random);
+        for kernel in random_kernels(&mut random).into_iter().chain(integers) {
             check(&functions, &kernel, None, &lower(&kernel, Arithmetic::Tensor).unwrap());
         }
         let conv = random_conv(&mut random);
