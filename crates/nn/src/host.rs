@@ -32,7 +32,7 @@ pub(crate) use einsum::{
     Layout as EinsumLayout, Name as EinsumName, einsum, layout as einsum_layout,
 };
 pub(crate) use element::{
-    bitwise_not, choose_type, function, integer_function, is_infinite, is_nan, mean,
+    bitwise_not, choose_type, function, integer_function, is_infinite, is_nan, mean, shrink,
 };
 pub(crate) use grid::{affine_grid, grid_sample};
 pub(crate) use index::{
@@ -123,6 +123,12 @@ pub(crate) enum Together {
         axis: i64,
     },
     BitwiseNot,
+    /// Towards zero by `bias`, and zero near it.
+    Shrink {
+        limit: f32,
+        bias: f32,
+    },
+    MaxUnpool,
     IsNan,
     IsInfinite {
         negative: bool,

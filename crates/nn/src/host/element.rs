@@ -58,6 +58,20 @@ pub(crate) fn mean() -> Op {
     })
 }
 
+/// Towards zero by `bias`, and zero where that is no farther than `limit`.
+pub(crate) fn shrink(limit: f32, bias: f32) -> Op {
+    let form = Form::Together(Together::Shrink { limit, bias });
+    let (limit, bias) = (f64::from(limit), f64::from(bias));
+    operator_with(form, "Shrink", &[], like_first, move |inputs, facts| {
+        let shrunk = super::array(inputs, 0)?.data.into_iter().map(|x| match x {
+            x if x < -limit => x + bias,
+            x if limit < x => x - bias,
+            _ => 0.0,
+        });
+        Ok(vec![super::rounded(&facts[0], shrunk.collect())?])
+    })
+}
+
 /// A function of integers, which wrap to the type of input 0.
 pub(crate) fn integer_function(name: &'static str, function: IntegerFunction) -> Op {
     of_integers(Form::Integer(function), name, move |a, b| integer(function, a, b))

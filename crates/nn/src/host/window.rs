@@ -352,7 +352,7 @@ pub(crate) fn max_unpool(window: Window) -> Op {
         }
         Ok(vec![Fact::new(x.dtype, shape)])
     };
-    operator("MaxUnpool", &[2], infer, |inputs, facts| {
+    operator_with(Form::Together(Together::MaxUnpool), "MaxUnpool", &[2], infer, |inputs, facts| {
         let (x, places) = (array(inputs, 0)?, array(inputs, 1)?);
         let mut result = vec![0.0; facts[0].count()];
         for (value, &at) in x.data.iter().zip(&places.data) {

@@ -144,6 +144,8 @@ impl Place<'_, '_> {
             Together::Trilu { upper } => self.triangle(*upper),
             Together::OneHot { axis } => self.one_hot(*axis),
             Together::BitwiseNot => self.bitwise_not(),
+            Together::Shrink { limit, bias } => self.shrink(*limit, *bias),
+            Together::MaxUnpool => self.max_unpool(),
             Together::IsNan => self.is_nan(),
             Together::IsInfinite { negative, positive } => self.is_infinite(*negative, *positive),
             Together::Mean => self.mean(),

@@ -1,6 +1,6 @@
 //! Functions of elements, and choices by place.
 
-use anabranch_hal::kernel::{BinaryFunction, Function, Integer, IntegerFunction};
+use anabranch_hal::kernel::{BinaryFunction, Combine, Function, Integer, IntegerFunction};
 
 use super::{Expanded, Place};
 use crate::dtype::{DType, truncate_i64};
@@ -33,6 +33,38 @@ impl Place<'_, '_> {
         let ones = self.integer(dtype, -1)?;
         let turned = crate::host::integer_function("BitwiseXor", IntegerFunction::Xor);
         Ok(Some(vec![self.push(turned, &[x, ones])?]))
+    }
+
+    pub(super) fn shrink(&mut self, limit: f32, bias: f32) -> Expanded {
+        if !self.is(0, DType::F32) {
+            return Ok(None);
+        }
+        let x = self.input(0)?;
+        let (low, high, zero) = (self.number(-limit)?, self.number(limit)?, self.number(0.0)?);
+        let below = self.compare(Comparison::Less, x, low)?;
+        let above = self.compare(Comparison::Less, high, x)?;
+        let (up, down) =
+            (self.with(BinaryFunction::Add, x, bias)?, self.with(BinaryFunction::Sub, x, bias)?);
+        let rest = self.select(above, down, zero)?;
+        Ok(Some(vec![self.select(below, up, rest)?]))
+    }
+
+    /// Elements that are written where max pooling found them.
+    pub(super) fn max_unpool(&mut self) -> Expanded {
+        let (x, places) = (self.input(0)?, self.input(1)?);
+        let Some(result) = self.node.outputs.first().copied().flatten() else { return Ok(None) };
+        let (shape, count) = (self.shape(result)?, self.fact(x)?.count());
+        let fits = self.is(1, DType::I64) && self.fact(places)?.count() == count;
+        if !self.is(0, DType::F32) || !fits {
+            return Ok(None);
+        }
+        let zeros = self.number(0.0)?;
+        let size = self.list(&[shape.iter().product()])?;
+        let zeros = self.push(Op::Expand, &[zeros, size])?;
+        let (x, places) = (self.reshape(x, &[count])?, self.reshape(places, &[count])?);
+        let scatter = crate::host::scatter_elements(0, Combine::Replace);
+        let written = self.push(scatter, &[zeros, places, x])?;
+        Ok(Some(vec![self.reshape(written, &shape)?]))
     }
 
     pub(super) fn is_nan(&mut self) -> Expanded {
@@ -83,23 +115,26 @@ impl Place<'_, '_> {
     pub(super) fn triangle(&mut self, upper: bool) -> Expanded {
         let x = self.input(0)?;
         let (dtype, shape) = (self.fact(x)?.dtype, self.shape(x)?);
-        let k = match self.optional(1) {
-            None => 0,
-            Some(k) => match self.fact(k)?.constant.as_ref().and_then(Tensor::to_i64) {
-                Some(k) => k.first().copied().unwrap_or(0),
-                None => return Ok(None),
-            },
-        };
         let [.., rows, columns] = shape[..] else { return Ok(None) };
-        let kept = (0..rows).flat_map(|row| {
-            (0..columns).map(move |column| {
-                let over = signed(row).saturating_add(k);
-                let keep = if upper { over <= signed(column) } else { signed(column) <= over };
-                u8::from(keep)
-            })
-        });
-        let kept = Tensor::from_bytes(DType::Bool, &[rows, columns], &kept.collect::<Vec<_>>())?;
-        let kept = self.constant(kept);
+        let k = match self.optional(1) {
+            None => self.integer(DType::I64, 0)?,
+            Some(k) if self.is(1, DType::I64) && self.fact(k)?.count() == 1 => {
+                self.reshape(k, &[])?
+            }
+            Some(_) => return Ok(None),
+        };
+        // No diagonal is farther away than the matrix is large.
+        let ends = [(BinaryFunction::Max, -signed(rows)), (BinaryFunction::Min, signed(columns))];
+        let mut diagonal = k;
+        for (function, end) in ends {
+            let end = self.integer(DType::I64, end)?;
+            diagonal = self.binary(function, diagonal, end)?;
+        }
+        let (row, column) = (self.places(rows)?, self.places(columns)?);
+        let row = self.reshape(row, &[rows, 1])?;
+        let diagonal = self.binary(BinaryFunction::Add, row, diagonal)?;
+        let (least, most) = if upper { (diagonal, column) } else { (column, diagonal) };
+        let kept = self.compare(Comparison::LessOrEqual, least, most)?;
         let zero = self.constant(Tensor::from_bytes(dtype, &[], &vec![0; dtype.bytes()])?);
         Ok(Some(vec![self.select(kept, x, zero)?]))
     }

@@ -7,7 +7,8 @@ use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
 use crate::host::{Form, PadMode, Together};
-use crate::ops::{Op, reduced_axes};
+use crate::ops::{Comparison, Op, reduced_axes};
+use crate::tensor::Tensor;
 
 fn is_half(dtype: DType) -> bool {
     matches!(dtype, DType::F16 | DType::BF16)
@@ -83,9 +84,15 @@ impl Place<'_, '_> {
         let result = match op {
             Op::Unary(function) if Integer::takes(dtype) => self.integer_unary(*function, x)?,
             Op::Clip if Integer::takes(dtype) || self.has_computed_bounds()? => self.clip(x)?,
-            Op::Reduce { reduction, keep_axes, none_is_none } if Integer::takes(dtype) => {
+            Op::Reduce { reduction, keep_axes, none_is_none }
+                if Integer::takes(dtype) || dtype == DType::Bool =>
+            {
                 self.integer_reduce(x, *reduction, [*keep_axes, *none_is_none])?
             }
+            Op::Compare(comparison) if !Compare::takes(dtype) => {
+                self.compared(*comparison, dtype)?
+            }
+            Op::Pad { mode: PadMode::Constant } => self.padded(x)?,
             Op::Not if !Compare::takes(dtype) && Integer::takes(dtype) => {
                 let x = self.cast(x, DType::Bool)?;
                 Some(self.push(Op::Not, &[x])?)
@@ -126,6 +133,36 @@ impl Place<'_, '_> {
         Ok(Some(result))
     }
 
+    /// Numbers of few bits are compared in 64.
+    fn compared(&mut self, comparison: Comparison, dtype: DType) -> Result<Option<ValueId>, Error> {
+        if !matches!(dtype, DType::I16 | DType::I8 | DType::U32 | DType::U16) {
+            return Ok(None);
+        }
+        let (a, b) =
+            (self.cast(self.input(0)?, DType::I64)?, self.cast(self.input(1)?, DType::I64)?);
+        self.compare(comparison, a, b).map(Some)
+    }
+
+    /// Where what is around a tensor is computed, it is chosen behind the padding with zeros.
+    fn padded(&mut self, x: ValueId) -> Result<Option<ValueId>, Error> {
+        let Some(value) = self.optional(2) else { return Ok(None) };
+        if self.fact(value)?.constant.is_some() || self.fact(value)?.count() != 1 {
+            return Ok(None);
+        }
+        let shape = self.shape(x)?;
+        let inside = Tensor::from_bytes(DType::Bool, &[], &[1])?;
+        let (inside, size) = (self.constant(inside), self.list(&shape)?);
+        let inside = self.push(Op::Expand, &[inside, size])?;
+        let mut inputs = self.node.inputs.clone();
+        inputs[2] = None;
+        let op = self.node.op.clone();
+        let around = self.push_all(op.clone(), inputs.clone(), 1)?[0];
+        inputs[0] = Some(inside);
+        let inside = self.push_all(op, inputs, 1)?[0];
+        let value = self.reshape(value, &[])?;
+        self.select(inside, around, value).map(Some)
+    }
+
     fn has_computed_bounds(&self) -> Result<bool, Error> {
         for index in [1, 2] {
             if let Some(bound) = self.optional(index)
@@ -161,7 +198,7 @@ impl Place<'_, '_> {
         let dtype = self.fact(x)?.dtype;
         let axes: Vec<ValueId> = self.optional(1).into_iter().collect();
         let reduced = |reduction| Op::Reduce { reduction, keep_axes, none_is_none };
-        let small = matches!(dtype, DType::I16 | DType::I8 | DType::U16 | DType::U8);
+        let small = matches!(dtype, DType::I16 | DType::I8 | DType::U16 | DType::U8 | DType::Bool);
         match reduction {
             _ if IntegerReduce::takes(dtype, reduction) => Ok(None),
             // In 32 bits, and back: neither is outside of the type.

@@ -6,9 +6,9 @@ use anabranch_hal::kernel::{Combine, IntegerFunction};
 use super::*;
 use crate::fold;
 use crate::graph::{Graph, Label, Port};
-use crate::host::{self, Attention};
+use crate::host::{self, Attention, PadMode};
 use crate::model::Model;
-use crate::ops::{Fact, Facts};
+use crate::ops::{Comparison, Fact, Facts};
 use crate::tensor::Numbers;
 
 /// What an operator means.
@@ -202,6 +202,7 @@ fn reductions_of_integers() {
         if matches!(dtype, DType::U64 | DType::U32) {
             continue;
         }
+        let dtype = if dtype == DType::U16 { DType::Bool } else { dtype };
         for &reduction in reductions {
             for (keep_axes, axes) in [(true, vec![0]), (false, vec![-1]), (false, vec![0, 2])] {
                 let x = whole(dtype, &[2, 3, 4], -7, 20);
@@ -291,10 +292,13 @@ fn what_integers_do_not_have_is_not_fused_into_their_arithmetic() {
 
 #[test]
 fn choices_by_place_and_questions() {
-    for (upper, k) in [(true, 0), (false, 0), (true, -1), (false, 2), (true, 9)] {
+    let ends = [(true, i64::MAX), (false, i64::MIN), (false, i64::MAX)];
+    for (upper, k) in [(true, 0), (false, 0), (true, -1), (false, 2)].into_iter().chain(ends) {
         let op = host::trilu(upper);
         agree(&op, &[floats(&[2, 4, 5]), integers(&[], &[k])], &[1], 1, 0.0);
         agree(&op, &[whole(DType::I64, &[3, 3], -4, 9), integers(&[], &[k])], &[1], 1, 0.0);
+        agree(&op, &[floats(&[2, 4, 5]), integers(&[], &[k])], &[], 1, 0.0);
+        agree(&op, &[floats(&[4, 2])], &[], 1, 0.0);
     }
     for axis in [0, 1, -1] {
         for indices in [whole(DType::I64, &[3, 2], -6, 12), floats(&[3, 2])] {
@@ -311,6 +315,20 @@ fn choices_by_place_and_questions() {
     }
     let like = whole(DType::I32, &[1], 0, 1);
     agree(&host::choose_type(None, false, true), &[floats(&[3, 4]), like], &[], 1, 0.0);
+    for dtype in [DType::I8, DType::U16, DType::U32] {
+        for comparison in [Comparison::Equal, Comparison::Less, Comparison::GreaterOrEqual] {
+            let sides = [whole(dtype, &[4, 5], -3, 9), whole(dtype, &[5], -3, 9)];
+            agree(&Op::Compare(comparison), &sides, &[], 1, 0.0);
+        }
+    }
+    let amounts = integers(&[4], &[1, 0, -1, 2]);
+    let value = Some(Tensor::from_f32(&[], vec![2.5]).unwrap());
+    agree(&Op::Pad { mode: PadMode::Constant }, &[floats(&[3, 4]), amounts, value], &[1], 1, 0.0);
+    agree(&host::shrink(0.5, 0.25), &[floats(&[40])], &[], 1, 1e-6);
+    agree(&host::shrink(0.5, 0.25), std::slice::from_ref(&special), &[], 1, 1e-6);
+    let places = integers(&[1, 1, 2, 2], &[5, 7, 13, 15]);
+    let window = Window { strides: vec![2, 2], ..Window::whole(&[2, 2]) };
+    agree(&host::max_unpool(window), &[floats(&[1, 1, 2, 2]), places], &[], 1, 0.0);
     // Where the lower bound is above the upper one, the upper one wins.
     let number = |x: f32| Some(Tensor::from_f32(&[], vec![x]).unwrap());
     for bounds in [[number(-0.5), number(0.25)], [number(0.5), number(-0.5)]] {

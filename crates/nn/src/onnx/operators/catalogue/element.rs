@@ -51,13 +51,7 @@ pub(super) fn unary(context: &mut Context<'_>) -> Result<Translated, Error> {
         "ThresholdedRelu" => Function::ThresholdedRelu { alpha: float("alpha", 1.0)? },
         _ => {
             let (limit, bias) = (float("lambd", 0.5)?, float("bias", 0.0)?);
-            let (limit, bias) = (f64::from(limit), f64::from(bias));
-            return Ok(function("Shrink", move |x| match x[0] {
-                x if x < -limit => x + bias,
-                x if limit < x => x - bias,
-                _ => 0.0,
-            })
-            .into());
+            return Ok(host::shrink(limit, bias).into());
         }
     })
     .into())
