@@ -9,6 +9,7 @@ use crate::graph::{Graph, Label, Port};
 use crate::host::{self, Attention, PadMode};
 use crate::model::Model;
 use crate::ops::{Comparison, Fact, Facts};
+use crate::plan::{Given, Plan};
 use crate::tensor::Numbers;
 
 /// What an operator means.
@@ -625,5 +626,41 @@ fn halves_are_computed_as_floats_and_rounded() {
         agree(&host::attention(plain_attention()), &sides, &[], 1, tolerance);
         let argument = host::argument(-1, true, false, true);
         agree(&argument, &[halves(&[4, 9])], &[], 1, 0.0);
+    }
+}
+
+#[test]
+fn weights_of_halves_are_floats_that_all_plans_share() {
+    let mut model = ModelBuilder::new("halves", 1);
+    let x = model.typed_input("x", DType::F16, &[Dim::Any, Dim::Known(64)]);
+    let mut weights = Vec::new();
+    for shape in [[64, 32], [32, 64]] {
+        let weight = model.random(&shape, -0.5, 0.5);
+        weights.push(model.cast(weight, DType::F16));
+    }
+    let hidden = model.matmul(x, weights[0]);
+    let hidden = model.unary(hidden, Function::Tanh);
+    let y = model.matmul(hidden, weights[1]);
+    model.output("y", y);
+    let model = model.build().unwrap();
+    let x =
+        Tensor::from_numbers(DType::F16, &[3, 64], &Numbers::Floats(elements(&[3, 64]).to_f64()));
+    let x = x.unwrap();
+    // With every input known, planning folds all of it.
+    let given = Given { shapes: vec![vec![3, 64]], values: vec![Some(x.clone())] };
+    let expected =
+        Plan::infer_outputs(model.graph(), &given, &Limits::default()).unwrap().remove(0);
+    let expected = expected.constant.unwrap();
+    let session = Session::from_model(&device(), model, &SessionOptions::default()).unwrap();
+    let plan = session.describe(&[("x", &[3, 64])]).unwrap();
+    let packed = plan.steps.iter().filter(|step| step.detail.contains("weights packed"));
+    assert_eq!(packed.count(), 2, "{plan}");
+    let placed = session.weight_bytes();
+    let found = session.run(&[("x", &x)]).unwrap().remove(0).1;
+    let first = session.run(&[("x", &x.rows(0..1).unwrap())]).unwrap().remove(0).1;
+    assert_eq!(first, found.rows(0..1).unwrap());
+    assert_eq!(session.weight_bytes(), placed, "a plan of its own has weights of its own");
+    for (found, expected) in found.to_f64().iter().zip(expected.to_f64()) {
+        assert!((found - expected).abs() < 2e-2, "{found} instead of {expected}");
     }
 }
