@@ -98,6 +98,12 @@ impl ModelBuilder {
         self.push("ScatterElements", scatter, &[x, indices, updates])
     }
 
+    /// The sum of each element along `axis` and of all before it.
+    pub fn running_sum(&mut self, x: Value, axis: i64) -> Value {
+        let axis = self.integers(&[axis]);
+        self.push("CumSum", crate::host::cumulative(false, false, false), &[x, axis])
+    }
+
     /// Rows of a table of `count` random rows: one for each of `tokens`, which are integers below
     /// `count`.
     pub fn embedding(&mut self, tokens: Value, count: usize, width: usize) -> Value {

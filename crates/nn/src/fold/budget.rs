@@ -17,6 +17,12 @@ impl<'a> Budget<'a> {
         Self { limits, bytes, products }
     }
 
+    /// Whether there is room for results.
+    pub(crate) fn has_room(&self, facts: &[Fact]) -> bool {
+        let bytes = facts.iter().map(Fact::bytes).fold(0, usize::saturating_add);
+        bytes <= self.bytes
+    }
+
     /// Takes what it costs to fold a node with these results. False when it takes more products
     /// than are left: it is computed when the model runs.
     ///

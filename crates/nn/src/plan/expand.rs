@@ -11,6 +11,7 @@ mod norm;
 mod product;
 mod quantize;
 mod rotary;
+mod volume;
 
 use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 
@@ -31,6 +32,8 @@ pub(super) struct Expansion<'a> {
     known: Known,
     limits: &'a Limits,
     budget: Budget<'a>,
+    /// Operators in whose place the next one stands.
+    depth: usize,
 }
 
 /// An operator that others may take the place of, and what they are parts of.
@@ -45,7 +48,7 @@ type Expanded = Result<Option<Vec<ValueId>>, Error>;
 impl<'a> Expansion<'a> {
     pub(super) fn new(graph: &Graph, known: Known, limits: &'a Limits) -> Self {
         let (values, nodes) = (graph.values.clone(), Vec::with_capacity(graph.nodes.len()));
-        Self { values, nodes, known, limits, budget: Budget::new(limits) }
+        Self { values, nodes, known, limits, budget: Budget::new(limits), depth: 0 }
     }
 
     /// The graph, and what is known about its values.
@@ -64,7 +67,8 @@ impl<'a> Expansion<'a> {
 
     /// Adds an operator, or what takes its place.
     pub(super) fn node(&mut self, node: Node) -> Result<(), Error> {
-        let facts = node_facts(&self.known, &node, self.limits, &mut self.budget)?;
+        let made = self.depth != 0;
+        let facts = node_facts(&self.known, &node, self.limits, &mut self.budget, made)?;
         let folded = facts.iter().all(|fact| fact.constant.is_some());
         for (output, fact) in node.outputs.iter().zip(facts) {
             if let Some(id) = output {
@@ -72,7 +76,10 @@ impl<'a> Expansion<'a> {
             }
         }
         let first = self.nodes.len();
-        if !folded && let Some(results) = (Place { all: self, node: &node }).expanded()? {
+        self.depth += 1;
+        let expanded = if folded { None } else { (Place { all: self, node: &node }).expanded()? };
+        self.depth -= 1;
+        if let Some(results) = expanded {
             for (&output, result) in node.outputs.iter().zip(results) {
                 if let Some(output) = output {
                     self.link(&node, first, output, result)?;
@@ -133,6 +140,7 @@ impl Place<'_, '_> {
                 Some(form) => return self.other_types(&form.clone()),
                 None => return Ok(None),
             },
+            op @ (Op::Conv { .. } | Op::Pool { .. }) => return self.volumes(&op.clone()),
             op => return self.of_integers(&op.clone()),
         };
         match &together {

@@ -74,12 +74,14 @@ pub(super) fn infer(
     Ok(expansion.done(graph))
 }
 
-/// What is known about the results of a node.
+/// What is known about the results of a node. What was made in the place of another one is not
+/// folded where there is no room for it.
 pub(super) fn node_facts(
     known: &Known,
     node: &Node,
     limits: &Limits,
     budget: &mut Budget<'_>,
+    made: bool,
 ) -> Result<Vec<Fact>, Error> {
     let inputs = known.inputs(node)?;
     let facts = node.op.infer(&inputs, node.outputs.len())?;
@@ -87,6 +89,9 @@ pub(super) fn node_facts(
         fact.check(limits)?;
     }
     let foldable = inputs.0.iter().flatten().all(|fact| fact.constant.is_some());
+    if foldable && made && !budget.has_room(&facts) {
+        return Ok(facts);
+    }
     if foldable && !budget.take(&node.op, &inputs, &facts)? {
         return Ok(facts);
     }

@@ -292,13 +292,13 @@ fn plain_code_has_a_reason() {
     let trilu = |model: &mut ModelBuilder, x| model.push("Trilu", host::trilu(false), &[x]);
     assert_eq!(reason(DType::F32, &[4, 4], &trilu), Reason::Kernel);
     let volume = |model: &mut ModelBuilder, x| {
-        let weight = model.random(&[2, 1, 2, 2, 2], -1.0, 1.0);
-        let window = crate::ops::Window::whole(&[2, 2, 2]);
+        let weight = model.random(&[2, 1, 2, 2, 2, 2], -1.0, 1.0);
+        let window = crate::ops::Window::whole(&[2; 4]);
         model.push("Conv", Op::Conv { window, groups: 1 }, &[x, weight])
     };
     assert_eq!(
-        reason(DType::F32, &[1, 1, 3, 3, 3], &volume),
-        Reason::Routine(Misfit::ImageAxes(3))
+        reason(DType::F32, &[1, 1, 3, 3, 3, 3], &volume),
+        Reason::Routine(Misfit::ImageAxes(4))
     );
     let ceiling = |model: &mut ModelBuilder, x| {
         let kind = crate::ops::PoolKind::Average { count_padding: true };

@@ -1,6 +1,8 @@
 //! Functions of elements, and choices by place.
 
-use anabranch_hal::kernel::{BinaryFunction, Combine, Function, Integer, IntegerFunction};
+use anabranch_hal::kernel::{
+    BinaryFunction, Combine, Function, Integer, IntegerFunction, Reduction,
+};
 
 use super::{Expanded, Place};
 use crate::dtype::{DType, truncate_i64};
@@ -20,8 +22,37 @@ impl Place<'_, '_> {
                 let same = self.compare(Comparison::Equal, a, b)?;
                 Ok(Some(vec![self.push(Op::Not, &[same])?]))
             }
+            Form::Argument { axis, largest, last } => self.argument(*axis, *largest, *last),
             _ => Ok(None),
         }
+    }
+
+    /// The place of the first integer that is equal to the largest one.
+    fn argument(&mut self, axis: i64, largest: bool, last: bool) -> Expanded {
+        let x = self.input(0)?;
+        let shape = self.shape(x)?;
+        let Some(axis) = resolve_axis(axis, shape.len()) else { return Ok(None) };
+        let Some(result) = self.node.outputs.first().copied().flatten() else { return Ok(None) };
+        let dtype = self.fact(x)?.dtype;
+        if !matches!(dtype, DType::I64 | DType::I32) {
+            return Ok(None);
+        }
+        let extreme = if largest { Reduction::Max } else { Reduction::Min };
+        let extreme = self.reduce(extreme, x, &[axis])?;
+        let found = self.compare(Comparison::Equal, x, extreme)?;
+        let mut along = vec![1; shape.len()];
+        along[axis] = shape[axis];
+        let places = self.places(shape[axis])?;
+        let places = self.reshape(places, &along)?;
+        let (none, first) = match last {
+            true => (-1, Reduction::Max),
+            false => (signed(shape[axis]), Reduction::Min),
+        };
+        let none = self.integer(DType::I64, none)?;
+        let places = self.select(found, places, none)?;
+        let first = self.reduce(first, places, &[axis])?;
+        let shape = self.shape(result)?;
+        Ok(Some(vec![self.reshape(first, &shape)?]))
     }
 
     pub(super) fn bitwise_not(&mut self) -> Expanded {

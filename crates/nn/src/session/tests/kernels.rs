@@ -664,3 +664,35 @@ fn weights_of_halves_are_floats_that_all_plans_share() {
         assert!((found - expected).abs() < 2e-2, "{found} instead of {expected}");
     }
 }
+
+#[test]
+fn windows_over_volumes() {
+    let windows = [
+        (vec![1, 1, 1], vec![1, 1, 1], vec![0; 6], false),
+        (vec![2, 1, 3], vec![1, 2, 1], vec![1, 0, 2, 0, 1, 1], false),
+        (vec![2, 2, 2], vec![1, 1, 1], vec![0, 1, 0, 1, 0, 0], true),
+    ];
+    for (strides, dilations, pads, ceil) in windows {
+        let window =
+            Window { kernel: None, strides, dilations, padding: Padding::Explicit(pads), ceil };
+        let conv = Op::Conv { window: Window { ceil: false, ..window.clone() }, groups: 2 };
+        let x = floats(&[2, 4, 5, 6, 7]);
+        let given = [x.clone(), floats(&[6, 2, 3, 2, 3]), floats(&[6])];
+        agree(&conv, &given, &[1, 2], 1, 1e-5);
+        agree(&conv, &given[..2], &[], 1, 1e-5);
+        let window = Window { kernel: Some(vec![3, 2, 2]), ..window };
+        agree(&Op::Pool { kind: PoolKind::Max, window }, &[x], &[], 1, 0.0);
+    }
+}
+
+#[test]
+fn places_of_integers() {
+    for dtype in [DType::I64, DType::I32] {
+        for (largest, last) in [(true, false), (true, true), (false, false), (false, true)] {
+            for axis in [0, 1, -1] {
+                let x = [whole(dtype, &[3, 4, 5], -2, 5)];
+                agree(&host::argument(axis, largest, last, last), &x, &[], 1, 0.0);
+            }
+        }
+    }
+}
