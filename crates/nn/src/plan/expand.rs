@@ -42,6 +42,13 @@ struct Place<'e, 'a> {
     node: &'e Node,
 }
 
+/// The most operators that one is made of by parts, and the most places that are written down: a
+/// small file may ask for any extent.
+const PARTS_MAX: usize = 256;
+const PLACES_MAX: usize = 1 << 20;
+/// The most elements of what is shown and hidden that are written down.
+const MASK_MAX: usize = 1 << 26;
+
 /// The results of what takes the place of an operator, or nothing where it stays.
 type Expanded = Result<Option<Vec<ValueId>>, Error>;
 
@@ -223,7 +230,25 @@ impl Place<'_, '_> {
         Ok(self.constant(Tensor::from_i64(&[values.len()], values)?))
     }
 
-    /// `0, 1, 2, …`.
+    /// Which elements of matrices are shown, unless they are too many to be written down.
+    fn mask(
+        &mut self,
+        [rows, columns]: [usize; 2],
+        shown: impl Fn(usize, usize) -> bool,
+    ) -> Result<Option<ValueId>, Error> {
+        let count = rows.checked_mul(columns).filter(|&count| count <= MASK_MAX);
+        if !count.is_some_and(|count| self.all.budget.spend(count)) {
+            return Ok(None);
+        }
+        let mut mask = Vec::with_capacity(rows * columns);
+        for row in 0..rows {
+            mask.extend((0..columns).map(|column| u8::from(shown(row, column))));
+        }
+        let mask = Tensor::from_bytes(DType::Bool, &[rows, columns], &mask)?;
+        Ok(Some(self.constant(mask)))
+    }
+
+    /// `0, 1, 2, …`, at most [`PLACES_MAX`].
     fn places(&mut self, count: usize) -> Result<ValueId, Error> {
         self.list(&(0..count).collect::<Vec<_>>())
     }

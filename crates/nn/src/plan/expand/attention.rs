@@ -2,13 +2,12 @@
 
 use anabranch_hal::kernel::{BinaryFunction, Function};
 
-use super::{Expanded, Place};
+use super::{Expanded, PLACES_MAX, Place};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
 use crate::host::{Attention, PadMode, attention_layout};
 use crate::ops::{Comparison, Op};
-use crate::tensor::Tensor;
 
 impl Place<'_, '_> {
     pub(super) fn attention(&mut self, attention: &Attention) -> Expanded {
@@ -29,9 +28,17 @@ impl Place<'_, '_> {
         let (keys, values) = (self.appended(4, keys)?, self.appended(5, values)?);
         let [batch, heads, positions, width] = q;
         let (key_heads, count) = (k[1], self.fact(keys)?.shape[2]);
-        if [batch, heads, positions, width, key_heads, count].contains(&0) {
+        let is_empty = [batch, heads, positions, width, key_heads, count].contains(&0);
+        if is_empty || PLACES_MAX < count {
             return Ok(None);
         }
+        let later = match attention.causal {
+            true => match self.mask([positions, count], |at, key| past + at < key)? {
+                None => return Ok(None),
+                later => later,
+            },
+            false => None,
+        };
         // Neighbouring heads of queries share one of keys: to products they are more rows.
         let rows = heads / key_heads * positions;
         let queries = self.reshape(queries, &[batch, key_heads, rows, width])?;
@@ -47,7 +54,7 @@ impl Place<'_, '_> {
             scores = self.with(BinaryFunction::Mul, scores, cap)?;
         }
         told.push(scores);
-        if let Some(bias) = self.bias(attention.causal, [positions, count], past)? {
+        if let Some(bias) = self.bias(later, count)? {
             scores = self.binary(BinaryFunction::Add, scores, bias)?;
         }
         told.push(scores);
@@ -86,14 +93,9 @@ impl Place<'_, '_> {
         }
     }
 
-    /// What is added to the scores, if anything is: the mask, with minus infinity where nothing is
-    /// to be seen.
-    fn bias(
-        &mut self,
-        causal: bool,
-        [positions, count]: [usize; 2],
-        past: usize,
-    ) -> Result<Option<ValueId>, Error> {
+    /// What is added to the scores of `count` keys, if anything is: the mask, with minus infinity
+    /// where nothing is to be seen.
+    fn bias(&mut self, later: Option<ValueId>, count: usize) -> Result<Option<ValueId>, Error> {
         let (zero, hidden) = (self.number(0.0)?, self.number(f32::NEG_INFINITY)?);
         let mut bias = None;
         if let Some(mask) = self.optional(3) {
@@ -121,12 +123,7 @@ impl Place<'_, '_> {
             let behind = self.compare(Comparison::LessOrEqual, lengths, places)?;
             bias = Some(self.select(behind, hidden, bias.unwrap_or(zero))?);
         }
-        if causal {
-            let later = (0..positions)
-                .flat_map(|position| (0..count).map(move |key| u8::from(past + position < key)));
-            let later: Vec<u8> = later.collect();
-            let later = Tensor::from_bytes(DType::Bool, &[positions, count], &later)?;
-            let later = self.constant(later);
+        if let Some(later) = later {
             bias = Some(self.select(later, hidden, bias.unwrap_or(zero))?);
         }
         Ok(bias)

@@ -4,7 +4,7 @@ use anabranch_hal::kernel::{
     BinaryFunction, Combine, Function, Integer, IntegerFunction, Reduction,
 };
 
-use super::{Expanded, Place};
+use super::{Expanded, PLACES_MAX, Place};
 use crate::dtype::{DType, truncate_i64};
 use crate::error::Error;
 use crate::graph::ValueId;
@@ -34,7 +34,7 @@ impl Place<'_, '_> {
         let Some(axis) = resolve_axis(axis, shape.len()) else { return Ok(None) };
         let Some(result) = self.node.outputs.first().copied().flatten() else { return Ok(None) };
         let dtype = self.fact(x)?.dtype;
-        if !matches!(dtype, DType::I64 | DType::I32) {
+        if !matches!(dtype, DType::I64 | DType::I32) || PLACES_MAX < shape[axis] {
             return Ok(None);
         }
         let extreme = if largest { Reduction::Max } else { Reduction::Min };
@@ -147,16 +147,47 @@ impl Place<'_, '_> {
         let x = self.input(0)?;
         let (dtype, shape) = (self.fact(x)?.dtype, self.shape(x)?);
         let [.., rows, columns] = shape[..] else { return Ok(None) };
-        let k = match self.optional(1) {
-            None => self.integer(DType::I64, 0)?,
-            Some(k) if self.is(1, DType::I64) && self.fact(k)?.count() == 1 => {
-                self.reshape(k, &[])?
+        let known = match self.optional(1) {
+            None => Some(0),
+            Some(k) => {
+                let k = self.fact(k)?.constant.as_ref().and_then(Tensor::to_i64);
+                k.and_then(|k| k.first().copied())
             }
-            Some(_) => return Ok(None),
         };
+        let kept = match known {
+            Some(k) => {
+                let is_kept = |row, column| {
+                    let over = signed(row).saturating_add(k);
+                    if upper { over <= signed(column) } else { signed(column) <= over }
+                };
+                match self.mask([rows, columns], is_kept)? {
+                    Some(kept) => kept,
+                    None => return Ok(None),
+                }
+            }
+            None => match self.computed_triangle(upper, [rows, columns])? {
+                Some(kept) => kept,
+                None => return Ok(None),
+            },
+        };
+        let zero = self.constant(Tensor::from_bytes(dtype, &[], &vec![0; dtype.bytes()])?);
+        Ok(Some(vec![self.select(kept, x, zero)?]))
+    }
+
+    /// Which elements are kept where the diagonal is computed.
+    fn computed_triangle(
+        &mut self,
+        upper: bool,
+        [rows, columns]: [usize; 2],
+    ) -> Result<Option<ValueId>, Error> {
+        let mut diagonal = self.input(1)?;
+        let fits = self.is(1, DType::I64) && self.fact(diagonal)?.count() == 1;
+        if !fits || PLACES_MAX < rows.max(columns) {
+            return Ok(None);
+        }
+        diagonal = self.reshape(diagonal, &[])?;
         // No diagonal is farther away than the matrix is large.
         let ends = [(BinaryFunction::Max, -signed(rows)), (BinaryFunction::Min, signed(columns))];
-        let mut diagonal = k;
         for (function, end) in ends {
             let end = self.integer(DType::I64, end)?;
             diagonal = self.binary(function, diagonal, end)?;
@@ -165,9 +196,7 @@ impl Place<'_, '_> {
         let row = self.reshape(row, &[rows, 1])?;
         let diagonal = self.binary(BinaryFunction::Add, row, diagonal)?;
         let (least, most) = if upper { (diagonal, column) } else { (column, diagonal) };
-        let kept = self.compare(Comparison::LessOrEqual, least, most)?;
-        let zero = self.constant(Tensor::from_bytes(dtype, &[], &vec![0; dtype.bytes()])?);
-        Ok(Some(vec![self.select(kept, x, zero)?]))
+        self.compare(Comparison::LessOrEqual, least, most).map(Some)
     }
 
     /// Compares each index with each class, counted from the begin and from the end.
@@ -179,7 +208,8 @@ impl Place<'_, '_> {
         let depth = depth.and_then(|depth| usize::try_from(truncate_i64(depth)).ok());
         let axis = resolve_axis(axis, shape.len() + 1);
         let (Some(axis), Some(depth)) = (axis, depth) else { return Ok(None) };
-        if self.fact(values)?.count() != 2 || self.fact(indices)?.dtype.is_narrow() {
+        let is_narrow = self.fact(indices)?.dtype.is_narrow();
+        if self.fact(values)?.count() != 2 || is_narrow || PLACES_MAX < depth {
             return Ok(None);
         }
         let rank = shape.len() + 1;

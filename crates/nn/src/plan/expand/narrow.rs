@@ -2,7 +2,7 @@
 
 use anabranch_hal::kernel::{BinaryFunction, Compare, Function, Integer, IntegerReduce, Reduction};
 
-use super::{Expanded, Place};
+use super::{Expanded, PLACES_MAX, Place};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
@@ -150,6 +150,10 @@ impl Place<'_, '_> {
             return Ok(None);
         }
         let shape = self.shape(x)?;
+        // Which elements are inside is folded.
+        if PLACES_MAX < self.fact(x)?.count() {
+            return Ok(None);
+        }
         let inside = Tensor::from_bytes(DType::Bool, &[], &[1])?;
         let (inside, size) = (self.constant(inside), self.list(&shape)?);
         let inside = self.push(Op::Expand, &[inside, size])?;

@@ -2,7 +2,7 @@
 
 use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 
-use super::{Expanded, Place};
+use super::{Expanded, PLACES_MAX, Place};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
@@ -20,7 +20,10 @@ impl Place<'_, '_> {
     pub(super) fn response(&mut self, [alpha, beta, bias]: [f32; 3], size: usize) -> Expanded {
         let x = self.input(0)?;
         let shape = self.shape(x)?;
-        if !self.is(0, DType::F32) || shape.len() < 3 || size == 0 || shape.contains(&0) {
+        if !self.is(0, DType::F32) || shape.len() < 3 || shape.contains(&0) {
+            return Ok(None);
+        }
+        if !(1..=PLACES_MAX).contains(&size) {
             return Ok(None);
         }
         let squares = self.binary(BinaryFunction::Mul, x, x)?;

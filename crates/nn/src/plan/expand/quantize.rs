@@ -2,7 +2,7 @@
 
 use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 
-use super::{Expanded, Place};
+use super::{Expanded, PARTS_MAX, Place};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
@@ -134,6 +134,9 @@ impl Place<'_, '_> {
         let b = self.distances(b, self.optional(zeros[1]), columns)?;
         let (Some((a, a_most)), Some((b, b_most))) = (a, b) else { return Ok(None) };
         let step = depth_max([a_most, b_most]);
+        if PARTS_MAX < product.k.div_ceil(step) {
+            return Ok(None);
+        }
         let mut sum = None;
         for start in (0..product.k).step_by(step) {
             let range = [start, (start + step).min(product.k), 1];
@@ -170,7 +173,8 @@ impl Place<'_, '_> {
         let weight = self.distances(weight, self.optional(zeros[1]), 0)?;
         let (Some((x, x_most)), Some((weight, most))) = (x, weight) else { return Ok(None) };
         let (depth, step) = (shape[1], depth_max([x_most, most]) / taps);
-        if step == 0 || (groups != 1 && step < depth) {
+        let many = step == 0 || PARTS_MAX < depth.div_ceil(step);
+        if many || (groups != 1 && step < depth) {
             return Ok(None);
         }
         let op = Op::Conv { window: window.clone(), groups };

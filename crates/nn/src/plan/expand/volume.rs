@@ -2,7 +2,7 @@
 
 use anabranch_hal::kernel::BinaryFunction;
 
-use super::{Expanded, Place};
+use super::{Expanded, PARTS_MAX, Place};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
@@ -31,7 +31,13 @@ impl Place<'_, '_> {
         if shape.len() != 5 || shape.contains(&0) || !floats {
             return Ok(None);
         }
+        let deep = |kernel: &[usize]| kernel.first().is_some_and(|&depth| PARTS_MAX < depth);
+        let taps = self.optional(1).map_or(Ok(Vec::new()), |weight| self.shape(weight))?;
         let result = match op {
+            Op::Conv { .. } if taps.get(2..).is_some_and(deep) => return Ok(None),
+            Op::Pool { window, .. } if window.kernel.as_deref().is_some_and(deep) => {
+                return Ok(None);
+            }
             Op::Conv { window, groups } => self.convolution(x, window, *groups)?,
             Op::Pool { kind: PoolKind::Max, window } => self.largest(x, window)?,
             _ => return Ok(None),
