@@ -221,14 +221,15 @@ fn every_sum_is_in_one_tile_and_every_product_in_one_part() {
 }
 
 /// Every arithmetic, with the device and the precision that ask for it.
-const ALL: [(Arithmetic, Precision, Arithmetic); 4] = [
+pub(super) const ALL: [(Arithmetic, Precision, Arithmetic); 4] = [
     (Arithmetic::MultiplyAdd, Precision::F32, Arithmetic::MultiplyAdd),
     (Arithmetic::Tensor, Precision::F32, Arithmetic::Tensor),
     (Arithmetic::Tensor, Precision::Tf32, Arithmetic::Tf32),
     (Arithmetic::Tensor, Precision::Bf16, Arithmetic::Bf16),
 ];
 
-fn in_precision(kernel: Kernel, precision: Precision) -> Kernel {
+/// The same with a packed constant.
+pub(super) fn in_precision(kernel: Kernel, precision: Precision) -> Kernel {
     match kernel {
         Kernel::Conv2d(kernel) => Kernel::Conv2d(Conv2d { packed: true, precision, ..kernel }),
         Kernel::MatMul(kernel) => Kernel::MatMul(MatMul { packed: true, precision, ..kernel }),
