@@ -259,10 +259,10 @@ fn matrices(product: &Matrices) -> blas::Shape {
     let factor = |Factor { is_deep, pitch, step }: Factor, outer: usize, is_first: bool| {
         let (rows, columns) = if is_deep { (depth, outer) } else { (outer, depth) };
         blas::Factor {
-            rows: rows as u64,
-            columns: columns as u64,
-            pitch: pitch.cast_signed() as i64,
-            step: step.cast_signed() as i64,
+            rows,
+            columns,
+            pitch,
+            step,
             // The first one is to have its sums in rows, the second one in columns.
             is_transposed: is_deep == is_first,
         }
@@ -272,10 +272,10 @@ fn matrices(product: &Matrices) -> blas::Shape {
         count: i32::try_from(count).unwrap_or(i32::MAX),
         factors: [factor(b, columns, true), factor(a, rows, false)],
         result: blas::Factor {
-            rows: columns as u64,
-            columns: rows as u64,
-            pitch: columns.cast_signed() as i64,
-            step: (rows * columns).cast_signed() as i64,
+            rows: columns,
+            columns: rows,
+            pitch: columns,
+            step: rows * columns,
             is_transposed: false,
         },
         align_bytes: ALIGN_BYTES,

@@ -96,11 +96,11 @@ pub(in crate::cuda) enum Compute {
 /// A factor in memory: `rows` by `columns`, the latter `pitch` elements apart.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::cuda) struct Factor {
-    pub(in crate::cuda) rows: u64,
-    pub(in crate::cuda) columns: u64,
-    pub(in crate::cuda) pitch: i64,
+    pub(in crate::cuda) rows: usize,
+    pub(in crate::cuda) columns: usize,
+    pub(in crate::cuda) pitch: usize,
     /// Elements from one matrix of a batch to the next.
-    pub(in crate::cuda) step: i64,
+    pub(in crate::cuda) step: usize,
     /// Whether it is transposed before it is multiplied.
     pub(in crate::cuda) is_transposed: bool,
 }
@@ -207,6 +207,8 @@ impl Blas {
         let all = shape.factors.iter().chain([&shape.result]);
         for (layout, factor) in plan.layouts.iter_mut().zip(all) {
             let Factor { rows, columns, pitch, step, .. } = *factor;
+            let (rows, columns) = (rows as u64, columns as u64);
+            let [pitch, step] = [pitch, step].map(|extent| extent.cast_signed() as i64);
             // SAFETY: The result is a valid place for the call.
             check(unsafe {
                 (self.0.create_layout)(&raw mut *layout, FLOAT, rows, columns, pitch)

@@ -13,25 +13,24 @@ use crate::kernel::{Kernel, MatMul};
 /// Element (row, column) of a matrix of a factor, whose columns are one after the other.
 fn element(data: &[f32], factor: &blas::Factor, matrix: usize, [row, column]: [usize; 2]) -> f64 {
     let [row, column] = if factor.is_transposed { [column, row] } else { [row, column] };
-    assert!(row < factor.rows as usize && column < factor.columns as usize, "{factor:?}");
-    assert!(factor.rows as i64 <= factor.pitch, "{factor:?}");
-    f64::from(data[matrix * factor.step as usize + column * factor.pitch as usize + row])
+    assert!(row < factor.rows && column < factor.columns, "{factor:?}");
+    assert!(factor.rows <= factor.pitch, "{factor:?}");
+    f64::from(data[matrix * factor.step + column * factor.pitch + row])
 }
 
 /// The sums that a library makes of a product by its documentation.
 fn multiplied(shape: &blas::Shape, [first, second]: [&[f32]; 2], depth: usize) -> Vec<f64> {
     let [a, b] = &shape.factors;
-    let (rows, columns) = (shape.result.rows as usize, shape.result.columns as usize);
-    let mut sums = vec![f64::NAN; shape.count as usize * rows * columns];
-    for matrix in 0..shape.count as usize {
+    let (rows, columns) = (shape.result.rows, shape.result.columns);
+    let count = usize::try_from(shape.count).unwrap();
+    let mut sums = vec![f64::NAN; count * rows * columns];
+    for matrix in 0..count {
         for row in 0..rows {
             for column in 0..columns {
                 let product = |k| {
                     element(first, a, matrix, [row, k]) * element(second, b, matrix, [k, column])
                 };
-                let at = matrix * shape.result.step as usize
-                    + column * shape.result.pitch as usize
-                    + row;
+                let at = matrix * shape.result.step + column * shape.result.pitch + row;
                 sums[at] = (0..depth).map(product).sum();
             }
         }
