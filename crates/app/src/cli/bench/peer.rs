@@ -33,6 +33,7 @@ const CHECK: Duration = Duration::from_secs(1);
 fn tolerance(precision: Precision) -> f64 {
     match precision {
         Precision::F32 => 1e-3,
+        Precision::Tf32 => 5e-3,
         Precision::Bf16 => 2e-2,
         Precision::Int8 => 1e-1,
     }

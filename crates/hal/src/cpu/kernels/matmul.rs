@@ -45,10 +45,11 @@ struct Plan {
 
 /// Bytes of the packed columns operand, if it can be packed.
 pub(super) fn packed_bytes(isa: Isa, kernel: &MatMul) -> Option<usize> {
-    if kernel.precision != Precision::F32 {
+    if !kernel.precision.takes_plain() {
         return dots::packed_bytes(kernel);
     }
-    if kernel.b.batch.iter().any(|&stride| stride != 0) {
+    // The processor has no way to multiply in eleven bits that would be faster.
+    if kernel.precision != Precision::F32 || kernel.b.batch.iter().any(|&stride| stride != 0) {
         return None;
     }
     let lanes = isa.lanes();
@@ -57,7 +58,7 @@ pub(super) fn packed_bytes(isa: Isa, kernel: &MatMul) -> Option<usize> {
 
 /// How `kernel` is divided.
 pub(super) fn tiles(isa: Isa, kernel: &MatMul) -> Tiles {
-    if kernel.precision != Precision::F32 {
+    if !kernel.precision.takes_plain() {
         return dots::tiles(kernel);
     }
     plan(isa, kernel).tiles
@@ -97,7 +98,7 @@ pub(super) fn run(
     tile: usize,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
-    if kernel.precision != Precision::F32 {
+    if !kernel.precision.takes_plain() {
         return dots::run(isa, kernel, operands, tile, scratch);
     }
     let plan = plan(isa, kernel);
@@ -437,7 +438,7 @@ pub(super) mod packing {
 
     /// How the packing is divided.
     pub(in crate::cpu::kernels) fn tiles(isa: Isa, kernel: &MatMul) -> Tiles {
-        if kernel.precision != Precision::F32 {
+        if !kernel.precision.takes_plain() {
             return dots::packing::tiles(kernel);
         }
         Tiles::new(kernel.n.div_ceil(isa.lanes()), kernel.k.saturating_mul(isa.lanes()))
@@ -450,7 +451,7 @@ pub(super) mod packing {
         operands: Operands<'_>,
         tile: usize,
     ) -> Result<(), Error> {
-        if kernel.precision != Precision::F32 {
+        if !kernel.precision.takes_plain() {
             return dots::packing::run(kernel, operands, tile);
         }
         let lanes = isa.lanes();
