@@ -60,7 +60,8 @@ pub(super) fn lower(kernel: &Scatter) -> Result<Lowered, Error> {
     let mut parameters = vec![operand(0), operand(1), operand(2), operand(3), last];
     parameters.extend([long(rows * run), long(run), word(way), word(0)]);
     launches.push(launch_threads(function, rows * run, parameters)?);
-    Ok(Lowered { launches, scratch_bytes: rows * size_of::<u32>() })
+    let scratch_bytes = rows * size_of::<u32>();
+    Ok(Lowered { launches, scratch_bytes, ..Lowered::default() })
 }
 
 /// The number of a way to combine, as `scatter.cu` lists them.
