@@ -109,8 +109,6 @@ pub(super) enum Arithmetic {
     Tensor,
     /// The same, with eleven bits of each number.
     Tf32,
-    /// The same, with eight bits.
-    Bf16,
 }
 
 impl Arithmetic {
@@ -128,8 +126,8 @@ impl Arithmetic {
     fn of(self, precision: Precision) -> Result<Self, Error> {
         match (self, precision) {
             (_, Precision::F32) => Ok(self),
-            (Self::Tensor, Precision::Tf32) => Ok(Self::Tf32),
-            (Self::Tensor, Precision::Bf16) => Ok(Self::Bf16),
+            // With eight bits of each number, tensor cores would take as long: memory is what counts.
+            (Self::Tensor, Precision::Tf32 | Precision::Bf16) => Ok(Self::Tf32),
             _ => Err(unsupported(format!("this device does not multiply in {precision}"))),
         }
     }
