@@ -11,6 +11,7 @@ mod calls;
 mod compare;
 mod convolution;
 mod elementwise;
+mod integer;
 mod matmul;
 mod movement;
 mod patches;
@@ -20,6 +21,8 @@ mod rank;
 mod resample;
 mod rows;
 mod sample;
+mod scan;
+mod scatter;
 mod tiles;
 
 #[cfg(test)]
@@ -186,6 +189,11 @@ pub(super) fn lower(kernel: &Kernel, means: impl Into<Means>) -> Result<Lowered,
         Kernel::Sample(kernel) => sample::lower(kernel),
         Kernel::Rank(kernel) => rank::lower(kernel),
         Kernel::Pick(kernel) => rank::pick(kernel),
+        Kernel::Locate(kernel) => scatter::locate(kernel),
+        Kernel::Scatter(kernel) => scatter::lower(kernel),
+        Kernel::Scan(kernel) => scan::lower(kernel),
+        Kernel::Integer(kernel) => integer::lower(kernel),
+        Kernel::IntegerReduce(kernel) => integer::reduce(kernel),
         Kernel::Quantize(kernel) => quantize::lower(kernel),
         Kernel::Dequantize(kernel) => quantize::back(kernel),
         Kernel::Cast(kernel) => elementwise::cast(kernel),
