@@ -2,7 +2,8 @@
 //!
 //! The driver's library is looked for when a device is opened or listed; a machine without it has
 //! no such devices. Each queue is a stream of the card, each launch a graph of it, and a word in
-//! memory of the host says how far a stream has come. Results depend on the operands only.
+//! memory of the host says how far a stream has come. Results depend on the operands only, and where
+//! libraries are used, on their versions.
 //!
 //! The functions of the card are compiled by the driver when the device is first opened, and kept
 //! by it on disk, where `CUDA_CACHE_DISABLE` does not forbid that.

@@ -82,6 +82,9 @@ const fn worth(arithmetic: Arithmetic, is_images: bool) -> Option<usize> {
     }
 }
 
+/// Rows of a product from which on a library is faster: past fewer the device streams the other factor.
+const ROWS_MIN: usize = 9;
+
 /// Products of a sum, and output channels, from which on a weight is kept for a library as well.
 const WEIGHT_MIN: [usize; 2] = [64, 32];
 
@@ -110,7 +113,9 @@ impl Offer {
         let extents = [count, rows, columns, depth];
         let counted =
             extents.iter().chain([&a.pitch, &b.pitch]).all(|&extent| number(extent).is_some());
-        let is_offered = self.matrices && self.is_worth(arithmetic, false, &extents);
+        let is_streamed = !self.always && rows < ROWS_MIN;
+        let is_worth = !is_streamed && self.is_worth(arithmetic, false, &extents);
+        let is_offered = self.matrices && is_worth;
         (is_offered && counted && 0 < depth).then_some(Matrices {
             arithmetic,
             count,

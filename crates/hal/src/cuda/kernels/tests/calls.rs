@@ -45,7 +45,7 @@ fn a_library_that_is_only_found_gets_what_is_large_and_in_fewer_bits() {
         assert_eq!(call(&whole, means(false)), None, "{whole:?}");
         assert!(call(&whole, means(true)).is_some(), "{whole:?}");
         let small = match kernel {
-            Kernel::MatMul(kernel) => Kernel::MatMul(MatMul { m: 4, ..kernel }),
+            Kernel::MatMul(kernel) => Kernel::MatMul(MatMul { m: 8, ..kernel }),
             Kernel::Conv2d(kernel) => {
                 Kernel::Conv2d(Conv2d { batch: 1, in_size: [8; 2], ..kernel })
             }
@@ -106,6 +106,7 @@ fn what_comes_behind_sums_is_launched_where_there_is_any() {
     for (matmul, output, is_joined) in [
         (plain.clone(), 2, false),
         (MatMul { bias: true, ..plain.clone() }, 3, true),
+        (MatMul { residual: true, ..plain.clone() }, 3, true),
         (MatMul { residual: true, bias: true, ..plain.clone() }, 4, true),
         (MatMul { activation: Function::Relu, ..plain.clone() }, 2, true),
         (MatMul { alpha: 0.5, ..plain.clone() }, 2, true),
