@@ -40,7 +40,7 @@ use anabranch_sync::process::Generation;
 use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, hint, model, thread};
 
 use crate::command::{Command, Submission};
-use crate::cpu::execute::{self, Spread, Step};
+use crate::cpu::execute::{self, Spread, Step, joint};
 use crate::cpu::gang::{Gang, Seat};
 use crate::cpu::kernels::{Kernels, Scratch};
 use crate::cpu::patience::Patience;
@@ -112,6 +112,22 @@ impl Inner {
         let Outcome::Done = self.schedule.apply(action) else {
             unreachable!("this action yields nothing")
         };
+    }
+
+    /// The job, and others that wait for a core and may be run together with it.
+    fn join(&mut self, job: Job<Work>) -> Vec<Job<Work>> {
+        let count_max = if job.verdict.is_ok() { joint::count_max(&job.work.commands) } else { 1 };
+        let mut jobs = vec![job];
+        while jobs.len() < count_max {
+            let Job { slot, work, .. } = &jobs[0];
+            let fits = |other: &Work| joint::fits(&work.commands, &other.commands);
+            let Some(slot) = self.schedule.companion(*slot, fits) else { break };
+            let Outcome::Run(job) = self.apply(Action::Join { slot }) else {
+                unreachable!("joining a ready queue yields its head")
+            };
+            jobs.push(job);
+        }
+        jobs
     }
 
     fn pop_scratch(&mut self) -> Scratch {
@@ -233,7 +249,7 @@ impl Executor {
         loop {
             let help = match inner.apply(Action::Help { slot, value }) {
                 Outcome::Run(job) => {
-                    inner = self.perform(inner, job, true);
+                    inner = self.perform(inner, vec![job], true);
                     continue;
                 }
                 Outcome::Reached => Help::Reached,
@@ -247,7 +263,7 @@ impl Executor {
     /// After a stop, a submitter reports its own submission if nobody else is at it.
     fn drain<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, slot: Slot) {
         while let Outcome::Run(job) = inner.apply(Action::Drain { slot }) {
-            inner = self.perform(inner, job, false);
+            inner = self.perform(inner, vec![job], false);
         }
         self.leave(inner);
     }
@@ -261,34 +277,43 @@ impl Executor {
         threads::join(&self.inner, &self.quiet);
     }
 
-    /// Runs a job between two sections, and gives its permit back in the second.
+    /// Runs jobs between two sections, and gives their one permit back in the second.
     fn perform<'a>(
         &'a self,
         mut inner: MutexGuard<'a, Inner>,
-        job: Job<Work>,
+        mut jobs: Vec<Job<Work>>,
         permit: bool,
     ) -> MutexGuard<'a, Inner> {
         let mut scratch = if permit { inner.pop_scratch() } else { Scratch::default() };
         self.leave(inner);
-        let Job { slot, value, work: Work { mut commands, lane }, verdict } = job;
         let start_ns = self.now_ns();
         let mut crew = Crew { executor: self, start_ns, gang: None };
-        let result = verdict
-            .and_then(|()| execute::run(self.kernels, &mut commands, &mut scratch, &mut crew));
-        let gang = crew.disband();
-        let end_ns = if commands.is_empty() { start_ns } else { self.now_ns() };
-        // Whoever is told may count on the memory to be free.
-        execute::swallow(|| drop(commands));
+        let together = (1 < jobs.len() && jobs.iter().all(|job| job.verdict.is_ok()))
+            .then(|| {
+                let all = jobs.iter().map(|job| &job.work.commands[..]);
+                joint::run(self.kernels, all, &mut scratch, &mut crew)
+            })
+            .flatten();
+        for Job { work, verdict, .. } in &mut jobs {
+            if verdict.is_ok() {
+                *verdict = together.clone().unwrap_or_else(|| {
+                    execute::run(self.kernels, &mut work.commands, &mut scratch, &mut crew)
+                });
+            }
+        }
+        let mut gang = crew.disband();
+        let is_empty = jobs.iter().all(|job| job.work.commands.is_empty());
+        let end_ns = if is_empty { start_ns } else { self.now_ns() };
         let span = Span { start_ns, end_ns };
-        let completion = Completion { value, span, result: result.clone() };
-        execute::swallow(|| lane.sink.finished(completion));
-        lane.reached.store(value, Ordering::Release);
-        execute::swallow(|| drop(lane));
+        let ended: Vec<_> = jobs.into_iter().map(|job| report(job, span)).collect();
         let mut inner = self.inner.lock();
         if permit {
             inner.scratches.push(scratch);
         }
-        inner.note(Action::Finish { slot, value, result, permit, gang });
+        for (index, (slot, value, result)) in ended.into_iter().enumerate() {
+            let permit = permit && index == 0;
+            inner.note(Action::Finish { slot, value, result, permit, gang: gang.take() });
+        }
         inner
     }
 
@@ -338,7 +363,10 @@ impl Executor {
         inner.note(Action::Arrive);
         loop {
             match inner.apply(Action::Work) {
-                Outcome::Run(job) => inner = self.perform(inner, job, true),
+                Outcome::Run(job) => {
+                    let jobs = inner.join(job);
+                    inner = self.perform(inner, jobs, true);
+                }
                 Outcome::Assist(Seat(gang)) => {
                     let mut scratch = inner.pop_scratch();
                     self.leave(inner);
@@ -447,6 +475,18 @@ impl Spread for Crew<'_> {
         }
         step.run_all(scratch)
     }
+}
+
+/// Tells the queue that a job has ended as its verdict says.
+fn report(job: Job<Work>, span: Span) -> (Slot, u64, Result<(), Error>) {
+    let Job { slot, value, work: Work { commands, lane }, verdict: result } = job;
+    // Whoever is told may count on the memory to be free.
+    execute::swallow(|| drop(commands));
+    let completion = Completion { value, span, result: result.clone() };
+    execute::swallow(|| lane.sink.finished(completion));
+    lane.reached.store(value, Ordering::Release);
+    execute::swallow(|| drop(lane));
+    (slot, value, result)
 }
 
 fn entry(lane: &Arc<Lane>, submission: Submission) -> Entry<Work> {

@@ -13,6 +13,7 @@
 //! # Transitions
 //! ```text
 //! worker:  arriving -> Work -> Run -> Finish -> Work ...    (permit from Run to Finish)
+//!                        |---> Run, Join ... -> Finish ...          (all with one permit)
 //!                        |---> Assist -> Leave -> Linger -> arriving   (permit until Leave)
 //!                        |---> Nothing -> Doze -> Rouse -> Work
 //!                        '---> Exit
@@ -27,6 +28,7 @@
 //!
 //! # Invariants
 //! - `permits`: held permits and free ones add up to the cores.
+//! - `joined`: a queue joins another one only while no permit is free for it.
 //! - `fifo`: a caller runs its own queue only if a permit is left for every queue ahead of it.
 //! - `awake`: after `Settle`, each piece of work for which a permit is free has a token, an
 //!   arriving worker, or a worker that holds a permit and looks again before it sleeps. A worker
@@ -66,6 +68,9 @@ pub(crate) enum Action<W, G> {
     /// A caller without a permit asks for a submission that only has to be reported, after
     /// `Stop`.
     Drain { slot: Slot },
+    /// A worker that has just started a submission starts another one beside it, with the permit
+    /// that it holds.
+    Join { slot: Slot },
     /// A runner has reported and gives its permit back, if it had one.
     Finish { slot: Slot, value: u64, result: Result<(), Error>, permit: bool, gang: Option<G> },
     /// A runner offers up to so many seats at its command.
@@ -110,7 +115,7 @@ pub(crate) enum Outcome<W, G> {
     Done,
     /// The slot of the new queue.
     Created(Slot),
-    /// Run this, with a permit unless it was drained.
+    /// Run this, with a permit unless it was drained or joined.
     Run(Job<W>),
     /// Run tiles of this, with a permit.
     Assist(G),
@@ -189,6 +194,7 @@ impl<W, G: Clone + PartialEq> State<W, G> {
             Action::Work => return self.work(),
             Action::Help { slot, value } => return self.help(slot, value),
             Action::Drain { slot } => return self.drain(slot),
+            Action::Join { slot } => return self.take(slot),
             Action::Finish { slot, value, result, permit, gang } => {
                 self.free += usize::from(permit);
                 self.running -= 1;
@@ -238,6 +244,16 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         let lately = self.recent.iter().copied().max().unwrap_or(0);
         let expected = lately.saturating_sub(self.running).max(self.ready_len());
         self.free.saturating_sub(expected + self.seats.len())
+    }
+
+    /// A queue of the priority of `slot` for whose head no core is free, and that `fits`: its head may
+    /// be run together with that of `slot`.
+    pub(crate) fn companion(&self, slot: Slot, fits: impl Fn(&W) -> bool) -> Option<Slot> {
+        if self.ready_len() <= self.free {
+            return None;
+        }
+        let list = &self.ready[rank(self.order.priority(slot))];
+        list.iter().copied().find(|&other| self.order.head(other).is_some_and(&fits))
     }
 
     /// Whether a worker comes without being woken.
@@ -325,6 +341,11 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         if self.order.stopped().is_none() || !self.order.is_ready(slot) {
             return Outcome::Nothing;
         }
+        self.take(slot)
+    }
+
+    /// Starts a ready queue, wherever it stands.
+    fn take(&mut self, slot: Slot) -> Outcome<W, G> {
         let (class, index) = self.place(slot);
         self.ready[class].remove(index);
         self.start(slot)

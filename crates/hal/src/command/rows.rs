@@ -1,0 +1,67 @@
+//! Which executables compute rows that do not see each other.
+//!
+//! Launches of such an executable with different tables are one launch of as many rows: the
+//! constants are read once for all of them.
+
+use super::{Node, Operand, Operation};
+use crate::kernel::{Kernel, MatMul};
+
+/// The most rows of a node, if every node multiplies its rows with a packed constant, and reads in the
+/// private slot exactly what a node before it wrote.
+pub(super) fn count(nodes: &[Node], private: Option<u32>) -> Option<usize> {
+    let mut written: Vec<Operand> = Vec::new();
+    let mut most = None;
+    for node in nodes {
+        let product = product(&node.operation)?;
+        most = most.max(Some(product.m));
+        let (output, inputs) = node.operands.split_last()?;
+        for (index, operand) in inputs.iter().enumerate() {
+            let is_private = Some(operand.slot) == private;
+            if is_constant(product, index) {
+                let is_written = written.iter().any(|other| other.slot == operand.slot);
+                if is_private || is_written {
+                    return None;
+                }
+                continue;
+            }
+            let columns = if index == 0 { product.k } else { product.n };
+            let last = written.iter().rev().find(|other| overlap(other, operand));
+            if !is_whole(product, columns, operand) || (is_private && last != Some(operand)) {
+                return None;
+            }
+        }
+        if !is_whole(product, product.n, output) {
+            return None;
+        }
+        written.push(*output);
+    }
+    most
+}
+
+/// The product that a node computes, if rows and columns of its matrices follow each other.
+pub(crate) fn product(operation: &Operation) -> Option<&MatMul> {
+    let Operation::Kernel(kernel) = operation else { return None };
+    let Kernel::MatMul(product) = &**kernel else { return None };
+    let is_dense = |row, column, columns| column == 1 && row == columns;
+    let fits = product.batch.is_empty()
+        && product.packed
+        && is_dense(product.a.row, product.a.column, product.k)
+        && is_dense(product.y.row, product.y.column, product.n);
+    fits.then_some(product)
+}
+
+/// Whether all rows share an operand: the packed matrix and the bias.
+pub(crate) fn is_constant(product: &MatMul, index: usize) -> bool {
+    index == 1 || (product.bias && index == 2)
+}
+
+fn is_whole(product: &MatMul, columns: usize, operand: &Operand) -> bool {
+    let elements = product.m.checked_mul(columns);
+    elements.and_then(|elements| elements.checked_mul(size_of::<f32>())) == Some(operand.bytes)
+}
+
+fn overlap(one: &Operand, other: &Operand) -> bool {
+    one.slot == other.slot
+        && one.offset < other.offset.saturating_add(other.bytes)
+        && other.offset < one.offset.saturating_add(one.bytes)
+}
