@@ -14,6 +14,9 @@ use crate::cpu::kernels::{Kernels, RawOperand, Scratch};
 use crate::error::Error;
 use crate::kernel::{Kernel, MatMul};
 
+#[cfg(test)]
+mod tests;
+
 /// Rows of launches that are run as one, at most: with more of them the arithmetic takes longer than
 /// the memory.
 const ROWS_MAX: usize = 16;

@@ -48,14 +48,19 @@ enum Runner {
     Caller,
 }
 
+/// What one permit runs.
+type Jobs = Vec<(Slot, u64)>;
+
 struct World {
     state: State<(), usize>,
     cores: usize,
     slots: Vec<Slot>,
     latest: Vec<u64>,
-    running: Vec<(Runner, Slot, u64, usize)>,
+    /// For each permit: who runs, which jobs, and its gang.
+    running: Vec<(Runner, Jobs, usize)>,
     // What only a worker may run.
     of_device: BTreeSet<(Slot, u64)>,
+    joins: bool,
     gangs: usize,
     assisting: usize,
     arriving: usize,
@@ -79,6 +84,7 @@ impl World {
             latest: vec![0; QUEUES],
             running: Vec::new(),
             of_device: BTreeSet::new(),
+            joins: false,
             gangs: 0,
             assisting: 0,
             arriving: 1,
@@ -170,19 +176,43 @@ impl World {
     }
 
     fn run(&mut self, runner: Runner, job: &Job<()>) {
-        assert!(self.running.iter().all(|running| running.1 != job.slot), "two runners");
-        let of_device = self.of_device.remove(&(job.slot, job.value));
-        assert!(!of_device || runner == Runner::Worker, "a caller runs what is the device's");
         self.gangs += 1;
-        self.running.push((runner, job.slot, job.value, self.gangs));
+        self.running.push((runner, Vec::new(), self.gangs));
+        self.run_beside(job);
+    }
+
+    /// The latest permit takes one more job.
+    fn run_beside(&mut self, job: &Job<()>) {
+        let mut slots = self.running.iter().flat_map(|running| &running.1).map(|(slot, _)| *slot);
+        assert!(slots.all(|slot| slot != job.slot), "two runners");
+        let (runner, jobs, _) = self.running.last_mut().expect("a permit");
+        let of_device = self.of_device.remove(&(job.slot, job.value));
+        assert!(!of_device || *runner == Runner::Worker, "a caller runs what is the device's");
+        jobs.push((job.slot, job.value));
+    }
+
+    fn join(&mut self, slot: Slot) {
+        while let Some(other) = self.state.companion(slot, |()| true) {
+            assert!(self.state.free < self.state.ready_len(), "a core is free for it");
+            let Outcome::Run(job) = self.state.apply(Action::Join { slot: other }) else {
+                panic!("a companion is ready")
+            };
+            assert_eq!(self.state.order.priority(job.slot), self.state.order.priority(slot));
+            self.run_beside(&job);
+        }
     }
 
     /// A worker without a permit looks for something to do.
     fn work(&mut self) {
         match self.state.apply(Action::Work) {
-            Outcome::Run(job) => self.run(Runner::Worker, &job),
+            Outcome::Run(job) => {
+                self.run(Runner::Worker, &job);
+                if self.joins {
+                    self.join(job.slot);
+                }
+            }
             Outcome::Assist(gang) => {
-                assert!(self.running.iter().any(|running| running.3 == gang), "a gang of nobody");
+                assert!(self.running.iter().any(|running| running.2 == gang), "a gang of nobody");
                 self.assisting += 1;
             }
             Outcome::Nothing => {
@@ -198,9 +228,11 @@ impl World {
         if self.running.is_empty() {
             return;
         }
-        let (runner, slot, value, gang) = self.running.remove(choice % self.running.len());
-        let (permit, gang) = (true, Some(gang));
-        self.note(Action::Finish { slot, value, result: Ok(()), permit, gang });
+        let (runner, jobs, gang) = self.running.remove(choice % self.running.len());
+        for (index, (slot, value)) in jobs.into_iter().enumerate() {
+            let (permit, gang) = (index == 0, (index == 0).then_some(gang));
+            self.note(Action::Finish { slot, value, result: Ok(()), permit, gang });
+        }
         match runner {
             Runner::Worker => self.work(),
             Runner::Caller => self.settle(),
@@ -209,7 +241,7 @@ impl World {
 
     /// A runner wants so many seats; how many are offered.
     fn recruit(&mut self, choice: usize, seats: usize) -> usize {
-        let gang = self.running[choice % self.running.len()].3;
+        let gang = self.running[choice % self.running.len()].2;
         let Outcome::Seated(offered) = self.state.apply(Action::Recruit { gang, seats }) else {
             panic!("recruiting yields seats")
         };
@@ -266,8 +298,13 @@ impl World {
 
 proptest! {
     #[test]
-    fn random_executors_lose_no_work(cores in 1..5_usize, program in moves()) {
+    fn random_executors_lose_no_work(
+        cores in 1..5_usize,
+        joins in any::<bool>(),
+        program in moves(),
+    ) {
         let mut world = World::new(cores);
+        world.joins = joins;
         for step in &program {
             world.apply(step);
         }
@@ -301,7 +338,7 @@ fn caller_does_not_overtake_the_queue_that_waits() {
     world.apply(&Move::SubmitAndHelp { queue: 0 });
     assert!(world.running.is_empty(), "the only permit is kept for the queue ahead");
     world.apply(&Move::Rouse);
-    assert_eq!(world.running[0].1, world.slots[3]);
+    assert_eq!(world.running[0].1, [(world.slots[3], 1)]);
 }
 
 #[test]
@@ -323,7 +360,7 @@ fn low_priority_is_served_in_the_end() {
     let mut starts = 0;
     loop {
         world.submit(1, Vec::new(), false);
-        let (_, slot, value, _) = world.running.pop().unwrap();
+        let (slot, value) = world.running.pop().unwrap().1[0];
         world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
         let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
         if job.slot == world.slots[2] {
@@ -475,4 +512,21 @@ fn after_a_stop_a_submitter_reports_without_a_permit() {
     note(&mut state, Action::Finish { slot, value, result, permit: false, gang });
     assert_eq!(state.free, 1, "a permit that was not taken does not come back");
     assert!(state.is_quiet());
+}
+
+#[test]
+fn only_what_finds_no_core_joins() {
+    let mut world = World::new(2);
+    for queue in [0, 1, 3] {
+        world.submit(queue, Vec::new(), false);
+    }
+    let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
+    assert_eq!(job.slot, world.slots[1], "the high queue goes first");
+    assert_eq!(world.state.companion(job.slot, |()| true), None, "of its priority is nobody");
+    let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
+    assert_eq!(world.state.companion(job.slot, |()| false), None, "it does not fit");
+    assert_eq!(world.state.companion(job.slot, |()| true), Some(world.slots[3]));
+    let (slot, value) = (world.slots[1], 1);
+    world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
+    assert_eq!(world.state.companion(job.slot, |()| true), None, "a core is free for it");
 }
