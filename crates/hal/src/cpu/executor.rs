@@ -130,6 +130,13 @@ impl Inner {
         jobs
     }
 
+    /// Whether the head of a queue is left to a worker, who may run it together with others: while
+    /// one caller runs what is its own, the others find no core to bring theirs.
+    fn may_have_company(&self, slot: Slot) -> bool {
+        let head = self.schedule.head(slot);
+        self.schedule.is_crowded() && head.is_some_and(|work| 1 < joint::count_max(&work.commands))
+    }
+
     fn pop_scratch(&mut self) -> Scratch {
         self.scratches.pop().expect("there is one workspace for each free permit")
     }
@@ -246,6 +253,10 @@ impl Executor {
     }
 
     fn help_locked<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, slot: Slot, value: u64) -> Help {
+        if inner.may_have_company(slot) {
+            self.leave(inner);
+            return Help::Nothing;
+        }
         loop {
             let help = match inner.apply(Action::Help { slot, value }) {
                 Outcome::Run(job) => {

@@ -241,9 +241,18 @@ impl<W, G: Clone + PartialEq> State<W, G> {
     /// have been busy lately would use are kept for them, so that a caller between two passes
     /// does not find its core taken.
     pub(crate) fn spare(&self) -> usize {
-        let lately = self.recent.iter().copied().max().unwrap_or(0);
-        let expected = lately.saturating_sub(self.running).max(self.ready_len());
+        let expected = self.lately().saturating_sub(self.running).max(self.ready_len());
         self.free.saturating_sub(expected + self.seats.len())
+    }
+
+    /// Whether more queues have been busy lately than there are cores.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.cores < self.lately()
+    }
+
+    /// What the head of a queue carries.
+    pub(crate) fn head(&self, slot: Slot) -> Option<&W> {
+        self.order.head(slot)
     }
 
     /// A queue of the priority of `slot` for whose head no core is free, and that `fits`: its head may
@@ -284,6 +293,11 @@ impl<W, G: Clone + PartialEq> State<W, G> {
 
     pub(crate) fn stopped(&self) -> Option<&Error> {
         self.order.stopped()
+    }
+
+    /// The most queues that were busy at one of the latest starts.
+    fn lately(&self) -> usize {
+        self.recent.iter().copied().max().unwrap_or(0)
     }
 
     fn ready_len(&self) -> usize {
