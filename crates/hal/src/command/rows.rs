@@ -6,8 +6,8 @@
 use super::{Node, Operand, Operation};
 use crate::kernel::{Kernel, MatMul};
 
-/// The most rows of a node, if every node multiplies its rows with a packed constant, and reads in the
-/// private slot exactly what a node before it wrote.
+/// The most rows of a node, if every node multiplies its rows with a packed constant, reads in the
+/// private slot exactly what a node before it wrote, and writes there unless it is the last.
 pub(super) fn count(nodes: &[Node], private: Option<u32>) -> Option<usize> {
     let mut written: Vec<Operand> = Vec::new();
     let mut most = None;
@@ -15,11 +15,14 @@ pub(super) fn count(nodes: &[Node], private: Option<u32>) -> Option<usize> {
         let product = product(&node.operation)?;
         most = most.max(Some(product.m));
         let (output, inputs) = node.operands.split_last()?;
+        let is_last = written.len() + 1 == nodes.len();
+        if !is_whole(product, product.n, output) || is_last == (Some(output.slot) == private) {
+            return None;
+        }
         for (index, operand) in inputs.iter().enumerate() {
             let is_private = Some(operand.slot) == private;
             if is_constant(product, index) {
-                let is_written = written.iter().any(|other| other.slot == operand.slot);
-                if is_private || is_written {
+                if is_private {
                     return None;
                 }
                 continue;
@@ -29,9 +32,6 @@ pub(super) fn count(nodes: &[Node], private: Option<u32>) -> Option<usize> {
             if !is_whole(product, columns, operand) || (is_private && last != Some(operand)) {
                 return None;
             }
-        }
-        if !is_whole(product, product.n, output) {
-            return None;
         }
         written.push(*output);
     }

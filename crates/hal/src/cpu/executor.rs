@@ -32,16 +32,17 @@
 //! # Checked by
 //! `model_*` in `cpu/tests.rs`, and the conformance suite.
 
+use std::iter::once;
 use std::ops::Deref;
 use std::time::Instant;
 
 use anabranch_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use anabranch_sync::process::Generation;
-use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, hint, model, thread};
+use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, hint, thread};
 
 use crate::command::{Command, Submission};
-use crate::cpu::execute::{self, Spread, Step, joint};
-use crate::cpu::gang::{Gang, Seat};
+use crate::cpu::execute::{self, joint};
+use crate::cpu::gang::Seat;
 use crate::cpu::kernels::{Kernels, Scratch};
 use crate::cpu::patience::Patience;
 use crate::cpu::schedule::{Action, Job, Outcome, State};
@@ -50,10 +51,9 @@ use crate::error::{Error, ErrorKind};
 use crate::order::{Entry, Slot};
 use crate::threads::{self, Threaded, Threads};
 
-/// A submission of short steps runs so long before it asks for help with its tiles: about what it
-/// costs to wake a worker, so that short work never pays more than it could gain. The model has no
-/// time.
-const LONE_NS: u64 = model::bound(0, 0, 20_000) as u64;
+mod crew;
+
+use crew::Crew;
 
 /// What a queue's handle and its submissions share.
 pub(crate) struct Lane {
@@ -114,27 +114,25 @@ impl Inner {
         };
     }
 
-    /// The job, and others that wait for a core and may be run together with it.
-    fn join(&mut self, job: Job<Work>) -> Vec<Job<Work>> {
-        let count_max = if job.verdict.is_ok() { joint::count_max(&job.work.commands) } else { 1 };
-        let mut jobs = vec![job];
-        while jobs.len() < count_max {
-            let Job { slot, work, .. } = &jobs[0];
+    /// Others that wait for a core and may be run together with a job.
+    fn join(&mut self, job: &Job<Work>) -> Vec<Job<Work>> {
+        let Job { slot, work, .. } = job;
+        let count_max = if job.verdict.is_ok() { joint::count_max(&work.commands) } else { 1 };
+        let mut companions = Vec::new();
+        while companions.len() + 1 < count_max {
             let fits = |other: &Work| joint::fits(&work.commands, &other.commands);
             let Some(slot) = self.schedule.companion(*slot, fits) else { break };
-            let Outcome::Run(job) = self.apply(Action::Join { slot }) else {
+            let Outcome::Run(companion) = self.apply(Action::Join { slot }) else {
                 unreachable!("joining a ready queue yields its head")
             };
-            jobs.push(job);
+            companions.push(companion);
         }
-        jobs
+        companions
     }
 
-    /// Whether the head of a queue is left to a worker, who may run it together with others: while
-    /// one caller runs what is its own, the others find no core to bring theirs.
-    fn may_have_company(&self, slot: Slot) -> bool {
-        let head = self.schedule.head(slot);
-        self.schedule.is_crowded() && head.is_some_and(|work| 1 < joint::count_max(&work.commands))
+    /// Whether the head of a queue may be run together with others.
+    fn is_joinable(&self, slot: Slot) -> bool {
+        self.schedule.head(slot).is_some_and(|work| 1 < joint::count_max(&work.commands))
     }
 
     fn pop_scratch(&mut self) -> Scratch {
@@ -253,14 +251,11 @@ impl Executor {
     }
 
     fn help_locked<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, slot: Slot, value: u64) -> Help {
-        if inner.may_have_company(slot) {
-            self.leave(inner);
-            return Help::Nothing;
-        }
         loop {
-            let help = match inner.apply(Action::Help { slot, value }) {
+            let joinable = inner.is_joinable(slot);
+            let help = match inner.apply(Action::Help { slot, value, joinable }) {
                 Outcome::Run(job) => {
-                    inner = self.perform(inner, vec![job], true);
+                    inner = self.perform(inner, job, Vec::new(), true);
                     continue;
                 }
                 Outcome::Reached => Help::Reached,
@@ -274,7 +269,7 @@ impl Executor {
     /// After a stop, a submitter reports its own submission if nobody else is at it.
     fn drain<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, slot: Slot) {
         while let Outcome::Run(job) = inner.apply(Action::Drain { slot }) {
-            inner = self.perform(inner, vec![job], false);
+            inner = self.perform(inner, job, Vec::new(), false);
         }
         self.leave(inner);
     }
@@ -288,44 +283,67 @@ impl Executor {
         threads::join(&self.inner, &self.quiet);
     }
 
-    /// Runs jobs between two sections, and gives their one permit back in the second.
+    /// Runs a job and its companions between two sections, and gives their one permit back in the
+    /// second.
     fn perform<'a>(
         &'a self,
         mut inner: MutexGuard<'a, Inner>,
-        mut jobs: Vec<Job<Work>>,
+        job: Job<Work>,
+        companions: Vec<Job<Work>>,
         permit: bool,
     ) -> MutexGuard<'a, Inner> {
         let mut scratch = if permit { inner.pop_scratch() } else { Scratch::default() };
         self.leave(inner);
-        let start_ns = self.now_ns();
-        let mut crew = Crew { executor: self, start_ns, gang: None };
-        let together = (1 < jobs.len() && jobs.iter().all(|job| job.verdict.is_ok()))
-            .then(|| {
-                let all = jobs.iter().map(|job| &job.work.commands[..]);
-                joint::run(self.kernels, all, &mut scratch, &mut crew)
-            })
-            .flatten();
-        for Job { work, verdict, .. } in &mut jobs {
-            if verdict.is_ok() {
-                *verdict = together.clone().unwrap_or_else(|| {
-                    execute::run(self.kernels, &mut work.commands, &mut scratch, &mut crew)
-                });
-            }
-        }
-        let mut gang = crew.disband();
-        let is_empty = jobs.iter().all(|job| job.work.commands.is_empty());
-        let end_ns = if is_empty { start_ns } else { self.now_ns() };
-        let span = Span { start_ns, end_ns };
-        let ended: Vec<_> = jobs.into_iter().map(|job| report(job, span)).collect();
+        let mut crew = Crew::new(self);
+        let together = self.run_together(&job, &companions, &mut scratch, &mut crew);
+        let mut end = |job: Job<Work>, permit| match together {
+            Some(span) => report(job, span, permit, crew.disband()),
+            None => self.run_alone(job, permit, &mut scratch, &mut crew),
+        };
+        let first = end(job, permit);
+        let others: Vec<_> = companions.into_iter().map(|job| end(job, false)).collect();
         let mut inner = self.inner.lock();
         if permit {
             inner.scratches.push(scratch);
         }
-        for (index, (slot, value, result)) in ended.into_iter().enumerate() {
-            let permit = permit && index == 0;
-            inner.note(Action::Finish { slot, value, result, permit, gang: gang.take() });
+        inner.note(first);
+        for other in others {
+            inner.note(other);
         }
         inner
+    }
+
+    /// None when the jobs are to be run one by one.
+    fn run_together(
+        &self,
+        job: &Job<Work>,
+        companions: &[Job<Work>],
+        scratch: &mut Scratch,
+        crew: &mut Crew<'_>,
+    ) -> Option<Span> {
+        let jobs = || once(job).chain(companions);
+        let may_run = !companions.is_empty() && jobs().all(|job| job.verdict.is_ok());
+        let all = jobs().map(|job| &job.work.commands[..]);
+        (may_run && joint::run(self.kernels, all, scratch, crew))
+            .then(|| Span { start_ns: crew.start_ns, end_ns: self.now_ns() })
+    }
+
+    /// Runs one job and reports it.
+    fn run_alone(
+        &self,
+        mut job: Job<Work>,
+        permit: bool,
+        scratch: &mut Scratch,
+        crew: &mut Crew<'_>,
+    ) -> Action<Work, Seat> {
+        let commands = &mut job.work.commands;
+        if job.verdict.is_ok() {
+            job.verdict = execute::run(self.kernels, commands, scratch, crew);
+        }
+        let start_ns = crew.start_ns;
+        let end_ns = if commands.is_empty() { start_ns } else { self.now_ns() };
+        crew.start_ns = end_ns;
+        report(job, Span { start_ns, end_ns }, permit, crew.disband())
     }
 
     /// Ends a section: wakes and starts whom the schedule names.
@@ -375,8 +393,8 @@ impl Executor {
         loop {
             match inner.apply(Action::Work) {
                 Outcome::Run(job) => {
-                    let jobs = inner.join(job);
-                    inner = self.perform(inner, jobs, true);
+                    let companions = inner.join(&job);
+                    inner = self.perform(inner, job, companions, true);
                 }
                 Outcome::Assist(Seat(gang)) => {
                     let mut scratch = inner.pop_scratch();
@@ -433,63 +451,8 @@ impl Threaded for Inner {
     }
 }
 
-/// The runner of a submission and those who assist it.
-struct Crew<'a> {
-    executor: &'a Executor,
-    start_ns: u64,
-    gang: Option<Arc<Gang>>,
-}
-
-impl Crew<'_> {
-    /// Invites workers to a step of several tiles, if permits are to spare, and a worker is awake,
-    /// the step is long, or the submission has run for long enough to be worth a wake-up. True when
-    /// somebody may come.
-    fn recruit(&mut self, step: &Step<'_>) -> bool {
-        let tiles = step.tiles();
-        let here = self.gang.as_ref().map_or(0, |gang| gang.seats());
-        if tiles <= here + 1 || self.executor.spare.load(Ordering::Relaxed) == 0 {
-            return 0 < here;
-        }
-        let near = self.executor.near.load(Ordering::Relaxed);
-        let may_be_short = !near && !step.is_long();
-        if may_be_short && self.executor.now_ns() < self.start_ns.saturating_add(LONE_NS) {
-            return 0 < here;
-        }
-        let gang = self.gang.get_or_insert_with(Gang::new);
-        let mut inner = self.executor.inner.lock();
-        let recruit = Action::Recruit { gang: Seat(Arc::clone(gang)), seats: tiles - 1 - here };
-        if let Outcome::Seated(seats) = inner.apply(recruit) {
-            gang.invite(seats);
-        }
-        self.executor.leave(inner);
-        0 < gang.seats()
-    }
-
-    /// Sends the members away; the seats that nobody took are still to be withdrawn.
-    fn disband(self) -> Option<Seat> {
-        let gang = self.gang?;
-        gang.close();
-        Some(Seat(gang))
-    }
-}
-
-impl Spread for Crew<'_> {
-    fn run(&mut self, mut step: Step<'_>, scratch: &mut Scratch) -> Result<(), Error> {
-        while 1 < step.tiles() {
-            if self.recruit(&step)
-                && let Some(gang) = &self.gang
-            {
-                return gang.run(step, scratch);
-            }
-            step.run_tile(0, scratch)?;
-            step = step.after_first();
-        }
-        step.run_all(scratch)
-    }
-}
-
-/// Tells the queue that a job has ended as its verdict says.
-fn report(job: Job<Work>, span: Span) -> (Slot, u64, Result<(), Error>) {
+/// Tells the queue that a job has ended as its verdict says. What is left to do is the schedule's.
+fn report(job: Job<Work>, span: Span, permit: bool, gang: Option<Seat>) -> Action<Work, Seat> {
     let Job { slot, value, work: Work { commands, lane }, verdict: result } = job;
     // Whoever is told may count on the memory to be free.
     execute::swallow(|| drop(commands));
@@ -497,7 +460,7 @@ fn report(job: Job<Work>, span: Span) -> (Slot, u64, Result<(), Error>) {
     execute::swallow(|| lane.sink.finished(completion));
     lane.reached.store(value, Ordering::Release);
     execute::swallow(|| drop(lane));
-    (slot, value, result)
+    Action::Finish { slot, value, result, permit, gang }
 }
 
 fn entry(lane: &Arc<Lane>, submission: Submission) -> Entry<Work> {

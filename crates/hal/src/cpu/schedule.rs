@@ -63,8 +63,8 @@ pub(crate) enum Action<W, G> {
     Abandon,
     /// A worker without a permit asks what to do.
     Work,
-    /// A caller without a permit asks for the head of its own queue.
-    Help { slot: Slot, value: u64 },
+    /// A caller without a permit asks for the head of its own queue, which others may join or not.
+    Help { slot: Slot, value: u64, joinable: bool },
     /// A caller without a permit asks for a submission that only has to be reported, after
     /// `Stop`.
     Drain { slot: Slot },
@@ -192,7 +192,7 @@ impl<W, G: Clone + PartialEq> State<W, G> {
             }
             Action::Abandon => self.handles -= 1,
             Action::Work => return self.work(),
-            Action::Help { slot, value } => return self.help(slot, value),
+            Action::Help { slot, value, joinable } => return self.help(slot, value, joinable),
             Action::Drain { slot } => return self.drain(slot),
             Action::Join { slot } => return self.take(slot),
             Action::Finish { slot, value, result, permit, gang } => {
@@ -245,24 +245,20 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         self.free.saturating_sub(expected + self.seats.len())
     }
 
-    /// Whether more queues have been busy lately than there are cores.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.cores < self.lately()
-    }
-
     /// What the head of a queue carries.
     pub(crate) fn head(&self, slot: Slot) -> Option<&W> {
         self.order.head(slot)
     }
 
-    /// A queue of the priority of `slot` for whose head no core is free, and that `fits`: its head may
-    /// be run together with that of `slot`.
+    /// A queue of the priority of `slot` whose head finds no core and `fits`: it may be run together
+    /// with that of `slot`. None while a queue of a higher priority waits for the core.
     pub(crate) fn companion(&self, slot: Slot, fits: impl Fn(&W) -> bool) -> Option<Slot> {
-        if self.ready_len() <= self.free {
+        let class = rank(self.order.priority(slot));
+        let is_urgent = self.ready[..class].iter().any(|list| !list.is_empty());
+        if is_urgent || self.ready_len() <= self.free {
             return None;
         }
-        let list = &self.ready[rank(self.order.priority(slot))];
-        list.iter().copied().find(|&other| self.order.head(other).is_some_and(&fits))
+        self.ready[class].iter().copied().find(|&other| self.order.head(other).is_some_and(&fits))
     }
 
     /// Whether a worker comes without being woken.
@@ -300,6 +296,11 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         self.recent.iter().copied().max().unwrap_or(0)
     }
 
+    /// Whether more queues have been busy lately than there are cores.
+    fn is_crowded(&self) -> bool {
+        self.cores < self.lately()
+    }
+
     fn ready_len(&self) -> usize {
         self.ready.iter().map(VecDeque::len).sum()
     }
@@ -334,9 +335,12 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         }
     }
 
-    fn help(&mut self, slot: Slot, value: u64) -> Outcome<W, G> {
+    fn help(&mut self, slot: Slot, value: u64, joinable: bool) -> Outcome<W, G> {
         if value <= self.order.done(slot) {
             return Outcome::Reached;
+        }
+        if joinable && self.is_crowded() {
+            return Outcome::Nothing;
         }
         if !self.order.is_ready(slot) || self.order.wants_device_thread(slot) {
             return Outcome::Nothing;

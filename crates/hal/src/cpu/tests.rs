@@ -6,7 +6,9 @@ use crate::buffer::{Memory, Slice};
 use crate::command::{Command, Executable, Node, Operand, Operation, Submission};
 use crate::device::{Completion, Device, Help, Priority, Queue, QueueId, Sink};
 use crate::error::{Error, ErrorKind};
-use crate::kernel::{Function, Kernel, MatMul, MatrixLayout, Precision, Unary};
+use crate::kernel::{Function, Kernel, Unary};
+
+mod joint;
 
 /// What a sink has been told, and a place to wait for more.
 struct Ledger {
@@ -225,79 +227,6 @@ fn failed_tile_fails_the_command() {
             Err(ErrorKind::CommandFailed)
         );
         drop(queue);
-        device.shutdown();
-    });
-}
-
-#[test]
-fn launches_that_wait_for_a_core_are_run_as_one() {
-    const WIDTH: usize = 16;
-    model::check_once(|| {
-        let device = device(1);
-        let (gate, gate_ledger) = queue(&*device, 0);
-        let open = Arc::new((Mutex::new(false), Condvar::new()));
-        let opened = Arc::clone(&open);
-        let wait = move || {
-            drop(opened.1.wait_while(opened.0.lock(), |open| !*open));
-            Ok(())
-        };
-        gate.submit(submission(1, &[], vec![Command::Host(Box::new(wait))]));
-
-        let layout = || MatrixLayout { batch: vec![], row: WIDTH, column: 1 };
-        let product = Kernel::MatMul(MatMul {
-            batch: vec![],
-            m: 1,
-            n: WIDTH,
-            k: WIDTH,
-            a: layout(),
-            b: layout(),
-            y: layout(),
-            alpha: 1.0,
-            bias: false,
-            residual: false,
-            activation: Function::Identity,
-            packed: true,
-            precision: Precision::F32,
-        });
-        let row = |value: f32, count: usize| {
-            let memory = device.allocate(4 * count).unwrap();
-            memory.write(0, &value.to_ne_bytes().repeat(count)).unwrap();
-            memory
-        };
-        let weight = row(2.0, device.packed_bytes(&product).unwrap() / 4);
-        let operands = [4 * WIDTH, weight.bytes(), 4 * WIDTH];
-        let operands = (0..).zip(operands).map(|(slot, bytes)| Operand { slot, offset: 0, bytes });
-        let operation = Operation::Kernel(Arc::new(product));
-        let node = Node { operation, operands: operands.collect() };
-        let executable = Arc::new(Executable::new(vec![node], None));
-        let callers: Vec<_> = [1.0, 3.0, 5.0]
-            .into_iter()
-            .zip(1..)
-            .map(|(value, id)| {
-                let (queue, ledger) = queue(&*device, id);
-                let output = row(0.0, WIDTH);
-                let table = [row(value, WIDTH), weight.clone(), output.clone()];
-                let executable = Arc::clone(&executable);
-                let launch = Command::Launch { executable, table: table.map(Slice::whole).into() };
-                queue.submit(submission(1, &[], vec![launch]));
-                (value, queue, ledger, output)
-            })
-            .collect();
-        *open.0.lock() = true;
-        open.1.notify_all();
-
-        assert_eq!(gate_ledger.wait(1)[0].result, Ok(()));
-        let mut spans = Vec::new();
-        for (value, _, ledger, output) in &callers {
-            let told = &ledger.wait(1)[0];
-            assert_eq!(told.result, Ok(()));
-            spans.push((told.span.start_ns, told.span.end_ns));
-            let mut bytes = [0; 4];
-            output.read(4 * (WIDTH - 1), &mut bytes).unwrap();
-            assert_eq!(f32::from_ne_bytes(bytes), 32.0 * value);
-        }
-        assert!(spans.iter().all(|span| *span == spans[0]), "one run: {spans:?}");
-        drop((gate, callers, executable, weight));
         device.shutdown();
     });
 }

@@ -36,32 +36,30 @@ pub(crate) fn fits(one: &[Command], other: &[Command]) -> bool {
     Arc::ptr_eq(executable, same)
         && constants(executable).all(|slot| match (one.get(slot), other.get(slot)) {
             (Some(one), Some(other)) => {
-                let address = |slice: &Slice| (slice.memory.address(), slice.offset);
-                address(one) == address(other)
+                let place = |slice: &Slice| (slice.memory.address(), slice.offset, slice.bytes);
+                place(one) == place(other)
             }
             _ => false,
         })
 }
 
-/// Runs launches that fit each other. None when they have to be run one by one, in which case nothing
-/// has happened.
+/// Runs launches that fit each other. False when they have to be run one by one, because an operand
+/// or memory is missing or a kernel failed: nothing that a launch reads has changed.
 pub(crate) fn run<'a>(
     kernels: Kernels,
     all: impl Iterator<Item = &'a [Command]>,
     scratch: &mut Scratch,
     spread: &mut dyn Spread,
-) -> Option<Result<(), Error>> {
-    let launches: Vec<_> = all.map(launch).collect::<Option<_>>()?;
-    let (executable, _) = *launches.first()?;
+) -> bool {
+    let launches = all.map(launch).collect::<Option<Vec<_>>>().unwrap_or_default();
+    let Some(&(executable, _)) = launches.first() else { return false };
     let tables: Vec<&[Slice]> = launches.iter().map(|(_, table)| *table).collect();
-    let private = executable.private().map_or(0, |slot| executable.slot_bytes()[slot as usize]);
-    let stage = executable.nodes().iter().map(|node| stage_bytes(node, tables.len())).max()?;
-    let private = private.checked_mul(tables.len())?.checked_next_multiple_of(ALIGN_BYTES)?;
-    let memory = scratch.private(private.checked_add(stage)?)?;
-    let joint = Joint { kernels, executable, tables: &tables, memory, stage: private };
-    let nodes: Vec<_> =
-        executable.nodes().iter().map(|node| joint.bind(node)).collect::<Option<_>>()?;
-    Some(nodes.iter().try_for_each(|node| joint.run(node, scratch, spread)))
+    let nodes = Joint::new(executable, &tables, scratch).and_then(|joint| {
+        executable.nodes().iter().map(|node| joint.bind(node)).collect::<Option<Vec<_>>>()
+    });
+    nodes.is_some_and(|nodes| {
+        nodes.iter().try_for_each(|node| node.run(kernels, scratch, spread)).is_ok()
+    })
 }
 
 /// The only launch of a submission.
@@ -94,26 +92,44 @@ fn stage_bytes(node: &Node, times: usize) -> usize {
 }
 
 /// Several launches in memory of this core: their private slots, and behind them what is brought
-/// together.
+/// together for a node.
 struct Joint<'a> {
-    kernels: Kernels,
     executable: &'a Executable,
     tables: &'a [&'a [Slice]],
-    memory: RawOperand,
-    stage: usize,
+    private: RawOperand,
+    stage: RawOperand,
 }
 
 /// A node of all launches.
 struct Bound {
     operation: Operation,
     operands: Vec<RawOperand>,
-    /// What is brought together: the parts, and the whole.
-    before: Vec<(Vec<RawOperand>, RawOperand)>,
-    /// The result, if it has to be taken apart.
-    behind: Option<(Vec<RawOperand>, RawOperand)>,
+    /// What is brought together, from each launch.
+    before: Vec<[RawOperand; 2]>,
+    /// What is taken apart, to each launch.
+    behind: Vec<[RawOperand; 2]>,
 }
 
-impl Joint<'_> {
+impl<'a> Joint<'a> {
+    /// None when the core does not have the memory.
+    fn new(
+        executable: &'a Executable,
+        tables: &'a [&'a [Slice]],
+        scratch: &mut Scratch,
+    ) -> Option<Self> {
+        let times = tables.len();
+        let private = executable.private().map_or(0, |slot| executable.slot_bytes()[slot as usize]);
+        let private = private.checked_mul(times)?.checked_next_multiple_of(ALIGN_BYTES)?;
+        let stage = executable.nodes().iter().map(|node| stage_bytes(node, times)).max()?;
+        let whole = scratch.private(private.checked_add(stage)?)?;
+        Some(Self {
+            executable,
+            tables,
+            private: range(whole, 0, private).ok()?,
+            stage: range(whole, private, stage).ok()?,
+        })
+    }
+
     /// None when an operand is not there.
     fn bind(&self, node: &Node) -> Option<Bound> {
         let times = self.tables.len();
@@ -123,68 +139,53 @@ impl Joint<'_> {
             operation: Operation::Kernel(Arc::new(Kernel::MatMul(whole))),
             operands: Vec::new(),
             before: Vec::new(),
-            behind: None,
+            behind: Vec::new(),
         };
-        let mut stage = self.stage;
+        let mut staged = 0;
         for (index, operand) in node.operands.iter().enumerate() {
-            let part = |table: &&[Slice]| {
+            let part = |table: &[Slice]| {
                 resolve(table.get(operand.slot as usize)?, operand.offset, operand.bytes).ok()
             };
-            if rows::is_constant(product, index) {
-                bound.operands.push(part(self.tables.first()?)?);
-                continue;
-            }
             let bytes = operand.bytes.checked_mul(times)?;
-            if Some(operand.slot) == self.executable.private() {
-                bound
-                    .operands
-                    .push(range(self.memory, operand.offset.checked_mul(times)?, bytes).ok()?);
-                continue;
-            }
-            let parts = self.tables.iter().map(part).collect::<Option<Vec<_>>>()?;
-            let whole = range(self.memory, stage, bytes).ok()?;
-            stage += bytes.next_multiple_of(ALIGN_BYTES);
-            bound.operands.push(whole);
-            if index + 1 == node.operands.len() {
-                bound.behind = Some((parts, whole));
+            bound.operands.push(if rows::is_constant(product, index) {
+                part(self.tables.first()?)?
+            } else if Some(operand.slot) == self.executable.private() {
+                range(self.private, operand.offset.checked_mul(times)?, bytes).ok()?
             } else {
-                bound.before.push((parts, whole));
-            }
+                let whole = range(self.stage, staged, bytes).ok()?;
+                staged += bytes.next_multiple_of(ALIGN_BYTES);
+                let is_output = index + 1 == node.operands.len();
+                for (number, table) in self.tables.iter().enumerate() {
+                    let own = part(table)?;
+                    let place = range(whole, number * operand.bytes, operand.bytes).ok()?;
+                    if is_output {
+                        bound.behind.push([place, own]);
+                    } else {
+                        bound.before.push([own, place]);
+                    }
+                }
+                whole
+            });
         }
         Some(bound)
     }
+}
 
+impl Bound {
     fn run(
         &self,
-        node: &Bound,
+        kernels: Kernels,
         scratch: &mut Scratch,
         spread: &mut dyn Spread,
     ) -> Result<(), Error> {
-        for (parts, whole) in &node.before {
-            self.copy(parts, *whole, true, scratch)?;
-        }
-        let number = scratch.number();
-        let step = Step::new(self.kernels, &node.operation, &node.operands, number)?;
+        let copy = |pairs: &[[RawOperand; 2]], scratch: &mut Scratch| {
+            pairs.iter().try_for_each(|pair| {
+                Step::new(kernels, &Operation::Copy, pair, scratch.number())?.run_all(scratch)
+            })
+        };
+        copy(&self.before, scratch)?;
+        let step = Step::new(kernels, &self.operation, &self.operands, scratch.number())?;
         spread.run(step, scratch)?;
-        node.behind.iter().try_for_each(|(parts, whole)| self.copy(parts, *whole, false, scratch))
-    }
-
-    /// Brings parts together, or takes the whole apart.
-    fn copy(
-        &self,
-        parts: &[RawOperand],
-        whole: RawOperand,
-        together: bool,
-        scratch: &mut Scratch,
-    ) -> Result<(), Error> {
-        let mut at = 0;
-        for part in parts {
-            let place = range(whole, at, part.bytes)?;
-            let operands = if together { [*part, place] } else { [place, *part] };
-            Step::new(self.kernels, &Operation::Copy, &operands, scratch.number())?
-                .run_all(scratch)?;
-            at += part.bytes;
-        }
-        Ok(())
+        copy(&self.behind, scratch)
     }
 }

@@ -167,7 +167,7 @@ impl World {
 
     fn help(&mut self, queue: usize, value: u64) {
         let slot = self.slots[queue];
-        match self.state.apply(Action::Help { slot, value }) {
+        match self.state.apply(Action::Help { slot, value, joinable: self.joins }) {
             Outcome::Run(job) => self.run(Runner::Caller, &job),
             Outcome::Reached | Outcome::Nothing => {}
             other => panic!("{other:?}"),
@@ -529,4 +529,48 @@ fn only_what_finds_no_core_joins() {
     let (slot, value) = (world.slots[1], 1);
     world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
     assert_eq!(world.state.companion(job.slot, |()| true), None, "a core is free for it");
+}
+
+#[test]
+fn nobody_joins_while_a_higher_queue_waits() {
+    let mut world = World::new(1);
+    world.submit(0, Vec::new(), false);
+    world.submit(3, Vec::new(), false);
+    let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
+    assert_eq!(world.state.companion(job.slot, |()| true), Some(world.slots[3]));
+    world.submit(2, Vec::new(), false);
+    assert_eq!(world.state.companion(job.slot, |()| true), Some(world.slots[3]), "a lower one");
+    world.submit(1, Vec::new(), false);
+    assert_eq!(world.state.companion(job.slot, |()| true), None);
+}
+
+#[test]
+fn a_caller_leaves_what_others_may_join_to_a_worker_when_callers_outnumber_cores() {
+    let mut world = World::new(1);
+    world.submit(0, Vec::new(), false);
+    world.submit(1, Vec::new(), false);
+    for _ in 0..2 {
+        let Outcome::Run(Job { slot, value, .. }) = world.state.apply(Action::Work) else {
+            panic!("work is ready")
+        };
+        let finish = Action::Finish { slot, value, result: Ok(()), permit: true, gang: None };
+        world.note(finish);
+    }
+    let (slot, value) = (world.slots[3], world.submit(3, Vec::new(), false));
+    let help =
+        |world: &mut World, joinable| world.state.apply(Action::Help { slot, value, joinable });
+    assert!(matches!(help(&mut world, true), Outcome::Nothing), "two queues for one core");
+    assert!(world.demand() == 1, "a worker is wanted for it");
+    let Outcome::Run(_) = help(&mut world, false) else { panic!("a core is free") };
+    world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
+    assert!(matches!(help(&mut world, true), Outcome::Reached));
+    for _ in 0..2 {
+        let value = world.submit(3, Vec::new(), false);
+        let help = Action::Help { slot, value, joinable: false };
+        let Outcome::Run(_) = world.state.apply(help) else { panic!("a core is free") };
+        world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
+    }
+    let value = world.submit(3, Vec::new(), false);
+    let help = Action::Help { slot, value, joinable: true };
+    let Outcome::Run(_) = world.state.apply(help) else { panic!("one queue for one core") };
 }

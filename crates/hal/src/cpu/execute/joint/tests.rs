@@ -6,6 +6,7 @@ use super::*;
 use crate::command::Operand;
 use crate::cpu::execute::Alone;
 use crate::cpu::kernels::tests::Random;
+use crate::error::ErrorKind;
 use crate::heap::Heap;
 use crate::kernel::{Function, MatrixLayout, Precision};
 
@@ -16,7 +17,7 @@ const PRIVATE: u32 = 2;
 const WEIGHT: u32 = 3;
 const BIAS: u32 = 4;
 
-fn kernel(m: usize, residual: bool) -> MatMul {
+fn kernel(m: usize, residual: bool, precision: Precision) -> MatMul {
     let layout = || MatrixLayout { batch: vec![], row: WIDTH, column: 1 };
     MatMul {
         batch: vec![],
@@ -31,7 +32,7 @@ fn kernel(m: usize, residual: bool) -> MatMul {
         residual,
         activation: Function::Relu,
         packed: true,
-        precision: Precision::F32,
+        precision,
     }
 }
 
@@ -39,32 +40,35 @@ fn bytes(m: usize) -> usize {
     4 * m * WIDTH
 }
 
-fn packed_bytes() -> usize {
-    Kernels::default().packed_bytes(&Kernel::MatMul(kernel(1, false))).unwrap()
+fn packed_bytes(precision: Precision) -> usize {
+    Kernels::default().packed_bytes(&Kernel::MatMul(kernel(1, false, precision))).unwrap()
 }
 
-/// A product of what lies in two places, with the input added if that is asked for.
-fn node(m: usize, from: (u32, usize), to: (u32, usize), residual: bool) -> Node {
-    let rows = |(slot, offset)| Operand { slot, offset, bytes: bytes(m) };
+/// A product of what lies in one place to another, with the input added if that is asked for.
+fn node(product: MatMul, from: (u32, usize), to: (u32, usize)) -> Node {
+    let rows = |(slot, offset)| Operand { slot, offset, bytes: bytes(product.m) };
     let constant = |slot, bytes| Operand { slot, offset: 0, bytes };
-    let mut operands =
-        vec![rows(from), constant(WEIGHT, packed_bytes()), constant(BIAS, 4 * WIDTH)];
-    if residual {
+    let weight = packed_bytes(product.precision);
+    let mut operands = vec![rows(from), constant(WEIGHT, weight), constant(BIAS, 4 * WIDTH)];
+    if product.residual {
         operands.push(rows((INPUT, 0)));
     }
     operands.push(rows(to));
-    let kernel = Kernel::MatMul(kernel(m, residual));
-    Node { operation: Operation::Kernel(Arc::new(kernel)), operands }
+    Node { operation: Operation::Kernel(Arc::new(Kernel::MatMul(product))), operands }
 }
 
 /// Three products of `m` rows, by way of the private slot.
-fn network(m: usize) -> Vec<Node> {
+fn network_of(m: usize, precision: Precision) -> Vec<Node> {
     let second = bytes(m).next_multiple_of(64);
     vec![
-        node(m, (INPUT, 0), (PRIVATE, 0), false),
-        node(m, (PRIVATE, 0), (PRIVATE, second), true),
-        node(m, (PRIVATE, second), (OUTPUT, 0), true),
+        node(kernel(m, false, precision), (INPUT, 0), (PRIVATE, 0)),
+        node(kernel(m, true, precision), (PRIVATE, 0), (PRIVATE, second)),
+        node(kernel(m, true, precision), (PRIVATE, second), (OUTPUT, 0)),
     ]
+}
+
+fn network(m: usize) -> Vec<Node> {
+    network_of(m, Precision::F32)
 }
 
 struct World {
@@ -85,6 +89,16 @@ impl World {
         Slice::whole(memory)
     }
 
+    /// A weight and a bias.
+    fn constants(&mut self, precision: Precision) -> [Slice; 2] {
+        let plain = kernel(1, false, precision);
+        let pack = Operation::Kernel(Arc::new(Kernel::Pack(Box::new(Kernel::MatMul(plain)))));
+        let weight = self.slice(packed_bytes(precision));
+        let operands = vec![self.slice(4 * WIDTH * WIDTH), weight.clone()];
+        assert_eq!(alone(&mut [Command::Run { operation: pack, operands }]), Ok(()));
+        [weight, self.slice(4 * WIDTH)]
+    }
+
     /// A launch with memory of its own and the given constants.
     fn launch(&mut self, executable: &Arc<Executable>, constants: &[Slice; 2]) -> Vec<Command> {
         let own = (0..3).map(|slot| self.slice(executable.slot_bytes()[slot]));
@@ -93,9 +107,22 @@ impl World {
     }
 }
 
-fn output(commands: &[Command]) -> Vec<u8> {
+fn alone(commands: &mut [Command]) -> Result<(), Error> {
+    super::super::run(Kernels::default(), commands, &mut Scratch::default(), &mut Alone)
+}
+
+fn together(all: &[Vec<Command>]) -> bool {
+    let all = all.iter().map(|commands| &commands[..]);
+    run(Kernels::default(), all, &mut Scratch::default(), &mut Alone)
+}
+
+fn table(commands: &mut [Command]) -> &mut [Slice] {
     let [Command::Launch { table, .. }] = commands else { panic!("one launch") };
-    let slice = &table[OUTPUT as usize];
+    table
+}
+
+fn output(commands: &mut [Command]) -> Vec<u8> {
+    let slice = &table(commands)[OUTPUT as usize];
     let mut content = vec![0; slice.bytes];
     slice.memory.read(0, &mut content).unwrap();
     content
@@ -105,33 +132,29 @@ fn output(commands: &[Command]) -> Vec<u8> {
 fn together_has_the_bits_of_alone() {
     model::check_once(|| {
         let mut world = World::new();
-        for (m, count) in [(1, 2), (1, 5), (1, 16), (2, 3), (3, 5), (8, 2)] {
-            let executable = Arc::new(Executable::new(network(m), Some(PRIVATE)));
-            let constants = [world.slice(packed_bytes()), world.slice(4 * WIDTH)];
-            let mut all: Vec<_> =
-                (0..count).map(|_| world.launch(&executable, &constants)).collect();
-            assert!(count <= count_max(&all[0]));
-            assert!(all.iter().all(|other| fits(&all[0], other)));
-            let mut scratch = Scratch::default();
-            let alone: Vec<_> = all
-                .iter_mut()
-                .map(|commands| {
-                    let ended =
-                        super::super::run(Kernels::default(), commands, &mut scratch, &mut Alone);
-                    assert_eq!(ended, Ok(()));
-                    output(commands)
-                })
-                .collect();
-            for commands in &all {
-                let [Command::Launch { table, .. }] = &commands[..] else { panic!("one launch") };
-                let output = &table[OUTPUT as usize];
-                output.memory.write(0, &vec![0xa5; output.bytes]).unwrap();
-            }
-            let commands = all.iter().map(|commands| &commands[..]);
-            let ended = run(Kernels::default(), commands, &mut scratch, &mut Alone);
-            assert_eq!(ended, Some(Ok(())));
-            for (commands, alone) in all.iter().zip(alone) {
-                assert_eq!(output(commands), alone, "{count} launches of {m} rows");
+        for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
+            for (m, count) in [(1, 2), (1, 5), (1, 16), (2, 3), (3, 5), (8, 2)] {
+                let executable = Arc::new(Executable::new(network_of(m, precision), Some(PRIVATE)));
+                let constants = world.constants(precision);
+                let launches = (0..count).map(|_| world.launch(&executable, &constants));
+                let mut all: Vec<_> = launches.collect();
+                assert!(count <= count_max(&all[0]));
+                assert!(all.iter().all(|other| fits(&all[0], other)));
+                let expected: Vec<_> = all
+                    .iter_mut()
+                    .map(|commands| {
+                        assert_eq!(alone(commands), Ok(()));
+                        let expected = output(commands);
+                        let slice = &table(commands)[OUTPUT as usize];
+                        slice.memory.write(0, &vec![0xa5; slice.bytes]).unwrap();
+                        expected
+                    })
+                    .collect();
+                assert!(together(&all));
+                for (commands, expected) in all.iter_mut().zip(expected) {
+                    let found = output(commands);
+                    assert_eq!(found, expected, "{count} launches of {m} rows, {precision}");
+                }
             }
         }
     });
@@ -142,14 +165,16 @@ fn only_the_same_launch_with_the_same_constants_fits() {
     model::check_once(|| {
         let mut world = World::new();
         let [one, two] = [(); 2].map(|()| Arc::new(Executable::new(network(1), Some(PRIVATE))));
-        let [constants, others] =
-            [(); 2].map(|()| [world.slice(packed_bytes()), world.slice(4 * WIDTH)]);
+        let [constants, others] = [(); 2].map(|()| world.constants(Precision::F32));
         let first = world.launch(&one, &constants);
         assert!(fits(&first, &world.launch(&one, &constants)));
         assert!(!fits(&first, &world.launch(&two, &constants)), "another executable");
         let mixed = [constants[0].clone(), others[1].clone()];
         assert!(!fits(&first, &world.launch(&one, &mixed)), "another bias");
         assert!(!fits(&first, &world.launch(&one, &others)), "other constants");
+        let mut short = constants.clone();
+        short[1].bytes -= 4;
+        assert!(!fits(&first, &world.launch(&one, &short)), "less of the bias");
         let mut twice = world.launch(&one, &constants);
         twice.extend(world.launch(&one, &constants));
         assert!(!fits(&first, &twice) && count_max(&twice) == 1, "two launches");
@@ -170,7 +195,7 @@ fn rows_that_may_see_each_other_are_run_alone() {
     assert_eq!(rows(network(1).into_iter().chain([fill]).collect()), None, "not a product");
     let changed = |change: fn(&mut MatMul)| {
         let mut nodes = network(2);
-        let mut product = kernel(2, false);
+        let mut product = kernel(2, false, Precision::F32);
         change(&mut product);
         nodes[0].operation = Operation::Kernel(Arc::new(Kernel::MatMul(product)));
         rows(nodes)
@@ -180,21 +205,18 @@ fn rows_that_may_see_each_other_are_run_alone() {
     assert_eq!(changed(|product| product.a.row = 1), None, "rows are columns");
     assert_eq!(changed(|product| product.y.column = 2), None, "gaps in the result");
     assert_eq!(changed(|product| product.batch = vec![1]), None, "several products");
-    let moved = |index: usize, operand: usize, offset: usize| {
+    assert_eq!(changed(|product| product.m = 1), None, "operands of more rows than it has");
+    let moved = |index: usize, operand: usize, to: (u32, usize)| {
         let mut nodes = network(2);
-        nodes[index].operands[operand].offset = offset;
+        (nodes[index].operands[operand].slot, nodes[index].operands[operand].offset) = to;
         rows(nodes)
     };
-    assert_eq!(moved(1, 0, 64), None, "reads the second half of what was written");
-    assert_eq!(moved(1, 4, 64), None, "the last node reads what nobody wrote");
-    let mut nodes = network(2);
-    nodes[1].operands[1].slot = PRIVATE;
-    assert_eq!(rows(nodes), None, "a constant that a launch has for itself");
-    let mut nodes = network(2);
-    nodes.push(node(2, (INPUT, 0), (PRIVATE, 0), false));
-    assert_eq!(rows(nodes.clone()), Some(2));
-    nodes[3].operands[1].slot = OUTPUT;
-    assert_eq!(rows(nodes), None, "a constant that a launch has made");
+    assert_eq!(moved(1, 0, (PRIVATE, 0)), Some(2), "where it was");
+    assert_eq!(moved(1, 0, (PRIVATE, 64)), None, "the second half of what was written");
+    assert_eq!(moved(1, 4, (PRIVATE, 64)), None, "the last node reads what nobody wrote");
+    assert_eq!(moved(1, 4, (OUTPUT, 0)), None, "a launch is seen before it has ended");
+    assert_eq!(moved(2, 4, (PRIVATE, 0)), None, "nothing is left of the launch");
+    assert_eq!(moved(1, 1, (PRIVATE, 0)), None, "a constant that a launch has for itself");
 }
 
 #[test]
@@ -202,14 +224,48 @@ fn a_launch_that_lacks_an_operand_is_left_to_itself() {
     model::check_once(|| {
         let mut world = World::new();
         let executable = Arc::new(Executable::new(network(1), Some(PRIVATE)));
-        let constants = [world.slice(packed_bytes()), world.slice(4 * WIDTH)];
-        let [one, mut two] = [(); 2].map(|()| world.launch(&executable, &constants));
-        let [Command::Launch { table, .. }] = &mut two[..] else { panic!("one launch") };
-        table[OUTPUT as usize] = world.slice(4);
-        let before = output(&one);
-        let commands = [&one[..], &two[..]].into_iter();
-        let ended = run(Kernels::default(), commands, &mut Scratch::default(), &mut Alone);
-        assert_eq!(ended, None);
-        assert_eq!(output(&one), before, "nothing has happened");
+        let constants = world.constants(Precision::F32);
+        let mut all = [(); 2].map(|()| world.launch(&executable, &constants));
+        table(&mut all[1])[OUTPUT as usize] = world.slice(4);
+        let before = output(&mut all[0]);
+        assert!(!together(&all));
+        assert_eq!(output(&mut all[0]), before, "nothing has happened");
+    });
+}
+
+#[test]
+fn launches_that_together_need_too_much_of_a_core_are_run_alone() {
+    model::check_once(|| {
+        let mut world = World::new();
+        // Each has room in the core's cache, and three of them have not.
+        let nodes = vec![
+            node(kernel(1, false, Precision::F32), (INPUT, 0), (PRIVATE, 6 << 20)),
+            node(kernel(1, true, Precision::F32), (PRIVATE, 6 << 20), (OUTPUT, 0)),
+        ];
+        let executable = Arc::new(Executable::new(nodes, Some(PRIVATE)));
+        let constants = world.constants(Precision::F32);
+        let all = [(); 3].map(|()| world.launch(&executable, &constants));
+        assert!(together(&all[..2]));
+        assert!(!together(&all));
+    });
+}
+
+#[test]
+fn a_kernel_that_fails_leaves_the_launches_as_they_were() {
+    model::check_once(|| {
+        let mut world = World::new();
+        let mut nodes = network(1);
+        for node in &mut nodes {
+            node.operands[1].bytes = 4;
+        }
+        let executable = Arc::new(Executable::new(nodes, Some(PRIVATE)));
+        let constants = world.constants(Precision::F32);
+        let mut all = [(); 2].map(|()| world.launch(&executable, &constants));
+        assert!(fits(&all[0], &all[1]));
+        let before = output(&mut all[0]);
+        assert!(!together(&all));
+        assert_eq!(output(&mut all[0]), before);
+        let kind = alone(&mut all[0]).map_err(|error| error.kind());
+        assert_eq!(kind, Err(ErrorKind::CommandFailed), "each fails by itself");
     });
 }
