@@ -65,6 +65,9 @@ pub(crate) struct Lane {
 pub(crate) struct Work {
     commands: Vec<Command>,
     lane: Arc<Lane>,
+    /// How many submissions like this one may be run as one; 1 if it is run alone. A callback may
+    /// hold up its own queue but no other, so what a user waits for with one is run alone.
+    joint_max: usize,
 }
 
 /// Executes submissions on at most `cores` cores. Clones are the same executor.
@@ -117,10 +120,11 @@ impl Inner {
     /// Others that wait for a core and may be run together with a job.
     fn join(&mut self, job: &Job<Work>) -> Vec<Job<Work>> {
         let Job { slot, work, .. } = job;
-        let count_max = if job.verdict.is_ok() { joint::count_max(&work.commands) } else { 1 };
+        let joint_max = if job.verdict.is_ok() { work.joint_max } else { 1 };
+        let fits =
+            |other: &Work| 1 < other.joint_max && joint::fits(&work.commands, &other.commands);
         let mut companions = Vec::new();
-        while companions.len() + 1 < count_max {
-            let fits = |other: &Work| joint::fits(&work.commands, &other.commands);
+        while companions.len() + 1 < joint_max {
             let Some(slot) = self.schedule.companion(*slot, fits) else { break };
             let Outcome::Run(companion) = self.apply(Action::Join { slot }) else {
                 unreachable!("joining a ready queue yields its head")
@@ -132,7 +136,7 @@ impl Inner {
 
     /// Whether the head of a queue may be run together with others.
     fn is_joinable(&self, slot: Slot) -> bool {
-        self.schedule.head(slot).is_some_and(|work| 1 < joint::count_max(&work.commands))
+        self.schedule.head(slot).is_some_and(|work| 1 < work.joint_max)
     }
 
     fn pop_scratch(&mut self) -> Scratch {
@@ -466,7 +470,9 @@ fn report(job: Job<Work>, span: Span, permit: bool, gang: Option<Seat>) -> Actio
 fn entry(lane: &Arc<Lane>, submission: Submission) -> Entry<Work> {
     let Submission { value, waits, commands } = submission;
     let host = commands.iter().any(|command| matches!(command, Command::Host(_)));
-    Entry { value, waits, host, work: Work { commands, lane: Arc::clone(lane) } }
+    let joint_max = joint::count_max(&commands);
+    let joint_max = if 1 < joint_max && lane.sink.calls_users() { 1 } else { joint_max };
+    Entry { value, waits, host, work: Work { commands, lane: Arc::clone(lane), joint_max } }
 }
 
 fn closed() -> Error {

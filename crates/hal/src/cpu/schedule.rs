@@ -28,7 +28,8 @@
 //!
 //! # Invariants
 //! - `permits`: held permits and free ones add up to the cores.
-//! - `joined`: a queue joins another one only while no permit is free for it.
+//! - `joined`: a queue joins another one of its priority only while no permit is free for it, and no
+//!   queue of a higher priority waits.
 //! - `fifo`: a caller runs its own queue only if a permit is left for every queue ahead of it.
 //! - `awake`: after `Settle`, each piece of work for which a permit is free has a token, an
 //!   arriving worker, or a worker that holds a permit and looks again before it sleeps. A worker
@@ -143,9 +144,18 @@ pub(crate) struct State<W, G> {
     running: usize,
     handles: usize,
     workers: Workers,
-    // How many queues were busy at each of the latest starts.
-    recent: Vec<usize>,
+    // The latest starts.
+    recent: Vec<Start>,
     next_recent: usize,
+}
+
+/// What is kept of a start.
+#[derive(Clone, Copy, Debug, Default)]
+struct Start {
+    /// How many queues were busy.
+    busy: usize,
+    /// Whether it was started beside another one.
+    joined: bool,
 }
 
 #[derive(Debug)]
@@ -170,7 +180,7 @@ impl<W, G: Clone + PartialEq> State<W, G> {
             running: 0,
             handles: 1,
             workers: Workers { max: cores, alive: 0, arriving: 0, sleeping: 0, tokens: 0 },
-            recent: vec![0; 2 * cores],
+            recent: vec![Start::default(); 2 * cores],
             next_recent: 0,
         }
     }
@@ -194,7 +204,7 @@ impl<W, G: Clone + PartialEq> State<W, G> {
             Action::Work => return self.work(),
             Action::Help { slot, value, joinable } => return self.help(slot, value, joinable),
             Action::Drain { slot } => return self.drain(slot),
-            Action::Join { slot } => return self.take(slot),
+            Action::Join { slot } => return self.take(slot, true),
             Action::Finish { slot, value, result, permit, gang } => {
                 self.free += usize::from(permit);
                 self.running -= 1;
@@ -293,12 +303,13 @@ impl<W, G: Clone + PartialEq> State<W, G> {
 
     /// The most queues that were busy at one of the latest starts.
     fn lately(&self) -> usize {
-        self.recent.iter().copied().max().unwrap_or(0)
+        self.recent.iter().map(|start| start.busy).max().unwrap_or(0)
     }
 
-    /// Whether more queues have been busy lately than there are cores.
-    fn is_crowded(&self) -> bool {
-        self.cores < self.lately()
+    /// Whether more queues have been busy lately than there are cores, and some had company. While a
+    /// caller runs what is its own, the others find no core to bring theirs, and nobody has company.
+    fn is_social(&self) -> bool {
+        self.cores < self.lately() && self.recent.iter().any(|start| start.joined)
     }
 
     fn ready_len(&self) -> usize {
@@ -324,7 +335,7 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         }
         if let Some(slot) = self.pop_ready() {
             self.free -= 1;
-            return self.start(slot);
+            return self.start(slot, false);
         }
         match self.seats.pop_front() {
             Some(gang) => {
@@ -339,7 +350,7 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         if value <= self.order.done(slot) {
             return Outcome::Reached;
         }
-        if joinable && self.is_crowded() {
+        if joinable && self.is_social() {
             return Outcome::Nothing;
         }
         if !self.order.is_ready(slot) || self.order.wants_device_thread(slot) {
@@ -352,21 +363,21 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         }
         self.ready[class].remove(index);
         self.free -= 1;
-        self.start(slot)
+        self.start(slot, false)
     }
 
     fn drain(&mut self, slot: Slot) -> Outcome<W, G> {
         if self.order.stopped().is_none() || !self.order.is_ready(slot) {
             return Outcome::Nothing;
         }
-        self.take(slot)
+        self.take(slot, false)
     }
 
     /// Starts a ready queue, wherever it stands.
-    fn take(&mut self, slot: Slot) -> Outcome<W, G> {
+    fn take(&mut self, slot: Slot, joined: bool) -> Outcome<W, G> {
         let (class, index) = self.place(slot);
         self.ready[class].remove(index);
-        self.start(slot)
+        self.start(slot, joined)
     }
 
     /// Where a ready queue stands.
@@ -376,8 +387,8 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         (class, index.expect("a ready queue stands in the list of its priority"))
     }
 
-    fn start(&mut self, slot: Slot) -> Outcome<W, G> {
-        self.recent[self.next_recent] = self.order.busy();
+    fn start(&mut self, slot: Slot, joined: bool) -> Outcome<W, G> {
+        self.recent[self.next_recent] = Start { busy: self.order.busy(), joined };
         self.next_recent = (self.next_recent + 1) % self.recent.len();
         self.running += 1;
         match self.order.apply(order::Action::Start { slot }) {

@@ -19,7 +19,7 @@ mod tests;
 
 /// Rows of launches that are run as one, at most: with more of them the arithmetic takes longer than
 /// the memory.
-const ROWS_MAX: usize = 16;
+const ROWS_MAX: usize = 8;
 
 /// How many submissions like this one may be run as one; 1 for those that are run alone.
 pub(crate) fn count_max(commands: &[Command]) -> usize {

@@ -77,7 +77,11 @@ struct Caller {
 
 impl Caller {
     fn new(world: &World, id: u64, output_bytes: usize) -> Self {
-        let (queue, ledger) = queue(&*world.device, id);
+        Self::of(world, id, output_bytes, false)
+    }
+
+    fn of(world: &World, id: u64, output_bytes: usize, calls_users: bool) -> Self {
+        let (queue, ledger) = queue_of(&*world.device, id, calls_users);
         let output = floats(&*world.device, 0.0, output_bytes);
         Self { queue, ledger, row: [1.0, 3.0, 5.0][id as usize % 3], output }
     }
@@ -110,6 +114,20 @@ fn launches_that_wait_for_a_core_are_run_as_one() {
             caller.check_result();
         }
         assert!(told.iter().all(|one| one.span == told[0].span), "one run: {told:?}");
+        drop(callers);
+        world.device.shutdown();
+    });
+}
+
+#[test]
+fn a_launch_whose_end_users_are_told_of_is_run_alone() {
+    model::check_once(|| {
+        let world = World::new();
+        let callers: Vec<_> = (1..4).map(|id| Caller::of(&world, id, ROW_BYTES, id == 2)).collect();
+        let told = world.run(&callers, 1);
+        callers.iter().for_each(Caller::check_result);
+        assert_eq!(told[0].span, told[2].span);
+        assert_ne!(told[0].span, told[1].span, "a callback would hold the others up");
         drop(callers);
         world.device.shutdown();
     });
