@@ -32,7 +32,6 @@
 //! # Checked by
 //! `model_*` in `cpu/tests.rs`, and the conformance suite.
 
-use std::iter::once;
 use std::ops::Deref;
 use std::time::Instant;
 
@@ -65,9 +64,6 @@ pub(crate) struct Lane {
 pub(crate) struct Work {
     commands: Vec<Command>,
     lane: Arc<Lane>,
-    /// How many submissions like this one may be run as one; 1 if it is run alone. A callback may
-    /// hold up its own queue but no other, so what a user waits for with one is run alone.
-    joint_max: usize,
 }
 
 /// Executes submissions on at most `cores` cores. Clones are the same executor.
@@ -120,11 +116,10 @@ impl Inner {
     /// Others that wait for a core and may be run together with a job.
     fn join(&mut self, job: &Job<Work>) -> Vec<Job<Work>> {
         let Job { slot, work, .. } = job;
-        let joint_max = if job.verdict.is_ok() { work.joint_max } else { 1 };
-        let fits =
-            |other: &Work| 1 < other.joint_max && joint::fits(&work.commands, &other.commands);
+        let count_max = if job.verdict.is_ok() { joint::count_max(&work.commands) } else { 1 };
+        let fits = |other: &Work| joint::fits(&work.commands, &other.commands);
         let mut companions = Vec::new();
-        while companions.len() + 1 < joint_max {
+        while companions.len() + 1 < count_max {
             let Some(slot) = self.schedule.companion(*slot, fits) else { break };
             let Outcome::Run(companion) = self.apply(Action::Join { slot }) else {
                 unreachable!("joining a ready queue yields its head")
@@ -136,7 +131,7 @@ impl Inner {
 
     /// Whether the head of a queue may be run together with others.
     fn is_joinable(&self, slot: Slot) -> bool {
-        self.schedule.head(slot).is_some_and(|work| 1 < work.joint_max)
+        self.schedule.head(slot).is_some_and(|work| 1 < joint::count_max(&work.commands))
     }
 
     fn pop_scratch(&mut self) -> Scratch {
@@ -259,7 +254,7 @@ impl Executor {
             let joinable = inner.is_joinable(slot);
             let help = match inner.apply(Action::Help { slot, value, joinable }) {
                 Outcome::Run(job) => {
-                    inner = self.perform(inner, job, Vec::new(), true);
+                    inner = self.perform(inner, job, true);
                     continue;
                 }
                 Outcome::Reached => Help::Reached,
@@ -273,7 +268,7 @@ impl Executor {
     /// After a stop, a submitter reports its own submission if nobody else is at it.
     fn drain<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, slot: Slot) {
         while let Outcome::Run(job) = inner.apply(Action::Drain { slot }) {
-            inner = self.perform(inner, job, Vec::new(), false);
+            inner = self.perform(inner, job, false);
         }
         self.leave(inner);
     }
@@ -287,53 +282,56 @@ impl Executor {
         threads::join(&self.inner, &self.quiet);
     }
 
-    /// Runs a job and its companions between two sections, and gives their one permit back in the
-    /// second.
+    /// Runs a job between two sections, and gives its permit back in the second.
     fn perform<'a>(
         &'a self,
         mut inner: MutexGuard<'a, Inner>,
         job: Job<Work>,
-        companions: Vec<Job<Work>>,
         permit: bool,
     ) -> MutexGuard<'a, Inner> {
         let mut scratch = if permit { inner.pop_scratch() } else { Scratch::default() };
         self.leave(inner);
-        let mut crew = Crew::new(self);
-        let together = self.run_together(&job, &companions, &mut scratch, &mut crew);
-        let mut end = |job: Job<Work>, permit| match together {
-            Some(span) => report(job, span, permit, crew.disband()),
-            None => self.run_alone(job, permit, &mut scratch, &mut crew),
-        };
-        let first = end(job, permit);
-        let others: Vec<_> = companions.into_iter().map(|job| end(job, false)).collect();
+        let finish = self.run(job, permit, &mut scratch, &mut Crew::new(self));
         let mut inner = self.inner.lock();
         if permit {
             inner.scratches.push(scratch);
         }
-        inner.note(first);
-        for other in others {
-            inner.note(other);
-        }
+        inner.note(finish);
         inner
     }
 
-    /// None when the jobs are to be run one by one.
-    fn run_together(
-        &self,
-        job: &Job<Work>,
-        companions: &[Job<Work>],
-        scratch: &mut Scratch,
-        crew: &mut Crew<'_>,
-    ) -> Option<Span> {
-        let jobs = || once(job).chain(companions);
-        let may_run = !companions.is_empty() && jobs().all(|job| job.verdict.is_ok());
-        let all = jobs().map(|job| &job.work.commands[..]);
-        (may_run && joint::run(self.kernels, all, scratch, crew))
-            .then(|| Span { start_ns: crew.start_ns, end_ns: self.now_ns() })
+    /// The same for several jobs with one permit, each of which has a section of its own.
+    fn perform_together<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+        mut jobs: Vec<Job<Work>>,
+    ) -> MutexGuard<'a, Inner> {
+        let mut scratch = inner.pop_scratch();
+        self.leave(inner);
+        let mut crew = Crew::new(self);
+        let is_sound = jobs.iter().all(|job| job.verdict.is_ok());
+        let all = jobs.iter().map(|job| &job.work.commands[..]);
+        let together = (is_sound && joint::run(self.kernels, all, &mut scratch, &mut crew))
+            .then(|| Span { start_ns: crew.start_ns, end_ns: self.now_ns() });
+        // A callback that takes long is to hold its own queue up, and no other.
+        jobs.sort_by_key(|job| job.work.lane.sink.calls_users());
+        for job in jobs {
+            let finish = match together {
+                Some(span) => report(job, span, false, crew.disband()),
+                None => self.run(job, false, &mut scratch, &mut crew),
+            };
+            let mut inner = self.inner.lock();
+            inner.note(finish);
+            self.leave(inner);
+        }
+        let mut inner = self.inner.lock();
+        inner.scratches.push(scratch);
+        inner.note(Action::Leave);
+        inner
     }
 
-    /// Runs one job and reports it.
-    fn run_alone(
+    /// Runs one job, if its verdict lets it, and reports it.
+    fn run(
         &self,
         mut job: Job<Work>,
         permit: bool,
@@ -397,8 +395,13 @@ impl Executor {
         loop {
             match inner.apply(Action::Work) {
                 Outcome::Run(job) => {
-                    let companions = inner.join(&job);
-                    inner = self.perform(inner, job, companions, true);
+                    let mut jobs = inner.join(&job);
+                    inner = if jobs.is_empty() {
+                        self.perform(inner, job, true)
+                    } else {
+                        jobs.insert(0, job);
+                        self.perform_together(inner, jobs)
+                    };
                 }
                 Outcome::Assist(Seat(gang)) => {
                     let mut scratch = inner.pop_scratch();
@@ -470,9 +473,7 @@ fn report(job: Job<Work>, span: Span, permit: bool, gang: Option<Seat>) -> Actio
 fn entry(lane: &Arc<Lane>, submission: Submission) -> Entry<Work> {
     let Submission { value, waits, commands } = submission;
     let host = commands.iter().any(|command| matches!(command, Command::Host(_)));
-    let joint_max = joint::count_max(&commands);
-    let joint_max = if 1 < joint_max && lane.sink.calls_users() { 1 } else { joint_max };
-    Entry { value, waits, host, work: Work { commands, lane: Arc::clone(lane), joint_max } }
+    Entry { value, waits, host, work: Work { commands, lane: Arc::clone(lane) } }
 }
 
 fn closed() -> Error {

@@ -13,7 +13,7 @@
 //! # Transitions
 //! ```text
 //! worker:  arriving -> Work -> Run -> Finish -> Work ...    (permit from Run to Finish)
-//!                        |---> Run, Join ... -> Finish ...          (all with one permit)
+//!                        |---> Run, Join ... -> Finish ... -> Leave -> Work   (permit until Leave)
 //!                        |---> Assist -> Leave -> Linger -> arriving   (permit until Leave)
 //!                        |---> Nothing -> Doze -> Rouse -> Work
 //!                        '---> Exit
@@ -76,7 +76,7 @@ pub(crate) enum Action<W, G> {
     Finish { slot: Slot, value: u64, result: Result<(), Error>, permit: bool, gang: Option<G> },
     /// A runner offers up to so many seats at its command.
     Recruit { gang: G, seats: usize },
-    /// A worker leaves a seat and gives its permit back.
+    /// A worker leaves a seat, or has reported what it ran together, and gives its permit back.
     Leave,
     /// A worker without a permit looks around for a moment, and arrives then.
     Linger,

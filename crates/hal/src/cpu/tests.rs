@@ -26,19 +26,16 @@ impl Ledger {
     }
 }
 
-struct Teller {
-    ledger: Arc<Ledger>,
-    calls_users: bool,
-}
+struct Teller(Arc<Ledger>);
 
 impl Sink for Teller {
     fn finished(&self, completion: Completion) {
-        self.ledger.told.lock().push(completion);
-        self.ledger.grown.notify_all();
+        self.0.told.lock().push(completion);
+        self.0.grown.notify_all();
     }
 
     fn calls_users(&self) -> bool {
-        self.calls_users
+        false
     }
 }
 
@@ -47,12 +44,8 @@ fn device(workers: usize) -> Box<dyn Device> {
 }
 
 fn queue(device: &dyn Device, id: u64) -> (Box<dyn Queue>, Arc<Ledger>) {
-    queue_of(device, id, false)
-}
-
-fn queue_of(device: &dyn Device, id: u64, calls_users: bool) -> (Box<dyn Queue>, Arc<Ledger>) {
     let ledger = Ledger::new();
-    let sink = Box::new(Teller { ledger: Arc::clone(&ledger), calls_users });
+    let sink = Box::new(Teller(Arc::clone(&ledger)));
     let queue = device.create_queue(QueueId(id), Priority::Normal, sink).unwrap();
     (queue, ledger)
 }

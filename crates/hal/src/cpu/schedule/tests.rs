@@ -228,14 +228,18 @@ impl World {
         if self.running.is_empty() {
             return;
         }
-        let (runner, jobs, gang) = self.running.remove(choice % self.running.len());
-        for (index, (slot, value)) in jobs.into_iter().enumerate() {
-            let (permit, gang) = (index == 0, (index == 0).then_some(gang));
-            self.note(Action::Finish { slot, value, result: Ok(()), permit, gang });
+        let index = choice % self.running.len();
+        let (runner, jobs, gang) = &mut self.running[index];
+        let (runner, gang) = (*runner, Some(*gang));
+        let (slot, value) = jobs.remove(0);
+        let permit = jobs.is_empty();
+        if permit {
+            self.running.remove(index);
         }
+        self.note(Action::Finish { slot, value, result: Ok(()), permit, gang });
         match runner {
-            Runner::Worker => self.work(),
-            Runner::Caller => self.settle(),
+            Runner::Worker if permit => self.work(),
+            _ => self.settle(),
         }
     }
 
