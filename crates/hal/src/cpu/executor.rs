@@ -60,6 +60,15 @@ pub(crate) struct Lane {
     reached: AtomicU64,
 }
 
+impl Lane {
+    /// Whether a report may take long, as far as the sink knows.
+    fn calls_users(&self) -> bool {
+        let mut calls = true;
+        execute::swallow(|| calls = self.sink.calls_users());
+        calls
+    }
+}
+
 /// What a submission carries through the schedule.
 pub(crate) struct Work {
     commands: Vec<Command>,
@@ -314,7 +323,7 @@ impl Executor {
         let together = (is_sound && joint::run(self.kernels, all, &mut scratch, &mut crew))
             .then(|| Span { start_ns: crew.start_ns, end_ns: self.now_ns() });
         // A callback that takes long is to hold its own queue up, and no other.
-        jobs.sort_by_key(|job| job.work.lane.sink.calls_users());
+        jobs.sort_by_key(|job| job.work.lane.calls_users());
         for job in jobs {
             let finish = match together {
                 Some(span) => report(job, span, false, crew.disband()),

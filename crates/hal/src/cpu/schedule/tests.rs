@@ -548,33 +548,46 @@ fn nobody_joins_while_a_higher_queue_waits() {
     assert_eq!(world.state.companion(job.slot, |()| true), None);
 }
 
-#[test]
-fn a_caller_leaves_what_others_may_join_to_a_worker_when_callers_outnumber_cores() {
-    let mut world = World::new(1);
-    world.submit(0, Vec::new(), false);
-    world.submit(1, Vec::new(), false);
-    for _ in 0..2 {
-        let Outcome::Run(Job { slot, value, .. }) = world.state.apply(Action::Work) else {
-            panic!("work is ready")
-        };
-        let finish = Action::Finish { slot, value, result: Ok(()), permit: true, gang: None };
-        world.note(finish);
-    }
-    let (slot, value) = (world.slots[3], world.submit(3, Vec::new(), false));
-    let help =
-        |world: &mut World, joinable| world.state.apply(Action::Help { slot, value, joinable });
-    assert!(matches!(help(&mut world, true), Outcome::Nothing), "two queues for one core");
-    assert!(world.demand() == 1, "a worker is wanted for it");
-    let Outcome::Run(_) = help(&mut world, false) else { panic!("a core is free") };
-    world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
-    assert!(matches!(help(&mut world, true), Outcome::Reached));
-    for _ in 0..2 {
-        let value = world.submit(3, Vec::new(), false);
-        let help = Action::Help { slot, value, joinable: false };
-        let Outcome::Run(_) = world.state.apply(help) else { panic!("a core is free") };
+/// What comes of a caller's help, which gives its permit back at once.
+fn help(world: &mut World, queue: usize, joinable: bool) -> Outcome<(), usize> {
+    let (slot, value) = (world.slots[queue], world.latest[queue]);
+    let outcome = world.state.apply(Action::Help { slot, value, joinable });
+    if let Outcome::Run(_) = outcome {
         world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
     }
-    let value = world.submit(3, Vec::new(), false);
-    let help = Action::Help { slot, value, joinable: true };
-    let Outcome::Run(_) = world.state.apply(help) else { panic!("one queue for one core") };
+    outcome
+}
+
+#[test]
+fn callers_that_outnumber_cores_leave_to_workers_what_finds_company() {
+    let mut world = World::new(1);
+    world.joins = true;
+    world.submit(0, Vec::new(), false);
+    world.submit(3, Vec::new(), false);
+    world.apply(&Move::Arrive);
+    assert_eq!(world.running.iter().map(|(_, jobs, _)| jobs.len()).collect::<Vec<_>>(), [2]);
+    world.finish(0);
+    world.finish(0);
+    world.submit(0, Vec::new(), false);
+    assert!(matches!(help(&mut world, 0, true), Outcome::Nothing), "it may find company again");
+    assert_eq!(world.demand(), 1, "a worker is wanted for it");
+    assert!(matches!(help(&mut world, 0, false), Outcome::Run(_)), "nobody may join it");
+    assert!(matches!(help(&mut world, 0, true), Outcome::Reached));
+    world.submit(0, Vec::new(), false);
+    assert!(matches!(help(&mut world, 0, false), Outcome::Run(_)));
+    world.submit(0, Vec::new(), false);
+    assert!(matches!(help(&mut world, 0, true), Outcome::Run(_)), "nobody else has come");
+}
+
+#[test]
+fn a_caller_runs_its_own_as_long_as_nobody_finds_company() {
+    let mut world = World::new(1);
+    world.submit(0, Vec::new(), false);
+    world.submit(3, Vec::new(), false);
+    world.apply(&Move::Arrive);
+    world.finish(0);
+    world.finish(0);
+    assert_eq!(world.state.order.unreported(), 0);
+    world.submit(0, Vec::new(), false);
+    assert!(matches!(help(&mut world, 0, true), Outcome::Run(_)));
 }

@@ -99,10 +99,11 @@ impl World {
         [weight, self.slice(4 * WIDTH)]
     }
 
-    /// A launch with memory of its own and the given constants.
+    /// A launch with memory of its own and the given constants. Its private slot is the core's.
     fn launch(&mut self, executable: &Arc<Executable>, constants: &[Slice; 2]) -> Vec<Command> {
-        let own = (0..3).map(|slot| self.slice(executable.slot_bytes()[slot]));
-        let table = own.collect::<Vec<_>>().into_iter().chain(constants.clone()).collect();
+        let bytes = executable.slot_bytes();
+        let own = [bytes[INPUT as usize], bytes[OUTPUT as usize], 0].map(|bytes| self.slice(bytes));
+        let table = own.into_iter().chain(constants.clone()).collect();
         vec![Command::Launch { executable: Arc::clone(executable), table }]
     }
 }
