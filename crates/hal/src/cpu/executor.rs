@@ -129,7 +129,8 @@ impl Inner {
         let fits = |other: &Work| joint::fits(&work.commands, &other.commands);
         let mut companions = Vec::new();
         while companions.len() + 1 < count_max {
-            let Some(slot) = self.schedule.companion(*slot, fits) else { break };
+            let count = companions.len() + 1;
+            let Some(slot) = self.schedule.companion(*slot, count, fits) else { break };
             let Outcome::Run(companion) = self.apply(Action::Join { slot }) else {
                 unreachable!("joining a ready queue yields its head")
             };

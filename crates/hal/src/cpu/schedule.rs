@@ -260,12 +260,18 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         self.order.head(slot)
     }
 
-    /// A queue of the priority of `slot` whose head finds no core and `fits`: it may be run together
-    /// with that of `slot`. None while a queue of a higher priority waits for the core.
-    pub(crate) fn companion(&self, slot: Slot, fits: impl Fn(&W) -> bool) -> Option<Slot> {
+    /// A queue of the priority of `slot` whose head `fits`: it may be run together with that of `slot`
+    /// and of `count` queues in all, because otherwise more of them would wait for each free core.
+    /// None while a queue of a higher priority waits.
+    pub(crate) fn companion(
+        &self,
+        slot: Slot,
+        count: usize,
+        fits: impl Fn(&W) -> bool,
+    ) -> Option<Slot> {
         let class = rank(self.order.priority(slot));
         let is_urgent = self.ready[..class].iter().any(|list| !list.is_empty());
-        if is_urgent || self.ready_len() <= self.free {
+        if is_urgent || self.ready_len() <= self.free * count {
             return None;
         }
         self.ready[class].iter().copied().find(|&other| self.order.head(other).is_some_and(&fits))

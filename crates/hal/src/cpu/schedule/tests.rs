@@ -192,8 +192,10 @@ impl World {
     }
 
     fn join(&mut self, slot: Slot) {
-        while let Some(other) = self.state.companion(slot, |()| true) {
+        let mut count = 1;
+        while let Some(other) = self.state.companion(slot, count, |()| true) {
             assert!(self.state.free < self.state.ready_len(), "a core is free for it");
+            count += 1;
             let Outcome::Run(job) = self.state.apply(Action::Join { slot: other }) else {
                 panic!("a companion is ready")
             };
@@ -446,9 +448,9 @@ fn hints_say_what_waits_and_who_comes() {
     assert_eq!(hints(&world), (false, false, false), "it runs the queue");
 }
 
-/// An executor of one core with one queue.
-fn alone() -> (State<(), usize>, Slot) {
-    let mut state = State::new(1);
+/// An executor of so many cores with one queue.
+fn alone(cores: usize) -> (State<(), usize>, Slot) {
+    let mut state = State::new(cores);
     let create = Action::Create { id: QueueId(0), priority: Priority::Normal };
     let Outcome::Created(slot) = state.apply(create) else { panic!("no slot") };
     (state, slot)
@@ -465,7 +467,7 @@ fn submit(state: &mut State<(), usize>, slot: Slot) {
 
 #[test]
 fn it_is_over_when_no_handle_and_no_work_is_left() {
-    let (mut state, slot) = alone();
+    let (mut state, slot) = alone(1);
     submit(&mut state, slot);
     note(&mut state, Action::Abandon);
     let Outcome::Run(job) = state.apply(Action::Work) else { panic!("work is ready") };
@@ -481,7 +483,7 @@ fn it_is_over_when_no_handle_and_no_work_is_left() {
 
 #[test]
 fn it_is_quiet_when_stopped_and_the_last_worker_has_gone() {
-    let (mut state, slot) = alone();
+    let (mut state, slot) = alone(1);
     assert!(!state.is_quiet(), "there is a handle");
     note(&mut state, Action::Enlist);
     note(&mut state, Action::Arrive);
@@ -502,7 +504,7 @@ fn it_is_quiet_when_stopped_and_the_last_worker_has_gone() {
 
 #[test]
 fn after_a_stop_a_submitter_reports_without_a_permit() {
-    let (mut state, slot) = alone();
+    let (mut state, slot) = alone(1);
     submit(&mut state, slot);
     assert!(matches!(state.apply(Action::Drain { slot }), Outcome::Nothing), "nobody stopped it");
     note(&mut state, Action::Stop(error()));
@@ -526,13 +528,33 @@ fn only_what_finds_no_core_joins() {
     }
     let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
     assert_eq!(job.slot, world.slots[1], "the high queue goes first");
-    assert_eq!(world.state.companion(job.slot, |()| true), None, "of its priority is nobody");
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), None, "of its priority is nobody");
     let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
-    assert_eq!(world.state.companion(job.slot, |()| false), None, "it does not fit");
-    assert_eq!(world.state.companion(job.slot, |()| true), Some(world.slots[3]));
+    assert_eq!(world.state.companion(job.slot, 1, |()| false), None, "it does not fit");
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), Some(world.slots[3]));
     let (slot, value) = (world.slots[1], 1);
     world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
-    assert_eq!(world.state.companion(job.slot, |()| true), None, "a core is free for it");
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), None, "a core is free for it");
+}
+
+#[test]
+fn what_waits_is_shared_between_the_free_cores() {
+    let (mut state, first) = alone(2);
+    submit(&mut state, first);
+    for id in 1..6 {
+        let create = Action::Create { id: QueueId(id), priority: Priority::Normal };
+        let Outcome::Created(slot) = state.apply(create) else { panic!("no slot") };
+        submit(&mut state, slot);
+    }
+    for _ in 0..2 {
+        let Outcome::Run(job) = state.apply(Action::Work) else { panic!("work is ready") };
+        let mut count = 1;
+        while let Some(slot) = state.companion(job.slot, count, |()| true) {
+            let Outcome::Run(_) = state.apply(Action::Join { slot }) else { panic!("it is ready") };
+            count += 1;
+        }
+        assert_eq!(count, 3);
+    }
 }
 
 #[test]
@@ -541,11 +563,11 @@ fn nobody_joins_while_a_higher_queue_waits() {
     world.submit(0, Vec::new(), false);
     world.submit(3, Vec::new(), false);
     let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
-    assert_eq!(world.state.companion(job.slot, |()| true), Some(world.slots[3]));
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), Some(world.slots[3]));
     world.submit(2, Vec::new(), false);
-    assert_eq!(world.state.companion(job.slot, |()| true), Some(world.slots[3]), "a lower one");
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), Some(world.slots[3]), "a lower one");
     world.submit(1, Vec::new(), false);
-    assert_eq!(world.state.companion(job.slot, |()| true), None);
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), None);
 }
 
 /// What comes of a caller's help, which gives its permit back at once.
