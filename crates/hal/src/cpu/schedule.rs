@@ -51,6 +51,10 @@ mod tests;
 /// A lower priority is served at the latest after so many starts that passed it over.
 const PASSED_OVER_MAX: usize = 8;
 
+/// Callers run what is their own again after so many starts that nobody joined: more than one of them
+/// makes while it has its core to itself.
+const LONE_STARTS_MAX: usize = 64;
+
 /// What happens to the executor.
 #[derive(Debug)]
 pub(crate) enum Action<W, G> {
@@ -144,18 +148,11 @@ pub(crate) struct State<W, G> {
     running: usize,
     handles: usize,
     workers: Workers,
-    // The latest starts.
-    recent: Vec<Start>,
+    // How many queues were busy at each of the latest starts.
+    recent: Vec<usize>,
     next_recent: usize,
-}
-
-/// What is kept of a start.
-#[derive(Clone, Copy, Debug, Default)]
-struct Start {
-    /// How many queues were busy.
-    busy: usize,
-    /// Whether it was started beside another one.
-    joined: bool,
+    // Starts since the latest one that joined another.
+    lone_starts: usize,
 }
 
 #[derive(Debug)]
@@ -180,8 +177,9 @@ impl<W, G: Clone + PartialEq> State<W, G> {
             running: 0,
             handles: 1,
             workers: Workers { max: cores, alive: 0, arriving: 0, sleeping: 0, tokens: 0 },
-            recent: vec![Start::default(); 2 * cores],
+            recent: vec![0; 2 * cores],
             next_recent: 0,
+            lone_starts: LONE_STARTS_MAX,
         }
     }
 
@@ -251,7 +249,8 @@ impl<W, G: Clone + PartialEq> State<W, G> {
     /// have been busy lately would use are kept for them, so that a caller between two passes
     /// does not find its core taken.
     pub(crate) fn spare(&self) -> usize {
-        let expected = self.lately().saturating_sub(self.running).max(self.ready_len());
+        let lately = self.recent.iter().copied().max().unwrap_or(0);
+        let expected = lately.saturating_sub(self.running).max(self.ready_len());
         self.free.saturating_sub(expected + self.seats.len())
     }
 
@@ -307,15 +306,10 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         self.order.stopped()
     }
 
-    /// The most queues that were busy at one of the latest starts.
-    fn lately(&self) -> usize {
-        self.recent.iter().map(|start| start.busy).max().unwrap_or(0)
-    }
-
-    /// Whether more queues have been busy lately than there are cores, and some had company. While a
-    /// caller runs what is its own, the others find no core to bring theirs, and nobody has company.
+    /// Whether more queues than cores have come lately, and run together. While a caller runs what is
+    /// its own, the others find no core to bring theirs, and nobody has company.
     fn is_social(&self) -> bool {
-        self.cores < self.lately() && self.recent.iter().any(|start| start.joined)
+        self.lone_starts < LONE_STARTS_MAX
     }
 
     fn ready_len(&self) -> usize {
@@ -394,7 +388,8 @@ impl<W, G: Clone + PartialEq> State<W, G> {
     }
 
     fn start(&mut self, slot: Slot, joined: bool) -> Outcome<W, G> {
-        self.recent[self.next_recent] = Start { busy: self.order.busy(), joined };
+        self.lone_starts = if joined { 0 } else { self.lone_starts.saturating_add(1) };
+        self.recent[self.next_recent] = self.order.busy();
         self.next_recent = (self.next_recent + 1) % self.recent.len();
         self.running += 1;
         match self.order.apply(order::Action::Start { slot }) {
