@@ -215,7 +215,9 @@ fn rows_that_may_see_each_other_are_run_alone() {
     assert_eq!(moved(1, 0, (PRIVATE, 0)), Some(2), "where it was");
     assert_eq!(moved(1, 0, (PRIVATE, 64)), None, "the second half of what was written");
     assert_eq!(moved(1, 4, (PRIVATE, 64)), None, "the last node reads what nobody wrote");
-    assert_eq!(moved(1, 4, (OUTPUT, 0)), None, "a launch is seen before it has ended");
+    let output = || node(kernel(2, false, Precision::F32), (INPUT, 0), (OUTPUT, 0));
+    assert_eq!(rows(vec![output()]), Some(2));
+    assert_eq!(rows(vec![output(), output()]), None, "a launch is seen before it has ended");
     assert_eq!(moved(2, 4, (PRIVATE, 0)), None, "nothing is left of the launch");
     assert_eq!(moved(1, 1, (PRIVATE, 0)), None, "a constant that a launch has for itself");
 }
