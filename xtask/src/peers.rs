@@ -1,7 +1,10 @@
 //! The program beside PyTorch, ONNX Runtime and OpenVINO: passes per second in every cell of ten
 //! models and four numbers of callers, and what each is of the best peer's.
 //!
-//! Models, peers and the way of measuring are in `xtask/peers/peers.py`.
+//! Models, peers and the way of measuring are in `xtask/peers/peers.py`. What the machine can do at
+//! most is measured by the program itself, and tells how much of it each model uses.
+
+mod roofline;
 
 use std::fmt::Write;
 use std::fs;
@@ -53,7 +56,8 @@ pub(crate) fn run(root: &Path, flags: &[String]) -> Result<(), String> {
         return Ok(());
     }
     let cells = said.lines().map(serde_json::from_str).collect::<Result<Vec<Cell>, _>>();
-    let table = table(&cells.map_err(|error| format!("a cell that is no object: {error}"))?);
+    let cells = cells.map_err(|error| format!("a cell that is no object: {error}"))?;
+    let table = table(&cells) + &roofline::measure(&program, &models, &cells)?;
     let raw = python.folder.join("cells.jsonl");
     fs::write(&raw, &said).map_err(|error| format!("{}: {error}", raw.display()))?;
     let mut draw = python.command();
@@ -110,10 +114,10 @@ fn geometric_mean(cells: &[Cell]) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn cell(model: &str, ratio: f64) -> Cell {
+    pub(super) fn cell(model: &str, ratio: f64) -> Cell {
         let text = format!(
             "{{\"model\":\"{model}\",\"threads\":2,\"ours_pps\":10.0,\"best_peer\":\"ort\",\
              \"best_peer_pps\":5.0,\"ratio\":{ratio},\"ours_p99_ms\":1.5,\"ours_rss_mb\":7.0,\

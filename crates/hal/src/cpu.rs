@@ -17,6 +17,7 @@ use anabranch_sync::{Arc, process};
 
 use self::executor::{Executor, Lane};
 use self::kernels::Kernels;
+pub use self::kernels::limits;
 use crate::buffer::Memory;
 use crate::command::Submission;
 use crate::device::{Device, Help, Info, Priority, QueueId, Sink};

@@ -22,6 +22,7 @@ mod overlap;
 mod port;
 mod state;
 mod transfer;
+mod yard;
 
 use std::ffi::c_int;
 

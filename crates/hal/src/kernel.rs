@@ -8,6 +8,8 @@ mod check;
 mod compare;
 mod extent;
 mod facts;
+#[cfg(test)]
+mod plain;
 mod quantize;
 mod rank;
 mod resample;

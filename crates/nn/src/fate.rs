@@ -58,6 +58,8 @@ pub enum Fate {
 /// As what a step does the work of another node. A value; thread-safe; see [`Fate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FusedPart {
+    /// A constant factor of a product, before or behind it.
+    Factor,
     /// A constant that is added to every channel or column.
     Bias,
     /// A tensor that is added.
@@ -75,8 +77,6 @@ pub enum MergeRule {
     Normalization,
     /// Several nodes spell out one activation.
     Activation,
-    /// A constant factor is part of the product before or behind it.
-    Scale,
 }
 
 /// When a result became a constant. A value; thread-safe; see [`Fate`].
@@ -167,6 +167,7 @@ impl fmt::Display for Fate {
 impl fmt::Display for FusedPart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Factor => "constant factor",
             Self::Bias => "bias",
             Self::Residual => "residual",
             Self::Activation => "activation",
@@ -180,7 +181,6 @@ impl fmt::Display for MergeRule {
         f.write_str(match self {
             Self::Normalization => "batch normalisation in weight and bias",
             Self::Activation => "part of a spelled-out activation",
-            Self::Scale => "constant factor of a product",
         })
     }
 }

@@ -4,7 +4,6 @@
 mod batch_norm;
 mod gelu;
 mod notes;
-mod scale;
 
 use crate::error::Error;
 use crate::fate::MergeRule;
@@ -39,11 +38,6 @@ const PASSES: &[(MergeRule, Pass)] = &[
     }),
     (MergeRule::Activation, |graph| {
         gelu::fuse(graph);
-        graph.prune();
-        Ok(())
-    }),
-    (MergeRule::Scale, |graph| {
-        scale::fold(graph);
         graph.prune();
         Ok(())
     }),
@@ -140,13 +134,10 @@ impl Links {
     }
 }
 
-/// The number that a constant of one element and at most `rank_max` axes holds.
-fn number(graph: &Graph, id: ValueId, rank_max: usize) -> Option<f64> {
+/// The number that a constant without axes holds.
+fn number(graph: &Graph, id: ValueId) -> Option<f64> {
     let tensor = graph.constant(id)?;
-    if tensor.count() != 1 || rank_max < tensor.shape().len() {
-        return None;
-    }
-    tensor.to_f64().first().copied()
+    tensor.shape().is_empty().then(|| tensor.to_f64().first().copied())?
 }
 
 #[cfg(test)]

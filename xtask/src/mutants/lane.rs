@@ -30,10 +30,15 @@ const QUICKLY_BUILT: &[(&str, &str)] = &[
     ("CARGO_PROFILE_DEV_DEBUG", "0"),
     ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
-    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
 ];
-/// The same of the package that tests optimise.
-const KERNELS_QUICKLY_BUILT: &str = "--config=profile.dev.package.anabranch-hal.opt-level=1";
+/// The same of the package with the kernels, which is slow to build and slower to run as it comes, and
+/// of the model checkers, which are built once for all mutants.
+const BUILT: [&str; 3] = [
+    "--config=profile.dev.package.anabranch-hal.opt-level=1",
+    "--config=profile.release.package.anabranch-hal.opt-level=1",
+    "--config=profile.release.package.\"*\".opt-level=2",
+];
 /// Nobody reads how a mutant failed, and what failed under one says nothing of the next.
 const AS_DRAWN: &[(&str, &str)] =
     &[("PROPTEST_MAX_SHRINK_ITERS", "0"), ("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1")];
@@ -73,12 +78,13 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Makes a fresh copy of the sources; what was built from the last copy is kept.
+    /// Makes a fresh copy of the sources in a folder of that name; what was built from the last copy
+    /// there is kept.
     ///
     /// # Errors
     /// The file that cannot be copied.
-    pub(super) fn open(root: &Path, engine: Engine) -> Result<Self, String> {
-        let folder = shell::target(root).join("mutants").join(engine.name());
+    pub(super) fn open(root: &Path, engine: Engine, name: &str) -> Result<Self, String> {
+        let folder = shell::target(root).join("mutants").join(name);
         let tree = folder.join("tree");
         copy(root, &tree)?;
         Ok(Self { engine, tree, target: folder.join("target") })
@@ -122,7 +128,7 @@ impl Lane {
 
     fn test(&self) -> Command {
         let mut command = self.engine.cargo(&self.tree, &self.target);
-        command.args(["test", KERNELS_QUICKLY_BUILT]).args(self.engine.profile());
+        command.arg("test").args(BUILT).args(self.engine.profile());
         command.envs(QUICKLY_BUILT.iter().chain(AS_DRAWN).copied());
         command
     }

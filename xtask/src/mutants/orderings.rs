@@ -37,7 +37,7 @@ pub(crate) fn run(root: &Path, filters: &[String]) -> Result<(), String> {
         let name = site.to_string();
         filters.is_empty() || filters.iter().any(|filter| name.contains(filter))
     };
-    let lane = Lane::open(root, Engine::Loom)?;
+    let lane = Lane::open(root, Engine::Loom, Engine::Loom.name())?;
     let mut wrong = Vec::new();
     for site in sites.iter().filter(wanted) {
         let path = lane.tree.join(&site.path);

@@ -1,5 +1,6 @@
 //! `bench`: what things cost.
 
+mod limits;
 mod model;
 mod ops;
 mod peer;
@@ -21,6 +22,8 @@ enum What {
     Ops(ops::Arguments),
     /// Passes per second of a model with 1, 2, 4, … caller threads
     Model(model::Arguments),
+    /// What the processor can do at most: multiply-adds, and reading of memory
+    Limits(limits::Arguments),
     /// Speak the protocol by which runtimes are compared
     #[command(hide = true)]
     Peer(peer::Arguments),
@@ -31,6 +34,7 @@ impl Arguments {
         match self.what {
             What::Ops(arguments) => arguments.run(),
             What::Model(arguments) => arguments.run(),
+            What::Limits(arguments) => arguments.run(),
             What::Peer(arguments) => arguments.run(),
         }
     }

@@ -50,6 +50,18 @@ fn models_have_figures() {
 }
 
 #[test]
+fn limits_have_figures() {
+    let said = anabranch(&["bench", "limits", "--seconds", "0.002"]).clean();
+    assert!(said.contains("GFLOP/s") && said.contains("read 8.0 MiB, GB/s"), "{said}");
+    let json = anabranch(&["bench", "limits", "--seconds", "0.002", "--json"]).json();
+    for limit in json.as_array().unwrap() {
+        assert!(0.0 < limit["gflops"].as_f64().unwrap(), "{limit}");
+        let reads = limit["reads"].as_array().unwrap();
+        assert!(reads.iter().all(|read| 0.0 < read["gb_per_s"].as_f64().unwrap()), "{limit}");
+    }
+}
+
+#[test]
 fn devices_share_a_model() {
     let mut arguments = vec!["bench", "model", "mlp", "--device", "cpu:0,null:0"];
     arguments.extend(["--threads", "4", "--seconds", "0.05"]);

@@ -2,7 +2,7 @@ use anabranch_sync::model;
 
 use super::{Options, list, names, open};
 use crate::error::ErrorKind;
-use crate::kernel::{Conv2d, Function, Kernel};
+use crate::kernel::{Conv2d, Kernel};
 
 #[test]
 fn every_listed_device_opens_by_its_name() {
@@ -43,21 +43,7 @@ fn a_list_names_each_device_once() {
 #[test]
 fn an_exact_processor_packs_nothing_but_the_weight() {
     model::check(|| {
-        let conv = Kernel::Conv2d(Conv2d {
-            batch: 1,
-            in_channels: 32,
-            out_channels: 32,
-            in_size: [8, 8],
-            kernel: [3, 3],
-            stride: [1, 1],
-            dilation: [1, 1],
-            pads: [1; 4],
-            groups: 1,
-            bias: false,
-            residual: false,
-            activation: Function::Identity,
-            packed: true,
-        });
+        let conv = Kernel::Conv2d(Conv2d { packed: true, ..Conv2d::plain(1, [32; 2], [8; 2]) });
         let packed_bytes = |exact: bool| {
             let device = open("cpu", &Options { exact, ..Options::default() }).unwrap();
             let bytes = device.packed_bytes(&conv).unwrap();

@@ -12,6 +12,7 @@ mod dots;
 mod elementwise;
 mod function;
 mod gemm;
+pub mod limits;
 mod matmul;
 mod movement;
 mod normalize;

@@ -1,4 +1,4 @@
-//! A card that this process has opened: its functions, its memory, its spare streams.
+//! A card that this process has opened: its functions, its memory.
 //!
 //! Whoever calls the driver enters the context first, on every thread. What a context hands out
 //! keeps it alive, so it ends with the last allocation.
@@ -44,7 +44,6 @@ pub(super) struct Context {
     /// The last allocation, whose memory is there for whoever waits for it.
     allocated: Event,
     allocations: AtomicU64,
-    ports: Mutex<Vec<Port>>,
     pages: Mutex<Vec<Page>>,
     transfers: Mutex<Vec<Transfer>>,
     /// Staging memory that nobody has.
@@ -127,7 +126,6 @@ impl Context {
             keeper: Stream::create(greatest)?,
             allocated: Event::create()?,
             allocations: AtomicU64::new(0),
-            ports: Mutex::new(Vec::new()),
             pages: Mutex::new(Vec::new()),
             transfers: Mutex::new(Vec::new()),
             pinned: Mutex::new(Vec::new()),
@@ -259,13 +257,7 @@ impl Context {
     }
 
     /// A stream of this priority with a place in memory of the host.
-    pub(super) fn take_port(&self, priority: Priority) -> Result<Port, Error> {
-        let mut ports = self.ports.lock();
-        let spare = ports.iter().position(|port| port.priority() == priority);
-        if let Some(spare) = spare {
-            return Ok(ports.swap_remove(spare));
-        }
-        drop(ports);
+    pub(super) fn make_port(&self, priority: Priority) -> Result<Port, Error> {
         self.enter()?;
         let (least, greatest) = self.priorities;
         let level = match priority {
@@ -286,10 +278,6 @@ impl Context {
         let place = page.take().expect("a fresh page has room");
         self.pages.lock().push(page);
         Ok(place)
-    }
-
-    pub(super) fn put_port(&self, port: Port) {
-        self.ports.lock().push(port);
     }
 
     /// A stream for copies to and from the host.
@@ -328,9 +316,6 @@ impl Drop for Context {
             return;
         }
         // What a lost card says here concerns nobody.
-        for port in self.ports.get_mut().drain(..) {
-            port.destroy();
-        }
         for transfer in self.transfers.get_mut().drain(..) {
             transfer.destroy();
         }

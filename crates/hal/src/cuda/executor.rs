@@ -48,6 +48,7 @@ use super::context::Context;
 use super::flight::{Flight, Next, Reported, Work};
 use super::lane::Lane;
 use super::state::{Action, Job, Outcome, State};
+use super::yard::Yard;
 use super::{kernels, memory};
 use crate::buffer::Memory;
 use crate::command::Submission;
@@ -97,6 +98,7 @@ impl Deref for Executor {
 /// What the threads of an executor share.
 pub(super) struct Shared {
     context: Arc<Context>,
+    yard: Arc<Yard>,
     clock: Clock,
     patience: Patience,
     inner: Mutex<Inner>,
@@ -171,8 +173,10 @@ enum Driver {
 impl Executor {
     /// Starts the threads of a device.
     pub(super) fn start(context: Arc<Context>, waiting: Waiting) -> Result<Self, Error> {
+        let yard = Arc::new(Yard::new(&context));
         let executor = Self(Arc::new(Shared {
             context,
+            yard,
             clock: Clock::new(),
             patience: Patience::of(waiting),
             inner: Mutex::new(Inner {
@@ -344,7 +348,7 @@ unsafe impl Engine for Executor {
         sink: Box<dyn Sink>,
     ) -> Result<(Slot, Arc<Lane>), Error> {
         self.check_open()?;
-        let lane = Arc::new(Lane::new(&self.context, priority, sink)?);
+        let lane = Arc::new(Lane::new(&self.yard, priority, sink)?);
         let mut inner = self.inner.lock();
         if let Some(error) = inner.state.stopped().cloned() {
             drop(inner);

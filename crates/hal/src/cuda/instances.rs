@@ -101,13 +101,20 @@ impl<T> Kept<T> {
     /// and what was not used for the longest.
     pub(super) fn put(&mut self, key: Key, made: T) -> Vec<(Key, T)> {
         self.entries.push((key, made));
+        let excess = self.entries.len().saturating_sub(KEPT_MAX);
+        self.forget(excess)
+    }
+
+    /// Returns what nobody else can launch again, and more until there are so many: what was not
+    /// used for the longest.
+    pub(super) fn forget(&mut self, count: usize) -> Vec<(Key, T)> {
         let only_here = |key: &Key| {
             let here =
                 self.entries.iter().filter(|(k, _)| Arc::ptr_eq(&k.executable, &key.executable));
             Arc::strong_count(&key.executable) == here.count()
         };
         let dead: Vec<bool> = self.entries.iter().map(|(key, _)| only_here(key)).collect();
-        let mut excess = self.entries.len().saturating_sub(KEPT_MAX);
+        let mut excess = count;
         let mut gone = Vec::new();
         let mut index = 0;
         for is_dead in dead {

@@ -1,31 +1,30 @@
-//! A queue on the card: its stream, what it reports to, and what it keeps between launches.
+//! A queue on the card: its berth, and what it reports to.
 
+use anabranch_sync::Arc;
 use anabranch_sync::atomic::{AtomicU64, Ordering};
-use anabranch_sync::{Arc, Mutex};
 
 use super::context::Context;
-use super::instances::{Instance, Kept, Key};
+use super::instances::{Instance, Key};
 use super::legs::Leg;
 use super::lowering::{self, Place, Surroundings, Task};
 use super::memory::Block;
 use super::port::Port;
+use super::yard::{Berth, Yard};
 use crate::command::Command;
 use crate::device::{Priority, Sink};
 use crate::error::Error;
 
+#[cfg(all(test, feature = "cuda-tests"))]
+mod tests;
+
 /// What a queue's handle and its submissions share.
 pub(super) struct Lane {
     context: Arc<Context>,
+    yard: Arc<Yard>,
     sink: Box<dyn Sink>,
     reached: AtomicU64,
     /// None in the drop only.
-    port: Option<Port>,
-    workshop: Mutex<Workshop>,
-}
-
-struct Workshop {
-    kept: Kept<Instance>,
-    scratch: Option<Arc<Block>>,
+    berth: Option<Berth>,
 }
 
 /// What a leg in flight holds beside its commands.
@@ -37,14 +36,13 @@ pub(super) struct Cargo {
 
 impl Lane {
     pub(super) fn new(
-        context: &Arc<Context>,
+        yard: &Arc<Yard>,
         priority: Priority,
         sink: Box<dyn Sink>,
     ) -> Result<Self, Error> {
-        let port = Some(context.take_port(priority)?);
-        let workshop = Mutex::new(Workshop { kept: Kept::new(), scratch: None });
-        let context = Arc::clone(context);
-        Ok(Self { context, sink, reached: AtomicU64::new(0), port, workshop })
+        let berth = Some(yard.take(priority)?);
+        let (context, yard) = (Arc::clone(yard.context()), Arc::clone(yard));
+        Ok(Self { context, yard, sink, reached: AtomicU64::new(0), berth })
     }
 
     pub(super) fn sink(&self) -> &dyn Sink {
@@ -62,7 +60,11 @@ impl Lane {
     }
 
     pub(super) fn port(&self) -> &Port {
-        self.port.as_ref().expect("a lane that is used has its port")
+        &self.berth().port
+    }
+
+    fn berth(&self) -> &Berth {
+        self.berth.as_ref().expect("a lane that is used has its berth")
     }
 
     /// Enqueues a leg. What it is made of is enqueued by one thread at a time, which holds the
@@ -126,7 +128,7 @@ impl Lane {
     }
 
     fn launch(&self, key: Key) -> Result<Cargo, Error> {
-        let kept = self.workshop.lock().kept.take(&key);
+        let kept = self.berth().workshop.lock().kept.take(&key);
         let instance = kept.map_or_else(|| self.make(&key), Ok)?;
         // SAFETY: The flight holds what the graph names until it has landed, and the instance.
         let launched = unsafe { self.port().stream().launch_graph(instance.exec()) };
@@ -138,7 +140,7 @@ impl Lane {
     fn make(&self, key: &Key) -> Result<Instance, Error> {
         let tasks = key.tasks(self.context.arithmetic())?;
         let scratch = self.scratch(&tasks)?;
-        let similar = self.workshop.lock().kept.take_similar(key);
+        let similar = self.berth().workshop.lock().kept.take_similar(key);
         match similar {
             Some(mut instance) => {
                 instance.rebind(self.port(), &tasks, scratch)?;
@@ -151,7 +153,7 @@ impl Lane {
     /// Takes back what a leg held that has landed.
     pub(super) fn unload(&self, cargo: Cargo) {
         if let Some((key, instance)) = cargo.launch {
-            let gone = self.workshop.lock().kept.put(key, instance);
+            let gone = self.berth().workshop.lock().kept.put(key, instance);
             drop(gone);
         }
     }
@@ -167,7 +169,7 @@ impl Lane {
         if bytes == 0 {
             return Ok(None);
         }
-        let kept = self.workshop.lock().scratch.clone();
+        let kept = self.berth().workshop.lock().scratch.clone();
         if let Some(block) = kept
             && bytes <= block.bytes
         {
@@ -176,7 +178,7 @@ impl Lane {
         let block = Arc::new(Block::make(&self.context, bytes)?);
         // The stream has to wait for what was just made.
         self.context.follow(self.port().stream(), self.port().allocations())?;
-        let before = self.workshop.lock().scratch.replace(Arc::clone(&block));
+        let before = self.berth().workshop.lock().scratch.replace(Arc::clone(&block));
         drop(before);
         Ok(Some(block))
     }
@@ -184,10 +186,10 @@ impl Lane {
 
 impl Drop for Lane {
     fn drop(&mut self) {
-        if let Some(port) = self.port.take()
+        if let Some(berth) = self.berth.take()
             && !self.context.generation().is_forked()
         {
-            self.context.put_port(port);
+            self.yard.put(berth);
         }
     }
 }

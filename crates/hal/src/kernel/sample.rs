@@ -14,6 +14,21 @@ pub enum Sampling {
     Cubic,
 }
 
+impl Sampling {
+    /// The weight of an element at a distance, by cubic convolution with factor `a` (R. Keys, 1981,
+    /// "Cubic convolution interpolation for digital image processing").
+    pub fn cubic(distance: f64, a: f64) -> f64 {
+        let x = distance;
+        if x <= 1.0 {
+            ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
+        } else if x < 2.0 {
+            ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
+        } else {
+            0.0
+        }
+    }
+}
+
 /// What is seen outside of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outside {
@@ -23,6 +38,23 @@ pub enum Outside {
     Border,
     /// The image, reflected at its ends.
     Reflection,
+}
+
+impl Outside {
+    /// Reflects a place at the ends of a range until it is inside.
+    pub fn reflected(x: f64, low: f64, high: f64) -> f64 {
+        let range = high - low;
+        if range <= 0.0 {
+            return low;
+        }
+        let away = if x < low { low - x } else { x - high };
+        if away <= 0.0 {
+            return x;
+        }
+        let rest = away % range;
+        let turned = (away / range).floor() % 2.0 != 0.0;
+        if (x < low) != turned { low + rest } else { high - rest }
+    }
 }
 
 /// Elements of images at computed places, as ONNX defines `GridSample`. Along an axis, -1 is the

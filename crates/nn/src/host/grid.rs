@@ -2,26 +2,10 @@
 
 use anabranch_hal::kernel::{Outside, Sampling};
 
-use super::resize::cubic;
 use super::{Array, Form, array, float, operator, operator_with, rounded};
 use crate::dtype::truncate_i64;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
-
-/// Reflects a place at the ends of a range until it is inside.
-fn reflected(x: f64, low: f64, high: f64) -> f64 {
-    let range = high - low;
-    if range <= 0.0 {
-        return low;
-    }
-    let away = if x < low { low - x } else { x - high };
-    if away <= 0.0 {
-        return x;
-    }
-    let rest = away % range;
-    let turned = (away / range).floor() % 2.0 != 0.0;
-    if (x < low) != turned { low + rest } else { high - rest }
-}
 
 /// The weights of elements along one axis; `None` is an element that is zero.
 fn taps(
@@ -33,7 +17,7 @@ fn taps(
     let at = if sampling == Sampling::Nearest { at.round_ties_even() } else { at };
     let at = match outside {
         Outside::Border if at < low || high < at => at.clamp(0.0, float(extent) - 1.0),
-        Outside::Reflection => reflected(at, low, high),
+        Outside::Reflection => Outside::reflected(at, low, high),
         _ => at,
     };
     let floor = at.floor();
@@ -42,14 +26,14 @@ fn taps(
         Sampling::Nearest => vec![(at, 1.0)],
         Sampling::Linear => vec![(floor, 1.0 - ratio), (floor + 1.0, ratio)],
         Sampling::Cubic => [-1.0, 0.0, 1.0, 2.0]
-            .map(|step: f64| (floor + step, cubic((step - ratio).abs(), -0.75)))
+            .map(|step: f64| (floor + step, Sampling::cubic((step - ratio).abs(), -0.75)))
             .to_vec(),
     };
     let seen = |place: f64| {
         let inside = match outside {
             Outside::Zeros => place,
             Outside::Border => place.clamp(0.0, float(extent) - 1.0),
-            Outside::Reflection => reflected(place, low, high),
+            Outside::Reflection => Outside::reflected(place, low, high),
         };
         usize::try_from(truncate_i64(inside)).ok().filter(|&at| 0.0 <= inside && at < extent)
     };

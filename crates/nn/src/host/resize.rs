@@ -1,5 +1,7 @@
 //! Resampling of regular grids, one axis after the other.
 
+use anabranch_hal::kernel::Sampling;
+
 use super::{Array, around, array, axis_of, float, rounded};
 use crate::error::Error;
 use crate::ops::{Fact, Facts};
@@ -277,18 +279,9 @@ impl Interpolation {
             Self::Linear { antialias } => {
                 spread(1.0, wide(antialias), &|x| (1.0 - x.abs()).max(0.0))
             }
-            Self::Cubic { antialias, a } => spread(2.0, wide(antialias), &|x| cubic(x.abs(), a)),
+            Self::Cubic { antialias, a } => {
+                spread(2.0, wide(antialias), &|x| Sampling::cubic(x.abs(), a))
+            }
         }
-    }
-}
-
-/// The kernel of cubic convolution at a distance.
-pub(super) fn cubic(x: f64, a: f64) -> f64 {
-    if x <= 1.0 {
-        ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        ((a * x - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
-    } else {
-        0.0
     }
 }

@@ -56,9 +56,9 @@ fn gelu(graph: &Graph, links: &Links, index: usize) -> Option<ValueId> {
         }
         pairs(product).into_iter().find_map(|(a, b)| {
             let mut factors = [a, b, outer];
-            factors.sort_by_key(|&id| number(graph, id, 0) != Some(0.5));
+            factors.sort_by_key(|&id| number(graph, id) != Some(0.5));
             let [half, one, other] = factors;
-            let is_half = number(graph, half, 0) == Some(0.5);
+            let is_half = number(graph, half) == Some(0.5);
             let argument = |sum, x| (erf_argument(graph, links, sum)? == x).then_some(x);
             let found = argument(one, other).or_else(|| argument(other, one));
             found.filter(|_| is_half)
@@ -72,19 +72,19 @@ fn erf_argument(graph: &Graph, links: &Links, sum: ValueId) -> Option<ValueId> {
     pairs(sum).into_iter().find_map(|(erf, one)| {
         let (_, erf) = links.sole_producer(graph, erf)?;
         let is_erf = matches!(erf.op, Op::Unary(Function::Erf));
-        if !is_erf || number(graph, one, 0) != Some(1.0) {
+        if !is_erf || number(graph, one) != Some(1.0) {
             return None;
         }
         let (_, scaled) = links.sole_producer(graph, erf.inputs[0]?)?;
         let close = |found: f64, wanted: f64| (found - wanted).abs() < 1e-6;
         match scaled.inputs[..] {
             [Some(x), Some(divisor)] if is(scaled, BinaryFunction::Div) => {
-                let root = number(graph, divisor, 0)?;
+                let root = number(graph, divisor)?;
                 close(root, std::f64::consts::SQRT_2).then_some(x)
             }
             _ if is(scaled, BinaryFunction::Mul) => {
                 pairs(scaled).into_iter().find_map(|(x, by)| {
-                    let factor = number(graph, by, 0)?;
+                    let factor = number(graph, by)?;
                     close(factor, std::f64::consts::FRAC_1_SQRT_2).then_some(x)
                 })
             }

@@ -1,8 +1,11 @@
 //! Which operators become part of the kernel in front of them.
 //!
 //! A convolution or a product takes a bias, then a residual, then an activation; sums and
-//! normalisations take an activation; a product also takes a transposition behind it, as the layout
-//! of its result. Each step needs that nobody else looks at what was there before.
+//! normalisations take an activation; a product also takes constant factors of its operands and of
+//! its result, and a transposition behind it, as the layout of its result. Each step needs that
+//! nobody else looks at what was there before.
+
+mod factor;
 
 use anabranch_hal::kernel::{BinaryFunction, Function};
 
@@ -13,9 +16,14 @@ use crate::fate::FusedPart;
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Fact, Op, product_shape};
 
+pub(super) use factor::Product;
+use factor::{factor, products};
+
 /// What a node's kernel does besides the node's own work.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Epilogue {
+    /// What a matrix product multiplies instead of its own operands.
+    pub(super) product: Option<Product>,
     /// One constant element for each channel or column, or one for all.
     pub(super) bias: Option<ValueId>,
     pub(super) residual: Option<ValueId>,
@@ -88,12 +96,16 @@ impl Fusion {
         let mut uses = Uses::of(graph, known);
         let mut epilogues = Vec::with_capacity(graph.nodes.len());
         let mut absorbed = vec![None; graph.nodes.len()];
+        let mut products = products(graph, known, &uses, &mut absorbed);
         for (index, node) in graph.nodes.iter().enumerate() {
+            let product = products[index].take();
             let epilogue = match (&node.outputs[..], uses.live[index] && absorbed[index].is_none())
             {
                 (&[Some(result)], true) => {
-                    let mut growing = Growing { graph, known, uses: &uses, index, node };
-                    let (epilogue, taken) = growing.grow(result);
+                    let growing =
+                        Growing { graph, known, uses: &uses, absorbed: &absorbed, index, node };
+                    let begin = Epilogue { product, ..Epilogue::none(result) };
+                    let (epilogue, taken) = growing.grow(begin);
                     for (user, part) in taken {
                         absorbed[user] = Some((index, part));
                     }
@@ -112,12 +124,13 @@ impl Fusion {
 impl Epilogue {
     fn none(result: ValueId) -> Self {
         let activation = Function::Identity;
-        Self { bias: None, residual: None, activation, order: None, result }
+        Self { product: None, bias: None, residual: None, activation, order: None, result }
     }
 }
 
 /// What an epilogue takes on.
 enum Grown {
+    Factor(Product),
     Bias(ValueId),
     Residual(ValueId),
     Activation(Function),
@@ -127,6 +140,10 @@ enum Grown {
 impl Grown {
     fn take(self, epilogue: &mut Epilogue) -> FusedPart {
         match self {
+            Self::Factor(product) => {
+                epilogue.product = Some(product);
+                FusedPart::Factor
+            }
             Self::Bias(id) => {
                 epilogue.bias = Some(id);
                 FusedPart::Bias
@@ -151,13 +168,13 @@ struct Growing<'a> {
     graph: &'a Graph,
     known: &'a Known,
     uses: &'a Uses,
+    absorbed: &'a [Option<(usize, FusedPart)>],
     index: usize,
     node: &'a Node,
 }
 
 impl Growing<'_> {
-    fn grow(&mut self, output: ValueId) -> (Epilogue, Vec<(usize, FusedPart)>) {
-        let mut epilogue = Epilogue::none(output);
+    fn grow(&self, mut epilogue: Epilogue) -> (Epilogue, Vec<(usize, FusedPart)>) {
         let mut taken = Vec::new();
         let inputs = self.known.inputs(self.node);
         if !inputs.is_ok_and(|facts| misfit(self.node, &facts).is_none()) {
@@ -165,14 +182,18 @@ impl Growing<'_> {
         }
         let adds = matches!(self.node.op, Op::Conv { .. } | Op::MatMul { .. });
         let activates = adds || matches!(self.node.op, Op::Binary(_) | Op::Normalize { .. });
-        while let Some(user) = self.uses.sole_user(epilogue.result) {
+        while let Some(user) = self.uses.sole_user(epilogue.result)
+            && self.absorbed[user].is_none()
+        {
             let next = &self.graph.nodes[user];
             let [Some(result)] = next.outputs[..] else { break };
             let open = epilogue.activation == Function::Identity && epilogue.order.is_none();
             let addend = || self.addend(next, &epilogue).filter(|_| open && adds);
             let activation = || self.activation(next, &epilogue).filter(|_| open && activates);
             let order = || self.order(next, &epilogue);
-            let Some(grown) = addend().or_else(activation).or_else(order) else { break };
+            let factor = || self.factor(next, &epilogue).filter(|_| open);
+            let grown = factor().or_else(addend).or_else(activation).or_else(order);
+            let Some(grown) = grown else { break };
             taken.push((user, grown.take(&mut epilogue)));
             epilogue.result = result;
         }
@@ -181,6 +202,15 @@ impl Growing<'_> {
 
     fn fact(&self, id: ValueId) -> Option<&Fact> {
         self.known.get(id).ok()
+    }
+
+    /// `(a · b) * c`, before anything is added.
+    fn factor(&self, next: &Node, epilogue: &Epilogue) -> Option<Grown> {
+        let product = epilogue.product.as_ref()?;
+        let (x, factor) = factor(self.known, next)?;
+        let is_bare = epilogue.bias.is_none() && epilogue.residual.is_none();
+        let alpha = product.scaled(factor).filter(|_| x == epilogue.result && is_bare)?;
+        Some(Grown::Factor(Product { alpha, ..product.clone() }))
     }
 
     fn addend(&self, next: &Node, epilogue: &Epilogue) -> Option<Grown> {

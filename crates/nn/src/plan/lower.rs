@@ -159,8 +159,8 @@ impl Lowering<'_> {
             Op::Unary(function) => self.unary(node, *function, epilogue.result),
             Op::Clip => self.clip(node, &inputs, epilogue.result),
             Op::Binary(function) => self.binary(node, *function, epilogue),
-            Op::MatMul { transpose_a, transpose_b, alpha } => {
-                self.matmul(node, [*transpose_a, *transpose_b], *alpha, epilogue)
+            Op::MatMul { transpose_a, transpose_b, .. } => {
+                self.matmul([*transpose_a, *transpose_b], epilogue)
             }
             Op::Reduce { reduction, none_is_none, .. } => {
                 self.reduce(node, &inputs, *reduction, *none_is_none, epilogue.result)

@@ -1,4 +1,4 @@
-use anabranch_hal::kernel::Function;
+use anabranch_hal::kernel::{BinaryFunction, Function};
 use proptest::prelude::*;
 
 use super::lower::{Home, Lowered, RawOperand, RawStep, Storage};
@@ -140,6 +140,100 @@ fn a_product_with_a_residual_keeps_its_layout() {
     let y = model.transpose(y, &[0, 2, 1, 3]);
     model.output("y", y);
     assert_eq!(kernels(&planned(model, &[1, 4, 6, 6])), ["matmul", "strided_copy"]);
+}
+
+/// `softmax(q / ⁴√d · kᵀ / ⁴√d)`, as attention is exported: `d` follows from the shape of the input.
+#[test]
+fn factors_become_part_of_their_product() {
+    let mut model = ModelBuilder::new("scores", 1);
+    let x = image(&mut model);
+    let shape = model.push("Shape", crate::ops::Op::Shape { start: 0, end: i64::MAX }, &[x]);
+    let last = model.constant(Tensor::from_i64(&[], vec![3]).unwrap());
+    let depth = model.push("Gather", crate::ops::Op::Gather { axis: 0 }, &[shape, last]);
+    let depth = model.push("Cast", crate::ops::Op::Cast { to: DType::F32 }, &[depth]);
+    let three = model.constant(Tensor::from_f32(&[1], vec![3.0]).unwrap());
+    let q = model.binary(x, depth, BinaryFunction::Div);
+    let q = model.mul(three, q);
+    let turned = model.transpose(x, &[0, 1, 3, 2]);
+    let k = model.binary(turned, depth, BinaryFunction::Div);
+    let y = model.matmul(q, k);
+    let y = model.binary(y, three, BinaryFunction::Div);
+    let y = model.relu(y);
+    model.output("y", y);
+    let plan = planned(model, &[1, 4, 6, 6]);
+    let [step] = &plan.steps[..] else { panic!("{plan:?}") };
+    let Kernel::MatMul(product) = kernel(step) else { panic!("{plan:?}") };
+    assert!((product.alpha - 1.0 / 36.0).abs() < 1e-7, "{}", product.alpha);
+    assert_eq!((product.b.row, product.b.column), (1, 6));
+    assert_eq!(step.operands[..2], [step.operands[0]; 2], "both factors are the input");
+}
+
+#[test]
+fn only_factors_that_nobody_else_sees_become_part_of_a_product() {
+    type Build = fn(&mut ModelBuilder, crate::Value, crate::Value) -> crate::Value;
+    let cases: [(&str, Build, &[&str]); 4] = [
+        (
+            "the scaled operand is needed",
+            |model, x, half| {
+                let scaled = model.mul(x, half);
+                model.output("scaled", scaled);
+                model.matmul(scaled, x)
+            },
+            &["binary", "matmul"],
+        ),
+        (
+            "the product is needed",
+            |model, x, half| {
+                let product = model.matmul(x, x);
+                model.output("product", product);
+                model.mul(product, half)
+            },
+            &["matmul", "binary"],
+        ),
+        (
+            "something was added",
+            |model, x, half| {
+                let product = model.matmul(x, x);
+                let sum = model.add(product, x);
+                model.mul(sum, half)
+            },
+            &["matmul", "binary"],
+        ),
+        (
+            "not a number",
+            |model, x, _| {
+                let factors = model.random(&[1, 6], 0.5, 1.0);
+                let scaled = model.mul(x, factors);
+                model.matmul(scaled, x)
+            },
+            &["binary", "matmul"],
+        ),
+    ];
+    for (name, build, expected) in cases {
+        let mut model = ModelBuilder::new(name, 1);
+        let x = image(&mut model);
+        let half = model.constant(Tensor::from_f32(&[], vec![0.5]).unwrap());
+        let y = build(&mut model, x, half);
+        model.output("y", y);
+        assert_eq!(kernels(&planned(model, &[1, 4, 6, 6])), expected, "{name}");
+    }
+}
+
+#[test]
+fn long_chains_take_linear_time() {
+    let mut model = ModelBuilder::new("chain", 1);
+    let x = image(&mut model);
+    let factor = model.constant(Tensor::from_f32(&[], vec![1.0]).unwrap());
+    let mut y = model.matmul(x, x);
+    for product in [false, true] {
+        for _ in 0..10_000 {
+            y = model.push("Identity", crate::ops::Op::Identity, &[y]);
+            y = model.mul(y, factor);
+        }
+        y = if product { y } else { model.matmul(y, x) };
+    }
+    model.output("y", y);
+    assert_eq!(kernels(&planned(model, &[1, 4, 6, 6])), ["matmul", "matmul"]);
 }
 
 #[test]

@@ -185,6 +185,7 @@ fn fate(fate: &Fate) -> &'static str {
 
 fn fused_part(part: FusedPart) -> &'static str {
     match part {
+        FusedPart::Factor => "factor",
         FusedPart::Bias => "bias",
         FusedPart::Residual => "residual",
         FusedPart::Activation => "activation",
@@ -196,7 +197,6 @@ fn merge_rule(rule: MergeRule) -> &'static str {
     match rule {
         MergeRule::Normalization => "normalization",
         MergeRule::Activation => "activation",
-        MergeRule::Scale => "scale",
     }
 }
 

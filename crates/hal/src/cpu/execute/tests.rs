@@ -7,7 +7,7 @@ use anabranch_sync::{Arc, model};
 
 use super::*;
 use crate::heap::Heap;
-use crate::kernel::{Function, Kernel, MatMul, MatrixLayout, Precision};
+use crate::kernel::{Kernel, MatMul};
 
 /// Counts its drops, and leaves another one behind as often as it says.
 struct Payload {
@@ -63,22 +63,7 @@ fn a_step_is_long_by_its_operations() {
 
 /// The product of an `m × k` matrix and a `k × n` one.
 fn product(m: usize, k: usize, n: usize) -> Operation {
-    let layout = |columns| MatrixLayout { batch: vec![], row: columns, column: 1 };
-    Operation::Kernel(Arc::new(Kernel::MatMul(MatMul {
-        batch: vec![],
-        m,
-        n,
-        k,
-        a: layout(k),
-        b: layout(n),
-        y: layout(n),
-        alpha: 1.0,
-        bias: false,
-        residual: false,
-        activation: Function::Identity,
-        packed: false,
-        precision: Precision::F32,
-    })))
+    Operation::Kernel(Arc::new(Kernel::MatMul(MatMul::plain(m, n, k))))
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::kernel::{Binary, BinaryFunction, Function, Select, Unary};
 
 use super::function::{activate, elements_per_us};
-use super::operand::{Operands, Plain, View};
+use super::operand::{Operands, Plain, View, by_size};
 use super::simd::{Isa, Simd, Work};
 use super::tiles::Tiles;
 use super::walk::{Axis, Walk};
@@ -228,12 +228,7 @@ pub(super) mod select {
         operands: Operands<'_>,
         tile: usize,
     ) -> Result<(), Error> {
-        match kernel.element_bytes {
-            1 => choose::<u8>(kernel, operands, tile),
-            2 => choose::<u16>(kernel, operands, tile),
-            4 => choose::<u32>(kernel, operands, tile),
-            _ => choose::<u64>(kernel, operands, tile),
-        }
+        by_size!(kernel.element_bytes, choose(kernel, operands, tile))
     }
 
     fn choose<T: Plain>(kernel: &Select, operands: Operands<'_>, tile: usize) -> Result<(), Error> {

@@ -114,8 +114,7 @@ fn polynomial<S: Simd, const N: usize>(simd: S, x: S::V, coefficients: [f32; N])
     sum
 }
 
-/// `e^x` by the reduction and the polynomial of Cephes' `expf` (S. Moshier, `expf.c`). The power
-/// of two is applied in two steps, so that results below the normal range are right.
+/// `e^x` by the reduction and the polynomial of Cephes' `expf` (S. Moshier, `expf.c`).
 #[inline(always)]
 pub(super) fn exp<S: Simd>(simd: S, x: S::V) -> S::V {
     let x = simd.smaller(simd.splat(89.0), x);
@@ -136,9 +135,7 @@ pub(super) fn exp<S: Simd>(simd: S, x: S::V) -> S::V {
         ],
     );
     let y = simd.add(simd.fma(p, simd.mul(r, r), r), simd.splat(1.0));
-    let half = simd.floor(simd.mul(n, simd.splat(0.5)));
-    let y = simd.mul(y, simd.power_of_two(half));
-    simd.mul(y, simd.power_of_two(simd.sub(n, half)))
+    simd.ldexp(y, n)
 }
 
 #[inline(always)]

@@ -96,6 +96,10 @@ pub(super) fn vectors<S: Simd>(_: S, rows: usize) -> usize {
 
 /// Takes finished sums.
 pub(super) trait Finish {
+    /// Asks the cache for what [`finish`](Self::finish) of the same block is going to read besides
+    /// the sums: no pattern of a processor's own prefetching leads there.
+    fn prepare<S: Simd>(&self, simd: S, row: usize, rows: usize, group: &Group);
+
     /// `tile` holds `rows` rows from `row` on, each of the lanes of `group`; it may be overwritten.
     fn finish<S: Simd>(
         &mut self,
@@ -144,6 +148,9 @@ impl Step<'_> {
                 let rows = S::ROWS.min(self.rows - row);
                 let weights = &self.weights[row * self.depth..][..self.depth * rows];
                 let tile = &mut sums[at..][..rows * group.vectors * S::LANES];
+                if self.last {
+                    finish.prepare(simd, row, rows, group);
+                }
                 simd.run(Multiply {
                     rows,
                     weights,
@@ -162,6 +169,14 @@ impl Step<'_> {
                 }
             }
         }
+    }
+}
+
+/// Asks the cache for a short run.
+#[inline(always)]
+pub(super) fn ask<S: Simd>(simd: S, source: &[f32]) {
+    for ahead in (0..source.len()).step_by(S::LANES) {
+        simd.prefetch(source, ahead);
     }
 }
 

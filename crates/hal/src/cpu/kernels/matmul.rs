@@ -8,7 +8,7 @@ use crate::kernel::{Function, MatMul, Precision};
 use super::dots;
 use super::function::{activate, activate_cheap, is_cheap};
 use super::gemm::{
-    self, Finish, Group, Groups, Matrix, Step, VECTORS_MAX, copy, pack_columns, pack_rows,
+    self, Finish, Group, Groups, Matrix, Step, VECTORS_MAX, ask, copy, pack_columns, pack_rows,
 };
 use super::operand::{Operands, View};
 use super::scratch::{Rows, Scratch};
@@ -306,6 +306,15 @@ impl<'a> Output<'a> {
 
 impl Finish for Output<'_> {
     #[inline(always)]
+    fn prepare<S: Simd>(&self, simd: S, row: usize, rows: usize, group: &Group) {
+        let Some(residual) = self.residual.as_ref().filter(|_| self.column == 1) else { return };
+        let run = group.runs[0];
+        for r in row..row + rows {
+            ask(simd, residual.window(self.first + r * self.row + run.target, run.length));
+        }
+    }
+
+    #[inline(always)]
     fn finish<S: Simd>(
         &mut self,
         simd: S,
@@ -351,11 +360,12 @@ impl Output<'_> {
             let bias = self.bias.map(|bias| &bias[column..][..line.len()]);
             let residual = self.residual.as_ref().map(|view| view.window(first, line.len()));
             let y = self.y.window_mut(first, line.len());
-            for at in (0..line.len()).step_by(S::LANES) {
-                let mut sum = simd.mul(simd.load(&line[at..]), alpha);
-                sum = bias.map_or(sum, |bias| simd.add(sum, simd.load(&bias[at..])));
-                sum = residual.map_or(sum, |residual| simd.add(sum, simd.load(&residual[at..])));
-                simd.store(activate_cheap(simd, self.activation, sum), &mut y[at..]);
+            // A loop for each number of addends, so that no vector asks which there are.
+            let activation = self.activation;
+            match (bias, residual) {
+                (None, None) => whole(simd, alpha, line, [], activation, y),
+                (Some(a), None) | (None, Some(a)) => whole(simd, alpha, line, [a], activation, y),
+                (Some(a), Some(b)) => whole(simd, alpha, line, [a, b], activation, y),
             }
             return;
         }
@@ -384,6 +394,25 @@ impl Output<'_> {
                 simd.store_some(sum, lanes);
             }
         }
+    }
+}
+
+/// Finishes whole vectors of sums: scales them, adds `more`, and applies a cheap activation.
+#[inline(always)]
+fn whole<S: Simd, const MORE: usize>(
+    simd: S,
+    alpha: S::V,
+    sums: &[f32],
+    more: [&[f32]; MORE],
+    activation: Function,
+    y: &mut [f32],
+) {
+    for at in (0..sums.len()).step_by(S::LANES) {
+        let mut sum = simd.mul(simd.load(&sums[at..]), alpha);
+        for addend in more {
+            sum = simd.add(sum, simd.load(&addend[at..]));
+        }
+        simd.store(activate_cheap(simd, activation, sum), &mut y[at..]);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::{Gather, StridedCopy};
 
-use super::operand::{Operands, Plain, View};
+use super::operand::{Operands, Plain, View, by_size};
 use super::tiles::Tiles;
 use super::walk::{Axis, Walk};
 
@@ -66,12 +66,7 @@ pub(super) mod copy {
         operands: Operands<'_>,
         tile: usize,
     ) -> Result<(), Error> {
-        match kernel.element_bytes {
-            1 => move_tile::<u8>(kernel, operands, tile),
-            2 => move_tile::<u16>(kernel, operands, tile),
-            4 => move_tile::<u32>(kernel, operands, tile),
-            _ => move_tile::<u64>(kernel, operands, tile),
-        }
+        by_size!(kernel.element_bytes, move_tile(kernel, operands, tile))
     }
 
     /// One more than the largest index of a view.
@@ -179,12 +174,7 @@ pub(super) mod gather {
         operands: Operands<'_>,
         tile: usize,
     ) -> Result<(), Error> {
-        match kernel.element_bytes {
-            1 => rows::<u8>(kernel, operands, tile),
-            2 => rows::<u16>(kernel, operands, tile),
-            4 => rows::<u32>(kernel, operands, tile),
-            _ => rows::<u64>(kernel, operands, tile),
-        }
+        by_size!(kernel.element_bytes, rows(kernel, operands, tile))
     }
 
     fn rows<T: Plain>(kernel: &Gather, operands: Operands<'_>, tile: usize) -> Result<(), Error> {

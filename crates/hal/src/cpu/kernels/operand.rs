@@ -66,6 +66,20 @@ macro_rules! plain {
 }
 plain!(f32, f64, u8, u16, u32, u64, i8, i16, i32, i64);
 
+/// Calls a function for elements of that many bytes, as integers: whoever only moves elements does
+/// not ask what they are.
+macro_rules! by_size {
+    ($bytes:expr, $function:ident $arguments:tt) => {
+        match $bytes {
+            1 => $function::<u8> $arguments,
+            2 => $function::<u16> $arguments,
+            4 => $function::<u32> $arguments,
+            _ => $function::<u64> $arguments,
+        }
+    };
+}
+pub(super) use by_size;
+
 /// The elements of one operand. Two views may name the same memory, so a window into one must
 /// not be held while a window for writing is taken from the other.
 pub(super) struct View<'a, T> {

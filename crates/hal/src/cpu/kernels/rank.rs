@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::kernel::{Pick, Rank};
 
 use super::movement::gather::{index, row};
-use super::operand::{Operands, Plain};
+use super::operand::{Operands, Plain, by_size};
 use super::scratch::Scratch;
 use super::tiles::Tiles;
 
@@ -108,12 +108,7 @@ pub(super) mod pick {
         operands: Operands<'_>,
         tile: usize,
     ) -> Result<(), Error> {
-        match kernel.element_bytes {
-            1 => rows::<u8>(kernel, operands, tile),
-            2 => rows::<u16>(kernel, operands, tile),
-            4 => rows::<u32>(kernel, operands, tile),
-            _ => rows::<u64>(kernel, operands, tile),
-        }
+        by_size!(kernel.element_bytes, rows(kernel, operands, tile))
     }
 
     fn rows<T: Plain>(kernel: &Pick, operands: Operands<'_>, tile: usize) -> Result<(), Error> {

@@ -62,33 +62,6 @@ pub(super) fn run(kernel: &Sample, operands: Operands<'_>, tile: usize) -> Resul
     Ok(())
 }
 
-/// Reflects a place at the ends of a range until it is inside.
-fn reflected(x: f64, low: f64, high: f64) -> f64 {
-    let range = high - low;
-    if range <= 0.0 {
-        return low;
-    }
-    let away = if x < low { low - x } else { x - high };
-    if away <= 0.0 {
-        return x;
-    }
-    let rest = away % range;
-    let turned = (away / range).floor() % 2.0 != 0.0;
-    if (x < low) != turned { low + rest } else { high - rest }
-}
-
-/// The weight of an element at a distance.
-fn cubic(x: f64) -> f64 {
-    const A: f64 = -0.75;
-    if x <= 1.0 {
-        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
-    } else if x < 2.0 {
-        ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A
-    } else {
-        0.0
-    }
-}
-
 /// The elements around a place along one axis; those that are not there have no weight.
 fn neighbours(kernel: &Sample, value: f64, extent: usize) -> [Tap; TAPS] {
     let wide = count(extent);
@@ -100,7 +73,7 @@ fn neighbours(kernel: &Sample, value: f64, extent: usize) -> [Tap; TAPS] {
     let at = if kernel.sampling == Sampling::Nearest { at.round_ties_even() } else { at };
     let at = match kernel.outside {
         Outside::Border if at < low || high < at => at.max(0.0).min(wide - 1.0),
-        Outside::Reflection => reflected(at, low, high),
+        Outside::Reflection => Outside::reflected(at, low, high),
         _ => at,
     };
     let seen = |place: f64| {
@@ -109,7 +82,7 @@ fn neighbours(kernel: &Sample, value: f64, extent: usize) -> [Tap; TAPS] {
             Outside::Border if place < 0.0 => 0.0,
             Outside::Border if wide - 1.0 < place => wide - 1.0,
             Outside::Border => place,
-            Outside::Reflection => reflected(place, low, high),
+            Outside::Reflection => Outside::reflected(place, low, high),
         };
         #[expect(clippy::cast_possible_truncation, reason = "inside the image, as is checked")]
         #[expect(clippy::cast_sign_loss, reason = "not negative, as is checked")]
@@ -122,8 +95,7 @@ fn neighbours(kernel: &Sample, value: f64, extent: usize) -> [Tap; TAPS] {
     match kernel.sampling {
         Sampling::Nearest => [(seen(at), 1.0), none, none, none],
         Sampling::Linear => [tap(0.0, 1.0 - ratio), tap(1.0, ratio), none, none],
-        Sampling::Cubic => {
-            [-1.0, 0.0, 1.0, 2.0].map(|step: f64| tap(step, cubic((step - ratio).abs())))
-        }
+        Sampling::Cubic => [-1.0, 0.0, 1.0, 2.0]
+            .map(|step: f64| tap(step, Sampling::cubic((step - ratio).abs(), -0.75))),
     }
 }

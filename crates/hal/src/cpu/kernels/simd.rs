@@ -72,8 +72,8 @@ pub(super) trait Simd: Copy {
     fn round(self, a: Self::V) -> Self::V;
     /// The magnitude of the first, the sign of the second.
     fn copysign(self, magnitude: Self::V, sign: Self::V) -> Self::V;
-    /// `2^n` for an integral `n` from -126 to 127.
-    fn power_of_two(self, n: Self::V) -> Self::V;
+    /// `a * 2^n` for an integral `n` from -252 to 254, rounded once when `a` is from 1/2 to 2.
+    fn ldexp(self, a: Self::V, n: Self::V) -> Self::V;
     fn less(self, a: Self::V, b: Self::V) -> Self::M;
     /// Where either is NaN.
     fn unordered(self, a: Self::V, b: Self::V) -> Self::M;

@@ -94,22 +94,23 @@ impl Tile<'_> {
         let start = row * n;
         let max = simd.splat(maximum(simd, self.x.window(start, n)));
         let mut sum = Sum::new();
-        let mut piece = [0.0; Sum::PIECE];
         for first in (0..n).step_by(Sum::PIECE) {
             let length = Sum::PIECE.min(n - first);
-            let piece = &mut piece[..length];
-            piece.copy_from_slice(self.x.window(start + first, length));
-            for lanes in piece.chunks_mut(S::LANES) {
-                let shifted = simd.sub(simd.load_some(lanes), max);
-                simd.store_some(exp(simd, shifted), lanes);
+            let mut piece = [0.0; Sum::PIECE];
+            for (v, lanes) in piece[..length].chunks_mut(S::LANES).enumerate() {
+                let at = start + first + v * S::LANES;
+                let x = simd.load_some(self.x.window(at, lanes.len()));
+                let e = exp(simd, simd.sub(x, max));
+                simd.store_some(e, lanes);
+                if !self.kernel.log {
+                    simd.store_some(e, self.y.window_mut(at, lanes.len()));
+                }
             }
-            sum.add(piece);
-            if !self.kernel.log {
-                self.y.window_mut(start + first, length).copy_from_slice(piece);
-            }
+            sum.add(&piece[..length]);
         }
         let sum = sum.finish();
-        let (divisor, logarithm) = (simd.splat(single(sum)), simd.splat(single(sum.ln())));
+        let logarithm = if self.kernel.log { single(sum.ln()) } else { 0.0 };
+        let (divisor, logarithm) = (simd.splat(single(sum)), simd.splat(logarithm));
         for first in (0..n).step_by(S::LANES) {
             let length = S::LANES.min(n - first);
             let at = start + first;

@@ -50,12 +50,12 @@ fn join<F: Fold>(f: F, mut lanes: [f64; LANES]) -> f64 {
     lanes[0]
 }
 
-/// A sum that is given its run in pieces, each but the last a multiple of the lanes.
+/// A sum that is given its run in pieces, each but the last of [`Sum::PIECE`] elements.
 pub(super) struct Sum([f64; LANES]);
 
 impl Sum {
     /// Elements of a piece.
-    pub(super) const PIECE: usize = 32 * LANES;
+    pub(super) const PIECE: usize = LANES;
 
     /// Nothing yet.
     pub(super) fn new() -> Self {

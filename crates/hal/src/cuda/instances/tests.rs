@@ -63,3 +63,18 @@ fn what_is_similar_is_taken_when_there_is_no_room() {
     assert_eq!(kept.take_similar(&key(&one, 99)), Some(1), "the oldest of the same nodes");
     assert_eq!(kept.take(&key(&one, 1)), None, "it is in use");
 }
+
+#[test]
+fn what_is_forgotten_is_dead_or_the_oldest() {
+    let (mut kept, lasting, passing) = (Kept::new(), executable(), executable());
+    for (executable, made) in [(&lasting, 1), (&passing, 2), (&lasting, 3)] {
+        assert!(kept.put(key(executable, made), made).is_empty());
+    }
+    assert!(kept.forget(0).is_empty());
+    drop(passing);
+    let mut forget =
+        |count| -> Vec<u64> { kept.forget(count).into_iter().map(|(_, made)| made).collect() };
+    assert_eq!(forget(0), [2]);
+    assert_eq!(forget(1), [1]);
+    assert!(forget(0).is_empty());
+}

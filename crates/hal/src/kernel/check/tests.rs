@@ -18,11 +18,6 @@ fn sizes(kernel: &Kernel) -> Vec<Option<usize>> {
 
 fn conv() -> Conv2d {
     Conv2d {
-        batch: 2,
-        in_channels: 4,
-        out_channels: 6,
-        in_size: [5, 7],
-        kernel: [3, 3],
         stride: [2, 1],
         dilation: [1, 2],
         pads: [1, 2, 1, 2],
@@ -30,7 +25,7 @@ fn conv() -> Conv2d {
         bias: true,
         residual: true,
         activation: Function::Relu,
-        packed: false,
+        ..Conv2d::plain(2, [4, 6], [5, 7])
     }
 }
 
@@ -81,18 +76,12 @@ fn matmul() -> MatMul {
     let layout = |row| MatrixLayout { batch: vec![100], row, column: 1 };
     MatMul {
         batch: vec![3],
-        m: 4,
-        n: 5,
-        k: 6,
         a: layout(6),
         b: layout(5),
         y: layout(5),
-        alpha: 1.0,
         bias: true,
         residual: true,
-        activation: Function::Identity,
-        packed: false,
-        precision: Precision::F32,
+        ..MatMul::plain(4, 5, 6)
     }
 }
 

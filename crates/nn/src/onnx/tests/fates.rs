@@ -103,9 +103,9 @@ fn product() -> (Model, Vec<Fate>) {
     let y = model.transpose(y, &[0, 2, 1, 3]);
     model.output("y", y);
     let fates = vec![
-        merged(1, MergeRule::Scale),
+        fused(0, FusedPart::Factor),
         computed(0),
-        merged(1, MergeRule::Scale),
+        fused(0, FusedPart::Factor),
         fused(0, FusedPart::Bias),
         fused(0, FusedPart::Layout),
     ];
@@ -193,8 +193,8 @@ fn every_fate_is_told() {
         let words = |text: String| text.replace(|c: char| c.is_ascii_digit(), "");
         kinds.extend(found.iter().filter_map(kind).map(words));
     }
-    // Computed, four ways to be fused, merged, two ways to be folded, and six without work.
-    assert_eq!(kinds.len(), 1 + 4 + 1 + 2 + 6, "{kinds:?}");
+    // Computed, five ways to be fused, merged, two ways to be folded, and six without work.
+    assert_eq!(kinds.len(), 1 + 5 + 1 + 2 + 6, "{kinds:?}");
 }
 
 #[test]

@@ -2,22 +2,23 @@
 
 use anabranch_hal::kernel::{Kernel, MatMul, MatrixLayout, Precision};
 
+use super::super::fuse::Product;
 use super::weights::canonical_product;
 use super::{Epilogue, Lowering, Spot};
 use crate::error::Error;
-use crate::graph::{Node, ValueId};
+use crate::graph::ValueId;
 use crate::ops::{float_result, product_shape};
 use crate::shape::{View, row_major_strides};
 
 impl Lowering<'_> {
     pub(super) fn matmul(
         &mut self,
-        node: &Node,
         transpose: [bool; 2],
-        alpha: f32,
         epilogue: &Epilogue,
     ) -> Result<(), Error> {
-        let (a, b) = (Self::input(node, 0)?, Self::input(node, 1)?);
+        let Some(&Product { operands: [a, b], alpha }) = epilogue.product.as_ref() else {
+            return Err(Error::invalid_model("is not a product of two matrices"));
+        };
         float_result(self.fact(a)?)?;
         float_result(self.fact(b)?)?;
         let (a_shape, b_shape) = (self.fact(a)?.shape.clone(), self.fact(b)?.shape.clone());

@@ -1,7 +1,7 @@
 //! What happens to the finished sums of a convolution.
 
 use super::super::function::{activate, activate_cheap, is_cheap};
-use super::super::gemm::{Finish, Group, copy};
+use super::super::gemm::{Finish, Group, ask, copy};
 use super::super::operand::{Operands, View};
 use super::super::simd::Simd;
 use crate::error::Error;
@@ -75,6 +75,16 @@ impl Output<'_> {
 }
 
 impl Finish for Output<'_> {
+    #[inline(always)]
+    fn prepare<S: Simd>(&self, simd: S, row: usize, rows: usize, group: &Group) {
+        let Some(residual) = &self.residual else { return };
+        for r in row..row + rows {
+            for run in &group.runs {
+                ask(simd, residual.window(self.first + r * self.plane + run.target, run.length));
+            }
+        }
+    }
+
     #[inline(always)]
     fn finish<S: Simd>(
         &mut self,

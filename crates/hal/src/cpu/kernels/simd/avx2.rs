@@ -32,6 +32,15 @@ fn power_of_two(n: __m256) -> __m256 {
     _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))
 }
 
+/// In two steps, because `2^n` alone may be no number.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn ldexp(a: __m256, n: __m256) -> __m256 {
+    let half = _mm256_floor_ps(_mm256_mul_ps(n, _mm256_set1_ps(0.5)));
+    let a = _mm256_mul_ps(a, power_of_two(half));
+    _mm256_mul_ps(a, power_of_two(_mm256_sub_ps(n, half)))
+}
+
 #[inline]
 #[target_feature(enable = "avx2")]
 fn copysign(magnitude: __m256, sign: __m256) -> __m256 {
@@ -90,7 +99,7 @@ impl Simd for Avx2 {
         round(a: __m256) -> __m256 =
             _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
         copysign(magnitude: __m256, sign: __m256) -> __m256 = copysign(magnitude, sign);
-        power_of_two(n: __m256) -> __m256 = power_of_two(n);
+        ldexp(a: __m256, n: __m256) -> __m256 = ldexp(a, n);
         less(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_LT_OQ>(a, b);
         unordered(a: __m256, b: __m256) -> __m256 = _mm256_cmp_ps::<_CMP_UNORD_Q>(a, b);
         select(mask: __m256, a: __m256, b: __m256) -> __m256 = _mm256_blendv_ps(b, a, mask);

@@ -37,13 +37,6 @@ fn lowest(count: usize) -> __mmask16 {
 }
 
 #[inline]
-#[target_feature(enable = "avx512f")]
-fn power_of_two(n: __m512) -> __m512 {
-    let biased = _mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127));
-    _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased))
-}
-
-#[inline]
 #[target_feature(enable = "avx512f,avx512dq")]
 fn copysign(magnitude: __m512, sign: __m512) -> __m512 {
     let bit = _mm512_set1_ps(-0.0);
@@ -98,7 +91,7 @@ impl Simd for Avx512 {
         round(a: __m512) -> __m512 =
             _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
         copysign(magnitude: __m512, sign: __m512) -> __m512 = copysign(magnitude, sign);
-        power_of_two(n: __m512) -> __m512 = power_of_two(n);
+        ldexp(a: __m512, n: __m512) -> __m512 = _mm512_scalef_ps(a, n);
         less(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b);
         unordered(a: __m512, b: __m512) -> __mmask16 = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b);
         select(mask: __mmask16, a: __m512, b: __m512) -> __m512 =

@@ -29,6 +29,14 @@ fn power_of_two(n: float32x4_t) -> float32x4_t {
     vreinterpretq_f32_s32(vshlq_n_s32::<23>(biased))
 }
 
+/// In two steps, because `2^n` alone may be no number.
+#[inline]
+#[target_feature(enable = "neon")]
+fn ldexp(a: float32x4_t, n: float32x4_t) -> float32x4_t {
+    let half = vrndmq_f32(vmulq_f32(n, vdupq_n_f32(0.5)));
+    vmulq_f32(vmulq_f32(a, power_of_two(half)), power_of_two(vsubq_f32(n, half)))
+}
+
 #[inline]
 #[target_feature(enable = "neon")]
 fn copysign(magnitude: float32x4_t, sign: float32x4_t) -> float32x4_t {
@@ -83,7 +91,7 @@ impl Simd for Neon {
         round(a: float32x4_t) -> float32x4_t = vrndnq_f32(a);
         copysign(magnitude: float32x4_t, sign: float32x4_t) -> float32x4_t =
             copysign(magnitude, sign);
-        power_of_two(n: float32x4_t) -> float32x4_t = power_of_two(n);
+        ldexp(a: float32x4_t, n: float32x4_t) -> float32x4_t = ldexp(a, n);
         less(a: float32x4_t, b: float32x4_t) -> uint32x4_t = vcltq_f32(a, b);
         unordered(a: float32x4_t, b: float32x4_t) -> uint32x4_t = unordered(a, b);
         select(mask: uint32x4_t, a: float32x4_t, b: float32x4_t) -> float32x4_t =

@@ -86,14 +86,11 @@ impl Simd for Portable {
         self.add(self.mul(a, b), c)
     }
 
+    // In two steps, because `2^n` alone may be no number.
     #[inline(always)]
-    fn power_of_two(self, mut n: V) -> V {
-        for x in &mut n {
-            // Adding 1.5 * 2^23 leaves the integer in the low bits.
-            let bits = (*x + 12_582_912.0).to_bits();
-            *x = f32::from_bits(bits.wrapping_add(127) << 23);
-        }
-        n
+    fn ldexp(self, a: V, n: V) -> V {
+        let half = self.floor(self.mul(n, self.splat(0.5)));
+        self.mul(self.mul(a, power_of_two(half)), power_of_two(self.sub(n, half)))
     }
 
     #[inline(always)]
@@ -134,4 +131,14 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn prefetch(self, _: &[f32], _: usize) {}
+}
+
+#[inline(always)]
+fn power_of_two(mut n: V) -> V {
+    for x in &mut n {
+        // Adding 1.5 * 2^23 leaves the integer in the low bits.
+        let bits = (*x + 12_582_912.0).to_bits();
+        *x = f32::from_bits(bits.wrapping_add(127) << 23);
+    }
+    n
 }

@@ -14,21 +14,14 @@ fn nearest_half(x: f32) -> f32 {
 }
 
 fn product(m: usize, n: usize, k: usize, precision: Precision) -> MatMul {
-    let layout = |columns| MatrixLayout { batch: vec![], row: columns, column: 1 };
     MatMul {
-        batch: vec![],
-        m,
-        n,
-        k,
-        a: layout(k),
         b: MatrixLayout { batch: vec![], row: 1, column: k },
-        y: layout(n),
         alpha: 0.5,
         bias: true,
         residual: true,
         activation: Function::Relu,
-        packed: false,
         precision,
+        ..MatMul::plain(m, n, k)
     }
 }
 
@@ -135,13 +128,8 @@ fn sums_of_integers_are_the_same_everywhere() {
 #[test]
 fn the_largest_integers_fit_the_longest_sums() {
     let k = Precision::INT8_DEPTH_MAX;
-    let matmul = MatMul {
-        alpha: 1.0,
-        bias: false,
-        residual: false,
-        activation: Function::Identity,
-        ..product(2, 3, k, Precision::Int8)
-    };
+    let b = MatrixLayout { batch: vec![], row: 1, column: k };
+    let matmul = MatMul { b, precision: Precision::Int8, ..MatMul::plain(2, 3, k) };
     let a = [vec![1.0; k], vec![-1.0; k]].concat();
     let b = [vec![1.0; k], vec![-1.0; k], vec![0.0; k]].concat();
     let most = k as f32;

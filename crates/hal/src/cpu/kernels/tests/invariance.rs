@@ -54,19 +54,12 @@ fn check(seed: u64, shared: &[usize], kernel: impl Fn(usize) -> Kernel) {
 
 fn conv(batch: usize, channels: [usize; 2], size: usize, groups: usize) -> Conv2d {
     Conv2d {
-        batch,
-        in_channels: channels[0],
-        out_channels: channels[1],
-        in_size: [size, size],
-        kernel: [3, 3],
-        stride: [1, 1],
-        dilation: [1, 1],
-        pads: [1; 4],
         groups,
         bias: true,
         residual: true,
         activation: Function::Silu,
         packed: true,
+        ..Conv2d::plain(batch, channels, [size; 2])
     }
 }
 
@@ -94,21 +87,13 @@ fn winograd_convolutions_do_not_see_the_batch() {
 }
 
 fn matmul(m: usize, n: usize, k: usize) -> MatMul {
-    let layout = |columns| MatrixLayout { batch: vec![], row: columns, column: 1 };
     MatMul {
-        batch: vec![],
-        m,
-        n,
-        k,
-        a: layout(k),
-        b: layout(n),
-        y: layout(n),
         alpha: 0.5,
         bias: true,
         residual: true,
         activation: Function::Gelu,
         packed: true,
-        precision: Precision::F32,
+        ..MatMul::plain(m, n, k)
     }
 }
 

@@ -60,19 +60,10 @@ fn convolutions_are_right() {
 fn deep_convolutions_are_right() {
     let mut random = Random::new(2);
     let base = Conv2d {
-        batch: 2,
-        in_channels: 150,
-        out_channels: 21,
-        in_size: [9, 11],
-        kernel: [3, 3],
-        stride: [1, 1],
-        dilation: [1, 1],
-        pads: [1; 4],
-        groups: 1,
         bias: true,
         residual: true,
         activation: Function::Relu,
-        packed: false,
+        ..Conv2d::plain(2, [150, 21], [9, 11])
     };
     check_conv(&mut random, &base);
     check_conv(&mut random, &Conv2d { pads: [0; 4], ..base.clone() });
@@ -160,38 +151,13 @@ fn matrix_products_are_right() {
 fn large_matrix_products_are_right() {
     let mut random = Random::new(4);
     for (m, n, k) in [(1, 1000, 1030), (9, 1500, 700), (300, 333, 520), (8, 3000, 130)] {
-        let layout = |columns: usize| MatrixLayout { batch: vec![], row: columns, column: 1 };
-        let matmul = MatMul {
-            batch: vec![],
-            m,
-            n,
-            k,
-            a: layout(k),
-            b: layout(n),
-            y: layout(n),
-            alpha: 1.0,
-            bias: true,
-            residual: false,
-            activation: Function::Identity,
-            packed: false,
-            precision: Precision::F32,
-        };
-        check_matmul(&mut random, &matmul);
+        check_matmul(&mut random, &MatMul { bias: true, ..MatMul::plain(m, n, k) });
     }
 }
 
 #[test]
 fn a_packed_operand_of_the_wrong_size_is_refused() {
-    let mut random = Random::new(5);
-    let conv = Conv2d {
-        batch: 1,
-        in_channels: 4,
-        out_channels: 8,
-        packed: true,
-        ..random_conv(&mut random)
-    };
-    let conv = Conv2d { groups: 1, bias: false, residual: false, ..conv };
-    let kernel = Kernel::Conv2d(conv);
+    let kernel = Kernel::Conv2d(Conv2d { packed: true, ..Conv2d::plain(1, [4, 8], [5, 7]) });
     let specs = kernel.operands().unwrap();
     let inputs = [vec![0; specs[0].bytes.unwrap()], vec![0; 4]];
     let error = run_bytes(Isa::detect(), &kernel, &inputs, specs[2].bytes.unwrap()).unwrap_err();
@@ -201,21 +167,7 @@ fn a_packed_operand_of_the_wrong_size_is_refused() {
 #[test]
 fn a_packed_weight_serves_every_image() {
     let mut random = Random::new(6);
-    let conv = Conv2d {
-        batch: 1,
-        in_channels: 90,
-        out_channels: 20,
-        in_size: [9, 11],
-        kernel: [3, 3],
-        stride: [1, 1],
-        dilation: [1, 1],
-        pads: [1; 4],
-        groups: 1,
-        bias: false,
-        residual: false,
-        activation: Function::Identity,
-        packed: false,
-    };
+    let conv = Conv2d::plain(1, [90, 20], [9, 11]);
     let plain = random.floats(20 * 90 * 9);
     for isa in Isa::all() {
         let image = Conv2d { batch: 5, in_size: [64, 31], pads: [0; 4], ..conv.clone() };

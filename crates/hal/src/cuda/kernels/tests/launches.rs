@@ -256,15 +256,9 @@ fn shapes_that_no_launch_can_express_are_refused() {
         b_strides: strides,
     });
     let image = Kernel::Conv2d(Conv2d {
-        batch: 1,
-        in_channels: 1,
-        out_channels: 1,
-        groups: 1,
-        in_size: [1 << 16, 1 << 16],
         kernel: [1, 1],
-        stride: [1, 1],
         pads: [0; 4],
-        ..random_conv(&mut Random::new(203))
+        ..Conv2d::plain(1, [1; 2], [1 << 16; 2])
     });
     let routine = Kernel::Routine(Routine::new(vec![], vec![], 0, Box::new(|_, _| Ok(()))));
     for kernel in [wide, image, routine] {

@@ -6,7 +6,7 @@ use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
 use crate::cpu::kernels::tests::reference::{self, Sums};
 use crate::cpu::kernels::tests::{Random, from_bytes, inputs, to_bytes};
 use crate::cuda::kernels::{Arithmetic, convolution, lower, matmul, packed_bytes};
-use crate::kernel::{Conv2d, Function, Kernel, MatMul, MatrixLayout, Precision};
+use crate::kernel::{Conv2d, Function, Kernel, MatMul, MatrixLayout};
 
 pub(super) fn check(card: &mut Card, report: &mut Report) {
     convolutions(card, report);
@@ -122,19 +122,10 @@ fn convolutions(card: &mut Card, report: &mut Report) {
         compare_conv(card, report, &mut random, &conv);
     }
     let base = Conv2d {
-        batch: 2,
-        in_channels: 160,
-        out_channels: 70,
-        in_size: [9, 11],
-        kernel: [3, 3],
-        stride: [1, 1],
-        dilation: [1, 1],
-        pads: [1; 4],
-        groups: 1,
         bias: true,
         residual: true,
         activation: Function::Relu,
-        packed: false,
+        ..Conv2d::plain(2, [160, 70], [9, 11])
     };
     for conv in [
         base.clone(),
@@ -153,21 +144,8 @@ fn convolutions(card: &mut Card, report: &mut Report) {
 /// Convolutions that are computed over patches.
 fn patches(card: &mut Card, report: &mut Report) {
     let mut random = Random::new(103);
-    let base = Conv2d {
-        batch: 2,
-        in_channels: 32,
-        out_channels: 64,
-        in_size: [16, 32],
-        kernel: [3, 3],
-        stride: [1, 1],
-        dilation: [1, 1],
-        pads: [1; 4],
-        groups: 1,
-        bias: true,
-        residual: false,
-        activation: Function::Relu,
-        packed: false,
-    };
+    let base =
+        Conv2d { bias: true, activation: Function::Relu, ..Conv2d::plain(2, [32, 64], [16, 32]) };
     for conv in [
         base.clone(),
         Conv2d { in_channels: 29, out_channels: 70, in_size: [9, 11], ..base.clone() },
@@ -199,21 +177,7 @@ fn specials(card: &mut Card, report: &mut Report) {
         }
     };
     for (in_channels, in_size) in [(32, [9, 12]), (48, [5, 7])] {
-        let conv = Conv2d {
-            batch: 1,
-            in_channels,
-            out_channels: 68,
-            in_size,
-            kernel: [3, 3],
-            stride: [1, 1],
-            dilation: [1, 1],
-            pads: [0; 4],
-            groups: 1,
-            bias: false,
-            residual: false,
-            activation: Function::Identity,
-            packed: false,
-        };
+        let conv = Conv2d { pads: [0; 4], ..Conv2d::plain(1, [in_channels, 68], in_size) };
         let mut inputs = inputs(&mut Random::new(105), &Kernel::Conv2d(conv.clone()));
         place(&mut inputs[0], &all, 700);
         place(&mut inputs[1], &few, 3000);
@@ -223,33 +187,13 @@ fn specials(card: &mut Card, report: &mut Report) {
         for row in [n, 1] {
             let matmul = MatMul {
                 b: MatrixLayout { batch: vec![], row, column: if row == 1 { k } else { 1 } },
-                ..square(m, n, k)
+                ..MatMul::plain(m, n, k)
             };
             let mut inputs = inputs(&mut Random::new(106), &Kernel::MatMul(matmul.clone()));
             place(&mut inputs[0], &all, 2000);
             place(&mut inputs[1], &few, 2000);
             compare_matmul_of(card, report, &matmul, &inputs);
         }
-    }
-}
-
-/// A plain product.
-fn square(m: usize, n: usize, k: usize) -> MatMul {
-    let layout = |columns: usize| MatrixLayout { batch: vec![], row: columns, column: 1 };
-    MatMul {
-        batch: vec![],
-        m,
-        n,
-        k,
-        a: layout(k),
-        b: layout(n),
-        y: layout(n),
-        alpha: 1.0,
-        bias: false,
-        residual: false,
-        activation: Function::Identity,
-        packed: false,
-        precision: Precision::F32,
     }
 }
 
@@ -282,7 +226,7 @@ fn matrices(card: &mut Card, report: &mut Report) {
                 bias: true,
                 residual: random.flag(),
                 activation: Function::Gelu,
-                ..square(m, n, k)
+                ..MatMul::plain(m, n, k)
             };
             compare_matmul(card, report, &mut random, &matmul);
         }
