@@ -11,6 +11,8 @@ use crate::kernel::Kernel;
 
 pub(crate) mod rows;
 
+use rows::Rows;
+
 /// One act of a device on a list of operands.
 #[derive(Clone, Debug)]
 pub enum Operation {
@@ -88,7 +90,7 @@ pub struct Executable {
     nodes: Vec<Node>,
     slot_bytes: Vec<usize>,
     private: Option<u32>,
-    rows: Option<usize>,
+    rows: Option<Rows>,
 }
 
 impl Executable {
@@ -105,7 +107,7 @@ impl Executable {
             }
             slot_bytes[slot] = operand.offset.saturating_add(operand.bytes).max(slot_bytes[slot]);
         }
-        let rows = rows::count(&nodes, private);
+        let rows = rows::find(&nodes, private);
         Self { nodes, slot_bytes, private, rows }
     }
 
@@ -119,8 +121,8 @@ impl Executable {
         self.private
     }
 
-    /// How many rows a launch computes, if they do not see each other: see [`rows`].
-    pub(crate) fn rows(&self) -> Option<usize> {
+    /// The rows of a launch, if they do not see each other: see [`rows`].
+    pub(crate) fn rows(&self) -> Option<Rows> {
         self.rows
     }
 

@@ -4,16 +4,28 @@
 //! constants are read once for all of them.
 
 use super::{Node, Operand, Operation};
+use crate::buffer::ALIGN_BYTES;
 use crate::kernel::{Kernel, MatMul};
 
-/// The most rows of a node, if every node multiplies its rows with a packed constant, reads in the
-/// private slot exactly what a node before it wrote, and writes there unless it is the last.
-pub(super) fn count(nodes: &[Node], private: Option<u32>) -> Option<usize> {
+/// What a launch adds to one of more rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rows {
+    /// The most rows of a node.
+    pub(crate) count: usize,
+    /// The most bytes of a node's operands that are in the callers' own memory: neither shared by all
+    /// rows nor in the private slot. Each operand is counted with its alignment.
+    pub(crate) own_bytes: usize,
+}
+
+/// The rows, if every node multiplies its own with a packed constant, reads in the private slot
+/// exactly what a node before it wrote, and writes there unless it is the last.
+pub(super) fn find(nodes: &[Node], private: Option<u32>) -> Option<Rows> {
     let mut written: Vec<Operand> = Vec::new();
-    let mut most = None;
+    let mut rows = Rows { count: 0, own_bytes: 0 };
     for node in nodes {
         let product = product(&node.operation)?;
-        most = most.max(Some(product.m));
+        rows.count = rows.count.max(product.m);
+        rows.own_bytes = rows.own_bytes.max(own_bytes(product, &node.operands, private)?);
         let (output, inputs) = node.operands.split_last()?;
         let is_last = written.len() + 1 == nodes.len();
         if !is_whole(product, product.n, output) || is_last == (Some(output.slot) == private) {
@@ -35,7 +47,17 @@ pub(super) fn count(nodes: &[Node], private: Option<u32>) -> Option<usize> {
         }
         written.push(*output);
     }
-    most
+    (!nodes.is_empty()).then_some(rows)
+}
+
+fn own_bytes(product: &MatMul, operands: &[Operand], private: Option<u32>) -> Option<usize> {
+    let mut own = operands
+        .iter()
+        .enumerate()
+        .filter(|(index, operand)| !is_constant(product, *index) && Some(operand.slot) != private);
+    own.try_fold(0_usize, |all, (_, operand)| {
+        all.checked_add(operand.bytes.checked_next_multiple_of(ALIGN_BYTES)?)
+    })
 }
 
 /// The product that a node computes, if rows and columns of its matrices follow each other.

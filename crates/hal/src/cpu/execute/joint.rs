@@ -10,7 +10,7 @@ use anabranch_sync::Arc;
 use super::{Spread, Step, range, resolve};
 use crate::buffer::{ALIGN_BYTES, Slice};
 use crate::command::{Command, Executable, Node, Operation, rows};
-use crate::cpu::kernels::{Kernels, RawOperand, Scratch};
+use crate::cpu::kernels::{Kernels, PRIVATE_BYTES_MAX, RawOperand, Scratch};
 use crate::error::Error;
 use crate::kernel::{Kernel, MatMul};
 
@@ -19,12 +19,16 @@ mod tests;
 
 /// Rows of launches that are run as one, at most: with more of them the arithmetic takes longer than
 /// the memory.
-const ROWS_MAX: usize = 8;
+const ROWS_MAX: usize = 4;
 
 /// How many submissions like this one may be run as one; 1 for those that are run alone.
 pub(crate) fn count_max(commands: &[Command]) -> usize {
-    let rows = launch(commands).and_then(|(executable, _)| executable.rows());
-    rows.map_or(1, |rows| (ROWS_MAX / rows.max(1)).max(1))
+    let count = launch(commands).and_then(|(executable, _)| {
+        let rows = executable.rows()?.count;
+        let room = PRIVATE_BYTES_MAX / bytes(executable)?.max(1);
+        Some(room.min(ROWS_MAX / rows.max(1)))
+    });
+    count.map_or(1, |count| count.max(1))
 }
 
 /// Whether `other` may be run together with `one`, for which [`count_max`] is larger than 1: the same
@@ -83,12 +87,15 @@ fn constants(executable: &Executable) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-/// Room for every operand of a node.
-fn stage_bytes(node: &Node, times: usize) -> usize {
-    let bytes = node.operands.iter().map(|operand| {
-        operand.bytes.saturating_mul(times).saturating_add(ALIGN_BYTES) / ALIGN_BYTES * ALIGN_BYTES
-    });
-    bytes.fold(0, usize::saturating_add)
+/// The private slot of a launch.
+fn private_bytes(executable: &Executable) -> Option<usize> {
+    let bytes = executable.private().map_or(0, |slot| executable.slot_bytes()[slot as usize]);
+    bytes.checked_next_multiple_of(ALIGN_BYTES)
+}
+
+/// What a core needs for each launch that it runs with others.
+fn bytes(executable: &Executable) -> Option<usize> {
+    private_bytes(executable)?.checked_add(executable.rows()?.own_bytes)
 }
 
 /// Several launches in memory of this core: their private slots, and behind them what is brought
@@ -118,15 +125,13 @@ impl<'a> Joint<'a> {
         scratch: &mut Scratch,
     ) -> Option<Self> {
         let times = tables.len();
-        let private = executable.private().map_or(0, |slot| executable.slot_bytes()[slot as usize]);
-        let private = private.checked_mul(times)?.checked_next_multiple_of(ALIGN_BYTES)?;
-        let stage = executable.nodes().iter().map(|node| stage_bytes(node, times)).max()?;
-        let whole = scratch.private(private.checked_add(stage)?)?;
+        let whole = scratch.private(bytes(executable)?.checked_mul(times)?)?;
+        let private = private_bytes(executable)?.checked_mul(times)?;
         Some(Self {
             executable,
             tables,
             private: range(whole, 0, private).ok()?,
-            stage: range(whole, private, stage).ok()?,
+            stage: range(whole, private, whole.bytes - private).ok()?,
         })
     }
 
