@@ -186,41 +186,43 @@ fn only_the_same_launch_with_the_same_constants_fits() {
 
 #[test]
 fn rows_that_may_see_each_other_are_run_alone() {
-    let rows =
-        |nodes: Vec<Node>| Executable::new(nodes, Some(PRIVATE)).rows().map(|rows| rows.count);
-    assert_eq!(rows(network(3)), Some(3));
-    assert_eq!(rows(vec![]), None);
-    let fill = Node {
-        operation: Operation::Fill(0),
-        operands: vec![Operand { slot: OUTPUT, offset: 0, bytes: 64 }],
-    };
-    assert_eq!(rows(network(1).into_iter().chain([fill]).collect()), None, "not a product");
-    let changed = |change: fn(&mut MatMul)| {
-        let mut nodes = network(2);
-        let mut product = kernel(2, false, Precision::F32);
-        change(&mut product);
-        nodes[0].operation = Operation::Kernel(Arc::new(Kernel::MatMul(product)));
-        rows(nodes)
-    };
-    assert_eq!(changed(|_| {}), Some(2));
-    assert_eq!(changed(|product| product.packed = false), None, "a matrix of its own");
-    assert_eq!(changed(|product| product.a.row = 1), None, "rows are columns");
-    assert_eq!(changed(|product| product.y.column = 2), None, "gaps in the result");
-    assert_eq!(changed(|product| product.batch = vec![1]), None, "several products");
-    assert_eq!(changed(|product| product.m = 1), None, "operands of more rows than it has");
-    let moved = |index: usize, operand: usize, to: (u32, usize)| {
-        let mut nodes = network(2);
-        (nodes[index].operands[operand].slot, nodes[index].operands[operand].offset) = to;
-        rows(nodes)
-    };
-    assert_eq!(moved(1, 0, (PRIVATE, 0)), Some(2), "where it was");
-    assert_eq!(moved(1, 0, (PRIVATE, 64)), None, "the second half of what was written");
-    assert_eq!(moved(1, 4, (PRIVATE, 64)), None, "the last node reads what nobody wrote");
-    let output = || node(kernel(2, false, Precision::F32), (INPUT, 0), (OUTPUT, 0));
-    assert_eq!(rows(vec![output()]), Some(2));
-    assert_eq!(rows(vec![output(), output()]), None, "a launch is seen before it has ended");
-    assert_eq!(moved(2, 4, (PRIVATE, 0)), None, "nothing is left of the launch");
-    assert_eq!(moved(1, 1, (PRIVATE, 0)), None, "a constant that a launch has for itself");
+    model::check_once(|| {
+        let rows =
+            |nodes: Vec<Node>| Executable::new(nodes, Some(PRIVATE)).rows().map(|rows| rows.count);
+        assert_eq!(rows(network(3)), Some(3));
+        assert_eq!(rows(vec![]), None);
+        let fill = Node {
+            operation: Operation::Fill(0),
+            operands: vec![Operand { slot: OUTPUT, offset: 0, bytes: 64 }],
+        };
+        assert_eq!(rows(network(1).into_iter().chain([fill]).collect()), None, "not a product");
+        let changed = |change: fn(&mut MatMul)| {
+            let mut nodes = network(2);
+            let mut product = kernel(2, false, Precision::F32);
+            change(&mut product);
+            nodes[0].operation = Operation::Kernel(Arc::new(Kernel::MatMul(product)));
+            rows(nodes)
+        };
+        assert_eq!(changed(|_| {}), Some(2));
+        assert_eq!(changed(|product| product.packed = false), None, "a matrix of its own");
+        assert_eq!(changed(|product| product.a.row = 1), None, "rows are columns");
+        assert_eq!(changed(|product| product.y.column = 2), None, "gaps in the result");
+        assert_eq!(changed(|product| product.batch = vec![1]), None, "several products");
+        assert_eq!(changed(|product| product.m = 1), None, "operands of more rows than it has");
+        let moved = |index: usize, operand: usize, to: (u32, usize)| {
+            let mut nodes = network(2);
+            (nodes[index].operands[operand].slot, nodes[index].operands[operand].offset) = to;
+            rows(nodes)
+        };
+        assert_eq!(moved(1, 0, (PRIVATE, 0)), Some(2), "where it was");
+        assert_eq!(moved(1, 0, (PRIVATE, 64)), None, "the second half of what was written");
+        assert_eq!(moved(1, 4, (PRIVATE, 64)), None, "the last node reads what nobody wrote");
+        let output = || node(kernel(2, false, Precision::F32), (INPUT, 0), (OUTPUT, 0));
+        assert_eq!(rows(vec![output()]), Some(2));
+        assert_eq!(rows(vec![output(), output()]), None, "a launch is seen before it has ended");
+        assert_eq!(moved(2, 4, (PRIVATE, 0)), None, "nothing is left of the launch");
+        assert_eq!(moved(1, 1, (PRIVATE, 0)), None, "a constant that a launch has for itself");
+    });
 }
 
 #[test]
