@@ -32,6 +32,8 @@ struct Cell {
     ours_p99_ms: f64,
     ours_rss_mb: f64,
     leanest_peer_rss_mb: f64,
+    ours_first_ms: f64,
+    ort_first_ms: f64,
 }
 
 /// Measures every cell, and writes table and picture; with `--json` one object for each cell
@@ -104,7 +106,21 @@ fn table(cells: &[Cell]) -> String {
              {ratio:.2} | {ours_p99_ms:.2} | {ours_rss_mb:.0} | {leanest_peer_rss_mb:.0} |"
         );
     }
-    let _ = writeln!(text, "\nGeometric mean of the ratios: {:.2}.", geometric_mean(cells));
+    let _ = writeln!(text, "\nGeometric mean of the ratios: {:.2}.\n", geometric_mean(cells));
+    text + &first_results(cells)
+}
+
+/// How long a model takes from its file to its first result, in a process that has loaded the library.
+fn first_results(cells: &[Cell]) -> String {
+    let mut text = String::from(
+        "From the file to the first result, with the library loaded:\n\n\
+         | model | ms | ONNX Runtime, ms | ratio |\n|---|--:|--:|--:|\n",
+    );
+    for cell in cells.iter().filter(|cell| cell.threads == 1) {
+        let Cell { model, ours_first_ms, ort_first_ms, .. } = cell;
+        let ratio = ours_first_ms / ort_first_ms;
+        let _ = writeln!(text, "| {model} | {ours_first_ms:.0} | {ort_first_ms:.0} | {ratio:.2} |");
+    }
     text
 }
 
@@ -121,7 +137,7 @@ pub(super) mod tests {
         let text = format!(
             "{{\"model\":\"{model}\",\"threads\":2,\"ours_pps\":10.0,\"best_peer\":\"ort\",\
              \"best_peer_pps\":5.0,\"ratio\":{ratio},\"ours_p99_ms\":1.5,\"ours_rss_mb\":7.0,\
-             \"leanest_peer_rss_mb\":9.0}}"
+             \"leanest_peer_rss_mb\":9.0,\"ours_first_ms\":3.0,\"ort_first_ms\":12.0}}"
         );
         serde_json::from_str(&text).unwrap()
     }
@@ -130,7 +146,14 @@ pub(super) mod tests {
     fn the_mean_is_that_of_factors() {
         let text = table(&[cell("A4", 0.5), cell("D", 2.0)]);
         assert!(text.contains("| A4 | 2 | 10 | ort | 5 | 0.50 | 1.50 | 7 | 9 |"), "{text}");
-        assert!(text.ends_with("Geometric mean of the ratios: 1.00.\n"), "{text}");
+        assert!(text.contains("Geometric mean of the ratios: 1.00.\n"), "{text}");
+    }
+
+    #[test]
+    fn a_model_has_one_first_result() {
+        let one = Cell { threads: 1, ..cell("D", 1.0) };
+        let text = table(&[one, cell("D", 2.0)]);
+        assert!(text.ends_with("|---|--:|--:|--:|\n| D | 3 | 12 | 0.25 |\n"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Devices by name.
 
 use anabranch_hal::any;
-pub use anabranch_hal::device::Waiting;
+pub use anabranch_hal::device::{Libraries, Waiting};
 use anabranch_rt::{Device, Limits};
 
 use crate::error::Error;
@@ -26,6 +26,9 @@ pub struct DeviceOptions {
     pub exact: bool,
     /// How threads wait for a card.
     pub waiting: Waiting,
+    /// Which products a card leaves to libraries of its vendor. What they are found to be decides
+    /// about the last bits of results, so none is used unless it is asked for.
+    pub libraries: Libraries,
     /// Seed of the order in which a simulated device runs things.
     pub seed: u64,
     /// Bounds of the runtime on this device.
@@ -69,6 +72,7 @@ pub fn open_device(name: &str, options: &DeviceOptions) -> Result<Device, Error>
         memory_bytes: options.memory_bytes,
         exact: options.exact,
         waiting: options.waiting,
+        libraries: options.libraries,
         seed: options.seed,
     };
     let native = any::open(name, &native).map_err(anabranch_rt::Error::from)?;

@@ -63,7 +63,9 @@ pub use anabranch_rt::{
 };
 
 pub use current::{StreamGuard, current_device, current_stream, with_stream};
-pub use device::{DeviceOptions, DeviceSummary, Waiting, list_devices, open_device, open_devices};
+pub use device::{
+    DeviceOptions, DeviceSummary, Libraries, Waiting, list_devices, open_device, open_devices,
+};
 pub use error::Error;
 
 /// The examples of the README, compiled with the documentation's tests.

@@ -2,7 +2,7 @@
 
 use crate::cpu::{self, CpuConfig};
 use crate::cuda::{self, CudaConfig};
-use crate::device::{Device, Info, Waiting};
+use crate::device::{Device, Info, Libraries, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::null;
 use crate::sim;
@@ -22,6 +22,9 @@ pub struct Options {
     pub exact: bool,
     /// How threads wait for `cuda`.
     pub waiting: Waiting,
+    /// Which products `cuda` leaves to libraries. Other devices have none, and are refused when they
+    /// are always to be used.
+    pub libraries: Libraries,
     /// Seed of the order in which `sim` runs things.
     pub seed: u64,
 }
@@ -66,9 +69,14 @@ pub fn list() -> Vec<Info> {
 /// ```
 ///
 /// # Errors
-/// `NoSuchDevice` for any other name, and what the device itself reports.
+/// `NoSuchDevice` for any other name, `Unsupported` for libraries that are always to be used by a
+/// device without any, and what the device itself reports.
 pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
     let (kind, index) = parts(name);
+    if options.libraries == Libraries::Always && matches!(kind, "cpu" | "null" | "sim") {
+        let message = format!("`{name}` has no libraries that it could always use");
+        return Err(Error::new(ErrorKind::Unsupported, message));
+    }
     match (kind, index) {
         ("cpu", "0") => cpu::open(&options.cpu()),
         ("null", "0") => Ok(null::open(options.cpu().memory_bytes)),
@@ -79,6 +87,7 @@ pub fn open(name: &str, options: &Options) -> Result<Box<dyn Device>, Error> {
                     memory_bytes: options.memory_bytes,
                     exact: options.exact,
                     waiting: options.waiting,
+                    libraries: options.libraries,
                 };
                 cuda::open(index, &config).map_err(|error| {
                     let is_missing = error.kind() == ErrorKind::NoSuchDevice;

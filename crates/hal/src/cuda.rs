@@ -20,6 +20,7 @@ mod lowering;
 mod memory;
 mod overlap;
 mod port;
+mod shelf;
 mod state;
 mod transfer;
 mod yard;
@@ -29,7 +30,8 @@ use std::ffi::c_int;
 use self::context::Context;
 use self::executor::Executor;
 use self::kernels::Arithmetic;
-use crate::device::{Device, Info, Waiting};
+use self::shelf::Shelf;
+use crate::device::{Device, Info, Libraries, Waiting};
 use crate::engine;
 use crate::error::{Error, ErrorKind};
 
@@ -51,6 +53,13 @@ pub fn list() -> Result<Vec<Info>, Error> {
     let count = ffi::device_count().map_err(told)?;
     let indices = 0..c_int::try_from(count).unwrap_or(0);
     indices.map(|index| describe(index).map_err(told)).collect()
+}
+
+/// The libraries that a card may leave products to: the name of each, and its version or why it cannot
+/// be used. Thread-safe; blocks while they are loaded.
+pub fn libraries() -> Vec<(&'static str, Result<String, String>)> {
+    let told = |(name, found): (_, Result<usize, String>)| (name, found.map(shelf::version));
+    shelf::list().into_iter().map(told).collect()
 }
 
 fn describe(index: c_int) -> Result<Info, ffi::Refusal> {
@@ -80,6 +89,8 @@ pub struct CudaConfig {
     pub exact: bool,
     /// How threads wait for it.
     pub waiting: Waiting,
+    /// Which products it leaves to libraries. They are looked for when it is opened.
+    pub libraries: Libraries,
 }
 
 /// Opens a card.
@@ -89,7 +100,7 @@ pub struct CudaConfig {
 ///
 /// # Errors
 /// `NoSuchDevice` with the reason; `Unsupported` for a card or a driver that cannot do what is
-/// needed; `MustRestartProcess` after a failure that the driver does not forget; `OutOfMemory`.
+/// needed, and for libraries that are missing and always to be used; `MustRestartProcess` after a failure that the driver does not forget; `OutOfMemory`.
 pub fn open(index: usize, config: &CudaConfig) -> Result<Box<dyn Device>, Error> {
     let listed = list()?;
     let count = listed.len();
@@ -101,6 +112,11 @@ pub fn open(index: usize, config: &CudaConfig) -> Result<Box<dyn Device>, Error>
     info.memory_bytes = config.memory_bytes.unwrap_or(info.memory_bytes);
     let index = c_int::try_from(index).map_err(|_| missing())?;
     let arithmetic = if config.exact { Arithmetic::MultiplyAdd } else { Arithmetic::Tensor };
-    let context = Context::open(index, info.memory_bytes, arithmetic)?;
+    let shelf = Shelf::find(config.libraries)?;
+    for library in shelf.describe() {
+        info.description.push_str(", ");
+        info.description.push_str(&library);
+    }
+    let context = Context::open(index, info.memory_bytes, arithmetic, shelf)?;
     Ok(engine::device(Executor::start(context, config.waiting)?, info))
 }

@@ -37,6 +37,19 @@ pub enum Waiting {
     Asleep,
 }
 
+/// Which products a card leaves to the libraries of its vendor. Their results are within the same
+/// error, but differ with the version that is installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Libraries {
+    /// None.
+    #[default]
+    Off,
+    /// Those for which a library is faster, of those libraries that are found.
+    Found,
+    /// Whatever they can compute. A device is refused where one is missing.
+    Always,
+}
+
 /// What a device is.
 #[derive(Clone, Debug)]
 pub struct Info {
@@ -180,6 +193,13 @@ pub unsafe trait Device: Send + Sync + fmt::Debug {
     /// [`Kernel::Pack`], and its layout follows from the extents of the constant alone: kernels
     /// for other batches and image sizes take the same one.
     fn packed_bytes(&self, kernel: &Kernel) -> Option<usize>;
+
+    /// By what functions a kernel is computed, and whose they are, for people. `None` where there is
+    /// nothing to tell. Blocks while a library starts.
+    fn explain(&self, kernel: &Kernel) -> Option<String> {
+        let _ = kernel;
+        None
+    }
 
     /// Bytes that live allocations hold now.
     fn allocated_bytes(&self) -> usize;

@@ -48,6 +48,12 @@ pub(crate) unsafe trait Engine: Clone + Send + Sync + 'static {
     /// See [`Device::packed_bytes`].
     fn packed_bytes(&self, kernel: &Kernel) -> Option<usize>;
 
+    /// See [`Device::explain`].
+    fn explain(&self, kernel: &Kernel) -> Option<String> {
+        let _ = kernel;
+        None
+    }
+
     /// See [`Device::create_queue`].
     fn create(
         &self,
@@ -130,6 +136,11 @@ unsafe impl<E: Engine> Device for Handle<E> {
 
     fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
         self.engine.packed_bytes(kernel)
+    }
+
+    fn explain(&self, kernel: &Kernel) -> Option<String> {
+        self.check().ok()?;
+        self.engine.explain(kernel)
     }
 
     fn allocated_bytes(&self) -> usize {

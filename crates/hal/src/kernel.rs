@@ -10,6 +10,7 @@ mod extent;
 mod facts;
 #[cfg(test)]
 mod plain;
+mod precision;
 mod quantize;
 mod rank;
 mod resample;
@@ -18,6 +19,7 @@ mod sample;
 
 pub use check::{Access, Mismatch, OperandSpec};
 pub use compare::{Compare, Comparison};
+pub use precision::Precision;
 pub use quantize::{Dequantize, Quantize};
 pub use rank::{Pick, Rank};
 pub use resample::Resample;
@@ -189,6 +191,8 @@ pub struct Conv2d {
     /// Whether the weight is in the device's layout, which may be one for another algorithm of the
     /// same accuracy, but for a small factor.
     pub packed: bool,
+    /// What is left of the factors of a product.
+    pub precision: Precision,
 }
 
 /// How a batch of matrices lies in memory.
@@ -200,39 +204,6 @@ pub struct MatrixLayout {
     pub row: usize,
     /// Distance of two columns.
     pub column: usize,
-}
-
-/// How the packed constant operand of a product is kept, and with it what is multiplied. A value;
-/// thread-safe.
-///
-/// ```
-/// assert_eq!(anabranch_hal::kernel::Precision::default().to_string(), "f32");
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Precision {
-    /// As it is.
-    #[default]
-    F32,
-    /// Both factors are rounded to `bf16`. Products and sums are in `f32`.
-    Bf16,
-    /// Each column is scaled to 8-bit integers when it is packed, each row when it is multiplied.
-    /// Sums are exact. A row with an infinity or NaN yields NaN.
-    Int8,
-}
-
-impl Precision {
-    /// The longest sums of 8-bit products that 32 bits hold.
-    pub const INT8_DEPTH_MAX: usize = 1 << 16;
-}
-
-impl std::fmt::Display for Precision {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::F32 => "f32",
-            Self::Bf16 => "bf16",
-            Self::Int8 => "int8",
-        })
-    }
 }
 
 /// `y = f(alpha * a · b + bias + residual)` for a batch of matrices.
@@ -265,7 +236,7 @@ pub struct MatMul {
     pub activation: Function,
     /// Whether `b` is in the device's layout. Only a `b` without batch axes can be packed.
     pub packed: bool,
-    /// How `b` is kept; `F32` unless it is packed.
+    /// What is left of the factors of a product; `F32` or `Tf32` unless `b` is packed.
     pub precision: Precision,
 }
 

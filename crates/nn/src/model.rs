@@ -111,7 +111,7 @@ impl Model {
         let mut graph = self.graph.clone();
         optimize(&mut graph, limits)?;
         let given = Given { shapes: shapes.to_vec(), values: Vec::new() };
-        PlanInfo::of(&graph, &given, &|_| None, limits)
+        PlanInfo::of(&graph, &given, (&|_| None, &|_| None), limits)
     }
 
     /// Number of operators.

@@ -365,7 +365,8 @@ impl Session {
         let shapes = request::bind_shapes(&self.inputs, &[shapes, &known].concat())?;
         let given = request::described(&self.inputs, &self.by_value, shapes, inputs, &self.limits)?;
         let packed_bytes = |kernel: &_| self.device.packed_bytes(kernel);
-        PlanInfo::of(&self.graph, &given, &packed_bytes, &self.limits)
+        let explain = |kernel: &_| self.device.explain(kernel);
+        PlanInfo::of(&self.graph, &given, (&packed_bytes, &explain), &self.limits)
     }
 
     /// Which inputs have to be known by their elements when a plan is made.

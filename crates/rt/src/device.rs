@@ -351,6 +351,12 @@ impl Device {
         self.0.backend.native.packed_bytes(kernel)
     }
 
+    /// By what functions the device computes a kernel, and whose they are, for people. `None` where
+    /// there is nothing to tell. Blocks while a library starts.
+    pub fn explain(&self, kernel: &Kernel) -> Option<String> {
+        self.0.backend.native.explain(kernel)
+    }
+
     /// Registers a function that lets go of buffers which its owner can do without. It is called,
     /// with no lock held, by a thread whose allocation would fail otherwise, and stays
     /// registered for as long as the device lives.

@@ -121,6 +121,7 @@ fn network() -> Executable {
         residual: false,
         activation: Function::Relu,
         packed: false,
+        precision: Precision::F32,
     });
     let norm = Kernel::Normalize(Normalize {
         outer: IMAGES,

@@ -1,6 +1,6 @@
 //! Which device to use, and how.
 
-use anabranch::{Deadline, Device, DeviceOptions, RuntimeLimits, Waiting, open_devices};
+use anabranch::{Deadline, Device, DeviceOptions, Libraries, RuntimeLimits, Waiting, open_devices};
 use tracing::info;
 
 use crate::failure::Failure;
@@ -44,6 +44,10 @@ pub(crate) struct DeviceArguments {
     /// than cores
     #[arg(long, default_value = "awake", value_name = "HOW", value_parser = waiting)]
     waiting: Waiting,
+    /// Products that a card leaves to cuBLASLt and cuDNN: none with off; those that they are faster
+    /// for, where they are found; or always whatever they can compute
+    #[arg(long, default_value = "off", value_name = "WHICH", value_parser = libraries)]
+    libraries: Libraries,
     /// Memory that the device may use, as in 512M [default: all]
     #[arg(long, value_name = "BYTES", value_parser = super::bytes)]
     memory_limit: Option<usize>,
@@ -54,6 +58,15 @@ fn waiting(text: &str) -> Result<Waiting, String> {
         "awake" => Ok(Waiting::Awake),
         "asleep" => Ok(Waiting::Asleep),
         _ => Err("threads wait awake or asleep".to_owned()),
+    }
+}
+
+fn libraries(text: &str) -> Result<Libraries, String> {
+    match text {
+        "off" => Ok(Libraries::Off),
+        "found" => Ok(Libraries::Found),
+        "always" => Ok(Libraries::Always),
+        _ => Err("libraries are off, found or always there".to_owned()),
     }
 }
 
@@ -95,6 +108,7 @@ impl DeviceArguments {
             memory_bytes: self.memory_limit,
             exact: self.exact,
             waiting: self.waiting,
+            libraries: self.libraries,
             limits,
             ..DeviceOptions::default()
         };

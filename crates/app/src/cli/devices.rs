@@ -47,6 +47,13 @@ impl Arguments {
         say(table::table(&["device", "description", "cores", "memory"], 2, &cells))?;
         if let Err(reason) = anabranch_hal::cuda::list() {
             say(format!("\nThere are no CUDA devices: {reason}."))?;
+            return Ok(Verdict::Clean);
+        }
+        for (library, found) in anabranch_hal::cuda::libraries() {
+            match found {
+                Ok(version) => say(format!("{library} {version} is there for --libraries"))?,
+                Err(reason) => say(format!("There is no {library}: {reason}."))?,
+            }
         }
         Ok(Verdict::Clean)
     }

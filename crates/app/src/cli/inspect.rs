@@ -52,6 +52,8 @@ impl Arguments {
             .map(|(name, file)| Ok((name, model::read_array(&file.path)?)))
             .collect::<Result<Vec<_>, Failure>>()?;
         let device = self.device.open(0, Recording::Nothing)?;
+        let info = device.info();
+        summary.device = format!("{}: {}", info.name, info.description);
         let session = model::session(&device, model, &file, self.precision.precision)?;
         let is_given = |port: &Port| arrays.iter().any(|(name, _)| *name == port.name);
         for (port, by_value) in ports.iter().zip(session.inputs_by_value()) {

@@ -36,19 +36,19 @@ pub(crate) fn session(
     Session::from_model(device, model, &options).map_err(|error| Failure::from(error).about(name))
 }
 
-/// How matrix products keep their constant factor, as an argument.
+/// What is left of the factors of products, as an argument.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct PrecisionArgument {
-    /// Multiply by constant matrices in fewer bits: faster, and with an error
+    /// Multiply in fewer bits: faster, and with an error. The processor has bf16 and int8 for products
+    /// with constant matrices, a card tf32 and bf16 for those and for convolutions
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision)]
     pub(crate) precision: Precision,
 }
 
-/// Reads `f32`, `bf16` or `int8`.
+/// Reads `f32`, `tf32`, `bf16` or `int8`.
 fn precision(text: &str) -> Result<Precision, String> {
-    let all = [Precision::F32, Precision::Bf16, Precision::Int8];
-    let named = all.into_iter().find(|precision| precision.to_string() == text);
-    named.ok_or_else(|| "is not f32, bf16 or int8".to_owned())
+    let named = Precision::ALL.into_iter().find(|precision| precision.to_string() == text);
+    named.ok_or_else(|| "is not f32, tf32, bf16 or int8".to_owned())
 }
 
 /// Puts a model on every one of some devices.
@@ -246,6 +246,7 @@ mod tests {
     #[test]
     fn precisions_have_names() {
         assert_eq!(precision("int8"), Ok(Precision::Int8));
+        assert_eq!(precision("tf32"), Ok(Precision::Tf32));
         assert!(precision("int4").is_err());
     }
 

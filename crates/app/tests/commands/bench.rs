@@ -98,7 +98,7 @@ fn peers_are_compared_by_protocol() {
     assert_eq!(lines.len(), 4, "{said}");
     for line in lines {
         let expected = "peer model threads rep passes wall_s pps p50_ms p99_ms errors \
-                        max_abs_err rss_mb cpu_cores other_cores steal";
+                        max_abs_err rss_mb first_ms cpu_cores other_cores steal";
         assert_eq!(keys(line).join(" "), expected);
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!((&row["errors"], &row["passes"]), (&0.into(), &30.into()), "{line}");

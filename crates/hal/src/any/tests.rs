@@ -1,6 +1,7 @@
 use anabranch_sync::model;
 
 use super::{Options, list, names, open};
+use crate::device::Libraries;
 use crate::error::ErrorKind;
 use crate::kernel::{Conv2d, Kernel};
 
@@ -53,6 +54,24 @@ fn an_exact_processor_packs_nothing_but_the_weight() {
         let weight_bytes = 32 * 32 * 9 * 4;
         assert_eq!(packed_bytes(true), weight_bytes);
         assert!(packed_bytes(false) > weight_bytes);
+    });
+}
+
+#[test]
+fn a_device_without_libraries_cannot_always_use_them() {
+    model::check(|| {
+        for name in ["cpu", "null:0", "sim"] {
+            let options = |libraries| Options {
+                libraries,
+                workers: Some(1),
+                memory_bytes: Some(4096),
+                ..Options::default()
+            };
+            open(name, &options(Libraries::Found)).unwrap().shutdown();
+            let error = open(name, &options(Libraries::Always)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
     });
 }
 

@@ -128,8 +128,8 @@ impl Gang {
         }
     }
 
-    /// Runs tiles as a member until the gang closes, `leave` says so, or no step has come for a
-    /// few microseconds.
+    /// Runs tiles as a member until the gang closes, `leave` says so, or no step has come for as
+    /// long as it takes to wake a thread.
     pub(crate) fn assist(&self, scratch: &mut Scratch, leave: impl Fn() -> bool) {
         let mut patience = Patience::default();
         while !leave() {

@@ -14,9 +14,10 @@ use anabranch_sync::{Arc, Mutex};
 use super::ffi::{
     self, Address, Attribute, Event, Function, Module, Outcome, Pool, Primary, Stream,
 };
-use super::kernels::{self, Arithmetic};
+use super::kernels::{self, Arithmetic, Means};
 use super::overlap;
 use super::port::{Page, Port};
+use super::shelf::{Handles, Shelf};
 use super::transfer::{Pinned, Transfer};
 use crate::device::Priority;
 use crate::error::{Error, ErrorKind};
@@ -33,6 +34,7 @@ pub(super) struct Context {
     generation: Generation,
     primary: Primary,
     arithmetic: Arithmetic,
+    shelf: Shelf,
     modules: Vec<Module>,
     functions: HashMap<String, Function>,
     shared_bytes_max: u32,
@@ -80,9 +82,10 @@ impl Context {
         index: c_int,
         memory_bytes: usize,
         arithmetic: Arithmetic,
+        shelf: Shelf,
     ) -> Result<Arc<Self>, Error> {
         check_card(index)?;
-        Self::try_open(index, memory_bytes, arithmetic).map(Arc::new).map_err(|refusal| {
+        Self::try_open(index, memory_bytes, arithmetic, shelf).map(Arc::new).map_err(|refusal| {
             let message = format!("cuda:{index} cannot be opened: {refusal}");
             let kind = match refusal.error("").kind() {
                 ErrorKind::DeviceLost => ErrorKind::MustRestartProcess,
@@ -93,7 +96,12 @@ impl Context {
         })
     }
 
-    fn try_open(index: c_int, memory_bytes: usize, arithmetic: Arithmetic) -> Outcome<Self> {
+    fn try_open(
+        index: c_int,
+        memory_bytes: usize,
+        arithmetic: Arithmetic,
+        shelf: Shelf,
+    ) -> Outcome<Self> {
         let generation = Generation::current();
         let primary = Primary::retain(index)?;
         let retained = Retained { generation, index };
@@ -117,6 +125,7 @@ impl Context {
             generation,
             primary,
             arithmetic,
+            shelf,
             modules,
             functions,
             shared_bytes_max: u32::try_from(shared).unwrap_or(0),
@@ -145,8 +154,18 @@ impl Context {
     }
 
     /// What computes products.
-    pub(super) fn arithmetic(&self) -> Arithmetic {
-        self.arithmetic
+    pub(super) fn means(&self) -> Means {
+        Means { arithmetic: self.arithmetic, offer: self.shelf.offer(), calls: true }
+    }
+
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// What a stream has of the libraries.
+    pub(super) fn make_handles(&self) -> Result<Option<Handles>, Error> {
+        self.enter()?;
+        self.shelf.make_handles(|| Stream::create(self.priorities.0))
     }
 
     /// Whether a function may begin while the one before ends.

@@ -47,6 +47,7 @@ use super::clock::Clock;
 use super::context::Context;
 use super::flight::{Flight, Next, Reported, Work};
 use super::lane::Lane;
+use super::lowering::{Computation, Workplace};
 use super::state::{Action, Job, Outcome, State};
 use super::yard::Yard;
 use super::{kernels, memory};
@@ -338,7 +339,19 @@ unsafe impl Engine for Executor {
     }
 
     fn packed_bytes(&self, kernel: &Kernel) -> Option<usize> {
-        kernels::packed_bytes(kernel, self.context.arithmetic())
+        kernels::packed_bytes(kernel, self.context.means())
+    }
+
+    fn explain(&self, kernel: &Kernel) -> Option<String> {
+        if matches!(kernel, Kernel::Routine(_)) {
+            return None;
+        }
+        // A library is asked by a stream that is idle.
+        let berth = self.yard.take(Priority::Normal).ok()?;
+        let workplace = Workplace { context: &self.context, handles: berth.handles };
+        let told = self.context.enter().and_then(|()| Computation::of(kernel, workplace));
+        self.yard.put(berth);
+        told.ok().map(|computation| computation.told())
     }
 
     fn create(

@@ -1,13 +1,17 @@
-//! Every function of the driver that is used, with results that are results.
+//! Every function of the driver that is used, and of its vendor's libraries, with results that are
+//! results.
 //!
 //! Handles are plain values that may be used from any thread; who makes one destroys it. What a
 //! function reads or writes through an address is the caller's to promise, so those are unsafe.
 
+pub(super) mod blas;
+pub(super) mod dnn;
 mod graph;
+mod library;
 mod memory;
 mod stream;
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_int, c_void};
 use std::fmt;
 use std::ptr;
 
@@ -16,11 +20,17 @@ use cudarc::driver::sys::{self, CUresult};
 use crate::error::{Error, ErrorKind};
 
 pub(super) use graph::Overlap;
+pub(super) use library::Denial;
 pub(super) use memory::{allocate_host, free, free_host};
 pub(super) use stream::Start;
 
 /// An address on the card.
 pub(super) type Address = u64;
+
+/// An address on the card as libraries take it.
+fn pointer(address: Address) -> *mut c_void {
+    ptr::without_provenance_mut(usize::try_from(address).unwrap_or(0))
+}
 
 macro_rules! handles {
     ($($(#[$doc:meta])* $name:ident($raw:ty);)*) => {$(
@@ -189,6 +199,10 @@ const SYMBOLS: &[&str] = &[
 /// Everything below that a driver has to have for functions that overlap.
 const OVERLAP_SYMBOLS: &[&str] = &["cuGraphAddDependencies_v2", "cuLaunchKernelEx"];
 
+/// Everything below that a driver has to have for libraries.
+const LIBRARY_SYMBOLS: &[&str] =
+    &["cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphAddChildGraphNode"];
+
 /// Loads the driver. May be called any number of times, from any thread; nothing else here may be
 /// called before it has succeeded.
 ///
@@ -223,6 +237,11 @@ pub(super) fn can_overlap(index: c_int) -> Outcome<bool> {
     const MAJOR_MIN: c_int = 9;
     let major = attribute(index, Attribute::Major)?;
     Ok(MAJOR_MIN <= major && OVERLAP_SYMBOLS.iter().all(|symbol| has(symbol)))
+}
+
+/// Whether calls of libraries may become parts of graphs.
+pub(super) fn can_capture() -> bool {
+    LIBRARY_SYMBOLS.iter().all(|symbol| has(symbol))
 }
 
 /// Version of CUDA that the driver knows, as in 12080.

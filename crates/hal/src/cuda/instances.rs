@@ -6,10 +6,10 @@ use anabranch_sync::Arc;
 
 use super::context::Context;
 use super::ffi::{Graph, GraphExec, Node};
-use super::kernels::Arithmetic;
-use super::lowering::{self, Act, Place, Surroundings, Task};
+use super::lowering::{self, Act, Place, Surroundings, Task, Workplace};
 use super::memory::Block;
 use super::port::Port;
+use super::shelf::Handles;
 use crate::buffer::Slice;
 use crate::command::Executable;
 use crate::error::{Error, ErrorKind};
@@ -48,14 +48,14 @@ impl Key {
     }
 
     /// The nodes with their operands.
-    pub(super) fn tasks(&self, arithmetic: Arithmetic) -> Result<Vec<Task>, Error> {
+    pub(super) fn tasks(&self, workplace: Workplace<'_>) -> Result<Vec<Task>, Error> {
         let tasks = self.executable.nodes()[self.nodes.clone()].iter().map(|node| {
             let operands = node.operands.iter().map(|operand| {
                 // The size of a slot follows from its farthest operand.
                 let slot = self.places[operand.slot as usize];
                 Place { address: slot.address + operand.offset as u64, bytes: operand.bytes }
             });
-            Task::new(&node.operation, operands.collect(), arithmetic)
+            Task::new(&node.operation, operands.collect(), workplace)
         });
         tasks.collect()
     }
@@ -146,7 +146,7 @@ impl Instance {
     /// driver launches in a time that hardly depends on its length.
     pub(super) fn build(
         context: &Arc<Context>,
-        port: &Port,
+        (port, handles): (&Port, Option<Handles>),
         tasks: &[Task],
         scratch: Option<Arc<Block>>,
     ) -> Result<Self, Error> {
@@ -156,7 +156,8 @@ impl Instance {
         let context = &*instance.context;
         let (mut begin, mut end) = lowering::stamps(context, port)?;
         let mut last = begin.add(context, graph, None)?;
-        for mut act in acts(context, port, tasks, instance.scratch.as_deref())? {
+        let workplace = Workplace { context, handles };
+        for mut act in acts(workplace, port, tasks, instance.scratch.as_deref())? {
             last = act.add(context, graph, Some(last))?;
             instance.nodes.push(last.node);
         }
@@ -165,7 +166,7 @@ impl Instance {
         Ok(instance)
     }
 
-    /// Makes it the graph of the same tasks at other places.
+    /// Makes it the graph of the same tasks at other places, none of which calls a library.
     ///
     /// # Errors
     /// What the driver says; the instance is of no use then.
@@ -176,7 +177,8 @@ impl Instance {
         scratch: Option<Arc<Block>>,
     ) -> Result<(), Error> {
         self.scratch = scratch;
-        let acts = acts(&self.context, port, tasks, self.scratch.as_deref())?;
+        let workplace = Workplace { context: &self.context, handles: None };
+        let acts = acts(workplace, port, tasks, self.scratch.as_deref())?;
         let exec = self.exec();
         for (mut act, &node) in acts.into_iter().zip(&self.nodes) {
             // SAFETY: The nodes are those of the tasks in their order, and the instance is idle.
@@ -192,14 +194,14 @@ impl Instance {
 }
 
 fn acts(
-    context: &Context,
+    workplace: Workplace<'_>,
     port: &Port,
     tasks: &[Task],
     scratch: Option<&Block>,
 ) -> Result<Vec<Act>, Error> {
     let scratch = scratch.map_or(0, |block| block.address);
     let surroundings = Surroundings { scratch, failure: port.failure_address() };
-    let acts = tasks.iter().map(|task| task.acts(context, surroundings));
+    let acts = tasks.iter().map(|task| task.acts(workplace, surroundings));
     Ok(acts.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
 }
 

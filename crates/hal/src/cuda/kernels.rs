@@ -7,6 +7,7 @@
 
 mod arguments;
 mod axes;
+mod calls;
 mod compare;
 mod convolution;
 mod elementwise;
@@ -24,8 +25,10 @@ mod tiles;
 #[cfg(test)]
 mod tests;
 
+pub(super) use calls::{Call, Factor, Images, Matrices, Offer, Product};
+
 use crate::error::{Error, ErrorKind};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Precision};
 
 /// One start of a device function.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,9 +69,10 @@ impl Parameter {
     }
 }
 
-/// The launches that compute one kernel. They run in order.
+/// The launches that compute one kernel, behind what a library computes. They run in order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Lowered {
+    pub(super) call: Option<Call>,
     pub(super) launches: Vec<Launch>,
     /// Memory for intermediate results, aligned to 256 bytes; its contents do not matter before.
     pub(super) scratch_bytes: usize,
@@ -82,7 +86,7 @@ impl Lowered {
 
     /// One launch without scratch memory.
     fn one(launch: Launch) -> Self {
-        Self { launches: vec![launch], scratch_bytes: 0 }
+        Self { launches: vec![launch], ..Self::default() }
     }
 }
 
@@ -93,23 +97,67 @@ pub(super) const PTX: &str = include_str!("kernels/anabranch.ptx");
 /// on every card.
 const MULTIPROCESSORS: usize = 132;
 
-/// What computes products, from the most accurate to the fastest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What computes products. A device has one of the first two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Arithmetic {
     /// Multiply-adds in `f32`.
     MultiplyAdd,
     /// Tensor cores where they are faster, with each number as the sum of two of eleven bits.
     Tensor,
+    /// The same, with eleven bits of each number.
+    Tf32,
+    /// The same, with eight bits.
+    Bf16,
 }
 
 impl Arithmetic {
     /// How often a packed constant has each element: tensor cores also take what they leave over of
     /// it.
     fn planes(self) -> usize {
-        match self {
-            Self::MultiplyAdd => 1,
-            Self::Tensor => 2,
+        if self == Self::Tensor { 2 } else { 1 }
+    }
+
+    /// What computes products of a precision on a device that has this.
+    ///
+    /// # Errors
+    /// `Unsupported` for a precision that it does not have. Multiply-adds have none but that of
+    /// their operands.
+    fn of(self, precision: Precision) -> Result<Self, Error> {
+        match (self, precision) {
+            (_, Precision::F32) => Ok(self),
+            (Self::Tensor, Precision::Tf32) => Ok(Self::Tf32),
+            (Self::Tensor, Precision::Bf16) => Ok(Self::Bf16),
+            _ => Err(unsupported(format!("this device does not multiply in {precision}"))),
         }
+    }
+}
+
+/// What a device computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Means {
+    pub(super) arithmetic: Arithmetic,
+    /// The libraries that constants are packed for.
+    pub(super) offer: Offer,
+    /// Whether they are called.
+    pub(super) calls: bool,
+}
+
+impl From<Arithmetic> for Means {
+    /// A device without libraries.
+    fn from(arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, offer: Offer::default(), calls: false }
+    }
+}
+
+impl Means {
+    /// The same without a call.
+    pub(super) fn alone(self) -> Self {
+        Self { calls: false, ..self }
+    }
+
+    /// What a kernel of a precision is computed with.
+    fn of(self, precision: Precision) -> Result<Self, Error> {
+        Ok(Self { arithmetic: self.arithmetic.of(precision)?, ..self })
     }
 }
 
@@ -117,12 +165,14 @@ impl Arithmetic {
 /// none when there is nothing to write.
 ///
 /// # Errors
-/// `Unsupported` for routines, which run on the host, and for shapes that a launch cannot express:
-/// views of more than sixteen axes that do not join, and images of more than 2³¹ pixels.
-pub(super) fn lower(kernel: &Kernel, arithmetic: Arithmetic) -> Result<Lowered, Error> {
+/// `Unsupported` for routines, which run on the host, for precisions that the device does not have,
+/// and for shapes that a launch cannot express: views of more than sixteen axes that do not join, and
+/// images of more than 2³¹ pixels.
+pub(super) fn lower(kernel: &Kernel, means: impl Into<Means>) -> Result<Lowered, Error> {
+    let means = means.into();
     match kernel {
-        Kernel::Conv2d(kernel) => convolution::lower(kernel, arithmetic),
-        Kernel::MatMul(kernel) => matmul::lower(kernel, arithmetic),
+        Kernel::Conv2d(kernel) => convolution::lower(kernel, means.of(kernel.precision)?),
+        Kernel::MatMul(kernel) => matmul::lower(kernel, means.of(kernel.precision)?),
         Kernel::Normalize(kernel) => rows::normalize(kernel),
         Kernel::Pool2d(kernel) => pooling::windows(kernel),
         Kernel::AdaptiveAveragePool2d(kernel) => pooling::adaptive(kernel),
@@ -143,19 +193,24 @@ pub(super) fn lower(kernel: &Kernel, arithmetic: Arithmetic) -> Result<Lowered, 
         Kernel::Cast(kernel) => elementwise::cast(kernel),
         Kernel::Routine(_) => Err(unsupported("a routine runs on the host")),
         Kernel::Pack(kernel) => match &**kernel {
-            Kernel::Conv2d(kernel) => convolution::pack(kernel, arithmetic),
-            Kernel::MatMul(kernel) => matmul::pack(kernel, arithmetic),
+            Kernel::Conv2d(kernel) => convolution::pack(kernel, means.of(kernel.precision)?),
+            Kernel::MatMul(kernel) => matmul::pack(kernel, means.of(kernel.precision)?.arithmetic),
             other => Err(unsupported(format!("the operand of {} cannot be packed", other.name()))),
         },
     }
 }
 
 /// The size of the packed constant operand, in bytes; `None` for what takes no packed operand.
-pub(super) fn packed_bytes(kernel: &Kernel, arithmetic: Arithmetic) -> Option<usize> {
+pub(super) fn packed_bytes(kernel: &Kernel, means: impl Into<Means>) -> Option<usize> {
+    let means = means.into();
     match kernel {
-        Kernel::Conv2d(kernel) => convolution::packed_bytes(kernel, arithmetic),
-        Kernel::MatMul(kernel) => matmul::packed_bytes(kernel, arithmetic),
-        Kernel::Pack(kernel) => packed_bytes(kernel, arithmetic),
+        Kernel::Conv2d(kernel) => {
+            convolution::packed_bytes(kernel, means.of(kernel.precision).ok()?)
+        }
+        Kernel::MatMul(kernel) => {
+            matmul::packed_bytes(kernel, means.of(kernel.precision).ok()?.arithmetic)
+        }
+        Kernel::Pack(kernel) => packed_bytes(kernel, means),
         _ => None,
     }
 }

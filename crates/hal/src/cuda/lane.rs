@@ -6,7 +6,7 @@ use anabranch_sync::atomic::{AtomicU64, Ordering};
 use super::context::Context;
 use super::instances::{Instance, Key};
 use super::legs::Leg;
-use super::lowering::{self, Place, Surroundings, Task};
+use super::lowering::{self, Place, Surroundings, Task, Workplace};
 use super::memory::Block;
 use super::port::Port;
 use super::yard::{Berth, Yard};
@@ -101,7 +101,7 @@ impl Lane {
             if let Command::Run { operation, operands } = command {
                 let places = operands.iter().map(|slice| Place::of(slice, 0, slice.bytes));
                 let places = places.collect::<Result<_, _>>()?;
-                tasks.push(Task::new(operation, places, self.context.arithmetic())?);
+                tasks.push(Task::new(operation, places, self.workplace())?);
             }
         }
         let scratch = self.scratch(&tasks)?;
@@ -109,7 +109,7 @@ impl Lane {
         let (mut begin, mut end) = lowering::stamps(&self.context, self.port())?;
         let acts: Vec<_> = tasks
             .iter()
-            .map(|task| task.acts(&self.context, surroundings))
+            .map(|task| task.acts(self.workplace(), surroundings))
             .collect::<Result<_, _>>()?;
         let stream = self.port().stream();
         // SAFETY: The port is this flight's.
@@ -138,15 +138,22 @@ impl Lane {
 
     /// A graph for `key`: a new one, or an old one at other places.
     fn make(&self, key: &Key) -> Result<Instance, Error> {
-        let tasks = key.tasks(self.context.arithmetic())?;
+        let tasks = key.tasks(self.workplace())?;
         let scratch = self.scratch(&tasks)?;
-        let similar = self.berth().workshop.lock().kept.take_similar(key);
+        let stays = tasks.iter().any(Task::calls);
+        let similar = match stays {
+            true => None,
+            false => self.berth().workshop.lock().kept.take_similar(key),
+        };
         match similar {
             Some(mut instance) => {
                 instance.rebind(self.port(), &tasks, scratch)?;
                 Ok(instance)
             }
-            None => Instance::build(&self.context, self.port(), &tasks, scratch),
+            None => {
+                let Berth { port, handles, .. } = self.berth();
+                Instance::build(&self.context, (port, *handles), &tasks, scratch)
+            }
         }
     }
 
@@ -156,6 +163,10 @@ impl Lane {
             let gone = self.berth().workshop.lock().kept.put(key, instance);
             drop(gone);
         }
+    }
+
+    fn workplace(&self) -> Workplace<'_> {
+        Workplace { context: &self.context, handles: self.berth().handles }
     }
 
     fn surroundings(&self, scratch: Option<&Block>) -> Surroundings {

@@ -2,14 +2,18 @@
 
 use std::ffi::c_void;
 
+use anabranch_sync::Arc;
+
 use super::context::Context;
 use super::ffi::{Address, Graph, GraphExec, Node, Start, Stream};
-use super::kernels::{self, Arithmetic, Lowered, Parameter};
+use super::kernels::{self, Lowered, Parameter};
 use super::overlap;
 use super::port::Port;
+use super::shelf::{ALIGN_BYTES, Choice, Handles, denied};
 use crate::buffer::Slice;
 use crate::command::Operation;
 use crate::error::{Error, ErrorKind};
+use crate::kernel::Kernel;
 
 /// Where an operand lies on the card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,26 +41,47 @@ impl Place {
     }
 }
 
+/// Where operations become acts.
+#[derive(Clone, Copy)]
+pub(super) struct Workplace<'a> {
+    pub(super) context: &'a Context,
+    /// Those of the stream that the acts are for.
+    pub(super) handles: Option<Handles>,
+}
+
 /// An operation with its operands, whose working memory is still to be placed.
-#[derive(Debug)]
 pub(super) struct Task {
     kind: Kind,
     operands: Vec<Place>,
 }
 
-#[derive(Debug)]
 enum Kind {
     Fill(u8),
     Copy,
-    Kernel(Lowered),
+    Kernel(Box<Computation>),
 }
 
-/// One act of the driver.
-#[derive(Debug)]
+/// What computes a kernel.
+pub(super) struct Computation {
+    lowered: Lowered,
+    /// The algorithm of its call, where it has one.
+    choice: Option<Arc<Choice>>,
+}
+
+/// One act of the driver, or of a library.
 pub(super) enum Act {
+    Call(LibraryCall),
     Start(Call),
     Fill(Address, u8, usize),
     Copy(Address, Address, usize),
+}
+
+/// A call of a library with its arguments.
+pub(super) struct LibraryCall {
+    choice: Arc<Choice>,
+    handles: Handles,
+    operands: [Address; 3],
+    workspace: Address,
 }
 
 /// An act that is in a graph.
@@ -85,16 +110,18 @@ pub(super) struct Surroundings {
 impl Task {
     /// # Errors
     /// `CommandFailed` when the operands do not fit, `Unsupported` for a kernel that the card has
-    /// no function for.
+    /// no function for; what a library says that is asked for an algorithm.
     pub(super) fn new(
         operation: &Operation,
         operands: Vec<Place>,
-        arithmetic: Arithmetic,
+        workplace: Workplace<'_>,
     ) -> Result<Self, Error> {
         let kind = match (operation, &operands[..]) {
             (Operation::Fill(byte), [_]) => Kind::Fill(*byte),
             (Operation::Copy, [from, to]) if from.bytes == to.bytes => Kind::Copy,
-            (Operation::Kernel(kernel), _) => Kind::Kernel(kernels::lower(kernel, arithmetic)?),
+            (Operation::Kernel(kernel), _) => {
+                Kind::Kernel(Box::new(Computation::of(kernel, workplace)?))
+            }
             _ => return Err(failed(format!("{operation:?} does not fit its operands"))),
         };
         Ok(Self { kind, operands })
@@ -102,15 +129,20 @@ impl Task {
 
     pub(super) fn scratch_bytes(&self) -> usize {
         match &self.kind {
-            Kind::Kernel(lowered) => lowered.scratch_bytes,
+            Kind::Kernel(computation) => computation.scratch_bytes(),
             Kind::Fill(_) | Kind::Copy => 0,
         }
+    }
+
+    /// Whether a library is called, whose part of a graph is for certain places.
+    pub(super) fn calls(&self) -> bool {
+        matches!(&self.kind, Kind::Kernel(computation) if computation.choice.is_some())
     }
 
     /// The acts, in order.
     pub(super) fn acts(
         &self,
-        context: &Context,
+        workplace: Workplace<'_>,
         surroundings: Surroundings,
     ) -> Result<Vec<Act>, Error> {
         match (&self.kind, &self.operands[..]) {
@@ -120,38 +152,131 @@ impl Task {
             (Kind::Copy, &[from, to]) if 0 < to.bytes => {
                 Ok(vec![Act::Copy(from.address, to.address, to.bytes)])
             }
-            (Kind::Kernel(lowered), operands) => {
-                let calls = lowered.launches.iter().map(|launch| {
-                    let argument = |parameter: &Parameter| {
-                        let address = match *parameter {
-                            Parameter::Bytes(ref bytes) => return Ok(bytes.clone()),
-                            Parameter::Operand { index, offset } => {
-                                let missing = || failed(format!("operand {index} is missing"));
-                                let operand = operands.get(index).ok_or_else(missing)?;
-                                operand.address + offset as Address
-                            }
-                            Parameter::Scratch(offset) => surroundings.scratch + offset as Address,
-                            Parameter::Failure => surroundings.failure,
-                        };
-                        Ok(address.to_ne_bytes().to_vec())
-                    };
-                    let arguments = launch.parameters.iter().map(argument);
-                    let arguments: Vec<_> = arguments.collect::<Result<_, Error>>()?;
-                    let function = context.function(launch.function)?;
-                    context.allow_shared_bytes(function, launch.shared_bytes)?;
-                    let start = Start {
-                        function,
-                        grid: launch.grid,
-                        block: launch.block,
-                        shared_bytes: launch.shared_bytes,
-                        arguments: Vec::new(),
-                    };
-                    Ok(Act::Start(Call::new(start, arguments)))
-                });
-                calls.collect()
+            (Kind::Kernel(computation), operands) => {
+                computation.acts(workplace, operands, surroundings)
             }
             _ => Ok(Vec::new()),
         }
+    }
+}
+
+impl Computation {
+    /// How a kernel is computed. Without an algorithm of a library, the device does it alone.
+    pub(super) fn of(kernel: &Kernel, workplace: Workplace<'_>) -> Result<Self, Error> {
+        let Workplace { context, handles } = workplace;
+        let lowered = kernels::lower(kernel, context.means())?;
+        let Some(call) = &lowered.call else { return Ok(Self { lowered, choice: None }) };
+        match context.shelf().choose(&call.product, handles.as_ref())? {
+            Some(choice) => Ok(Self { lowered, choice: Some(choice) }),
+            None => {
+                Ok(Self { lowered: kernels::lower(kernel, context.means().alone())?, choice: None })
+            }
+        }
+    }
+
+    /// Where the workspace of a library begins.
+    fn workspace_at(&self) -> usize {
+        self.lowered.scratch_bytes.next_multiple_of(256)
+    }
+
+    fn scratch_bytes(&self) -> usize {
+        match &self.choice {
+            Some(choice) => self.workspace_at() + choice.workspace_bytes,
+            None => self.lowered.scratch_bytes,
+        }
+    }
+
+    /// Its functions and whose they are, for people.
+    pub(super) fn told(&self) -> String {
+        let mut told: Vec<_> = self.choice.iter().map(|choice| choice.told()).collect();
+        told.extend(self.lowered.launches.iter().map(|launch| launch.function.to_owned()));
+        told.join(" + ")
+    }
+
+    fn acts(
+        &self,
+        workplace: Workplace<'_>,
+        operands: &[Place],
+        surroundings: Surroundings,
+    ) -> Result<Vec<Act>, Error> {
+        let context = workplace.context;
+        let mut acts = Vec::new();
+        if let (Some(call), Some(choice)) = (&self.lowered.call, &self.choice) {
+            let unready = || failed("a stream without handles calls a library".to_owned());
+            let handles = workplace.handles.ok_or_else(unready)?;
+            let mut addresses = [0; 3];
+            for (to, parameter) in addresses.iter_mut().zip(&call.operands) {
+                *to = address(parameter, operands, surroundings)?;
+                if !to.is_multiple_of(ALIGN_BYTES.into()) {
+                    return Err(failed("an operand of a library is not aligned".to_owned()));
+                }
+            }
+            let workspace = surroundings.scratch + self.workspace_at() as Address;
+            let (choice, operands) = (Arc::clone(choice), addresses);
+            acts.push(Act::Call(LibraryCall { choice, handles, operands, workspace }));
+        }
+        for launch in &self.lowered.launches {
+            let argument = |parameter: &Parameter| match parameter {
+                Parameter::Bytes(bytes) => Ok(bytes.clone()),
+                place => Ok(address(place, operands, surroundings)?.to_ne_bytes().to_vec()),
+            };
+            let arguments = launch.parameters.iter().map(argument);
+            let arguments: Vec<_> = arguments.collect::<Result<_, Error>>()?;
+            let function = context.function(launch.function)?;
+            context.allow_shared_bytes(function, launch.shared_bytes)?;
+            let start = Start {
+                function,
+                grid: launch.grid,
+                block: launch.block,
+                shared_bytes: launch.shared_bytes,
+                arguments: Vec::new(),
+            };
+            acts.push(Act::Start(Call::new(start, arguments)));
+        }
+        Ok(acts)
+    }
+}
+
+/// Where a parameter lies that is memory.
+fn address(
+    parameter: &Parameter,
+    operands: &[Place],
+    surroundings: Surroundings,
+) -> Result<Address, Error> {
+    match *parameter {
+        Parameter::Operand { index, offset } => {
+            let missing = || failed(format!("operand {index} is missing"));
+            Ok(operands.get(index).ok_or_else(missing)?.address + offset as Address)
+        }
+        Parameter::Scratch(offset) => Ok(surroundings.scratch + offset as Address),
+        Parameter::Failure => Ok(surroundings.failure),
+        Parameter::Bytes(_) => Err(failed("a value has no address".to_owned())),
+    }
+}
+
+impl LibraryCall {
+    /// # Safety
+    /// What it touches belongs to the stream until it has ended.
+    unsafe fn enqueue(&self, stream: Stream) -> Result<(), Error> {
+        let Self { choice, handles, operands, workspace } = self;
+        // SAFETY: By the caller; whoever has the handles' stream has the handles.
+        unsafe { choice.run(handles, *operands, *workspace, stream) }.map_err(denied)
+    }
+
+    /// Its operations as a graph of their own.
+    fn graph(&self, context: &Context) -> Result<Graph, Error> {
+        let capture = self.handles.capture.capture(|| {
+            // SAFETY: Nothing runs. Whoever launches the graph has what it touches.
+            unsafe { self.enqueue(self.handles.capture) }
+        });
+        let (enqueued, graph) = context.note("capturing a call of a library", capture)?;
+        if enqueued.is_err()
+            && let Ok(graph) = graph
+        {
+            // SAFETY: Nobody else has it.
+            let _ = unsafe { graph.destroy() };
+        }
+        enqueued.and_then(|()| context.note("capturing a call of a library", graph))
     }
 }
 
@@ -190,6 +315,8 @@ impl Act {
         stream: Stream,
     ) -> Result<(), Error> {
         let enqueued = match self {
+            // SAFETY: By the caller.
+            Self::Call(call) => return unsafe { call.enqueue(stream) },
             // SAFETY: By the caller; the arguments are those that the kernel was lowered to.
             Self::Start(call) if context.overlaps() => unsafe {
                 stream.launch_overlapping(&mut call.start)
@@ -221,6 +348,13 @@ impl Act {
                 graph.add_overlapping(node, overlap, &mut call.start)
             }
             (Self::Start(call), _) => graph.add_start(before, &mut call.start),
+            (Self::Call(call), _) => {
+                let inner = call.graph(context)?;
+                let added = graph.add_graph(before, inner);
+                // SAFETY: The other graph has a copy.
+                let _ = unsafe { inner.destroy() };
+                added
+            }
             (Self::Fill(to, byte, bytes), _) => {
                 graph.add_fill(before, primary, (*to, *byte, *bytes))
             }
@@ -231,7 +365,7 @@ impl Act {
         let node = context.note("adding a node to a graph", added)?;
         let threads = match self {
             Self::Start(call) => Some(call.threads()),
-            Self::Fill(..) | Self::Copy(..) => None,
+            Self::Call(_) | Self::Fill(..) | Self::Copy(..) => None,
         };
         Ok(Added { node, threads })
     }
@@ -248,6 +382,9 @@ impl Act {
     ) -> Result<(), Error> {
         let primary = context.primary();
         let replaced = match self {
+            Self::Call(_) => {
+                return Err(failed("a call of a library stays where it is".to_owned()));
+            }
             // SAFETY: By the caller.
             Self::Start(call) => unsafe { exec.set_start(node, &mut call.start) },
             // SAFETY: By the caller.

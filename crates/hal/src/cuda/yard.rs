@@ -10,6 +10,7 @@ use super::context::Context;
 use super::instances::{Instance, Kept};
 use super::memory::Block;
 use super::port::Port;
+use super::shelf::Handles;
 use crate::device::Priority;
 use crate::error::Error;
 
@@ -20,6 +21,7 @@ mod tests;
 pub(super) struct Berth {
     pub(super) port: Port,
     pub(super) workshop: Mutex<Workshop>,
+    pub(super) handles: Option<Handles>,
 }
 
 /// What was made for a port.
@@ -63,9 +65,11 @@ impl Yard {
         let idle = self.idle.lock().take(priority);
         idle.map_or_else(
             || {
-                let port = self.context.make_port(priority)?;
+                let handles = self.context.make_handles()?;
+                let port = self.context.make_port(priority);
+                let port = port.inspect_err(|_| self.destroy(handles))?;
                 let workshop = Mutex::new(Workshop { kept: Kept::new(), scratch: None });
-                Ok(Berth { port, workshop })
+                Ok(Berth { port, workshop, handles })
             },
             Ok,
         )
@@ -80,14 +84,24 @@ impl Yard {
     }
 }
 
+impl Yard {
+    fn destroy(&self, handles: Option<Handles>) {
+        if let Some(handles) = handles {
+            self.context.shelf().destroy(handles);
+        }
+    }
+}
+
 impl Drop for Yard {
     fn drop(&mut self) {
         if self.context.generation().is_forked() || self.context.enter().is_err() {
             return;
         }
         // What a lost card says here concerns nobody.
-        for (_, Berth { port, workshop }) in self.idle.get_mut().0.drain(..) {
+        let berths = std::mem::take(&mut self.idle.get_mut().0);
+        for (_, Berth { port, workshop, handles }) in berths {
             drop(workshop);
+            self.destroy(handles);
             port.destroy();
         }
     }

@@ -141,6 +141,7 @@ fn conv2d(kernel: &Conv2d) -> Specs {
     let output = [kernel.batch, kernel.out_channels, oh, ow];
     let output = elements("output of the convolution", &output)?;
     let weight = constant_of_conv2d(kernel)?;
+    reduced("precision of the convolution", kernel.precision, kernel.packed)?;
     let mut specs = vec![read(input, F32)];
     specs.push(if kernel.packed { packed(Access::Read) } else { read(weight, F32) });
     specs.extend(kernel.bias.then(|| read(kernel.out_channels, F32)));
@@ -180,7 +181,8 @@ fn matmul(kernel: &MatMul) -> Specs {
     if kernel.packed {
         without_batch(kernel)?;
     }
-    reduced(kernel)?;
+    reduced("precision of the matrix multiplication", kernel.precision, kernel.packed)?;
+    short_sums(kernel)?;
     let mut specs = vec![read(a, F32)];
     specs.push(if kernel.packed { packed(Access::Read) } else { read(b, F32) });
     specs.extend(kernel.bias.then(|| read(n, F32)));
@@ -189,14 +191,18 @@ fn matmul(kernel: &MatMul) -> Specs {
     Ok(specs)
 }
 
-fn reduced(kernel: &MatMul) -> Result<(), Mismatch> {
-    let what = "precision of the matrix multiplication";
-    if kernel.precision != Precision::F32 && !kernel.packed {
-        let found = format!("{} and a plain b", kernel.precision);
-        return Err(Mismatch::new(what, "f32 unless b is packed", found));
+fn reduced(what: &'static str, precision: Precision, packed: bool) -> Result<(), Mismatch> {
+    if !packed && !precision.takes_plain() {
+        let found = format!("{precision} and a plain constant");
+        return Err(Mismatch::new(what, "f32 or tf32 unless the constant is packed", found));
     }
+    Ok(())
+}
+
+fn short_sums(kernel: &MatMul) -> Result<(), Mismatch> {
     if kernel.precision == Precision::Int8 && Precision::INT8_DEPTH_MAX < kernel.k {
         let expected = format!("at most {} columns of a", Precision::INT8_DEPTH_MAX);
+        let what = "precision of the matrix multiplication";
         return Err(Mismatch::new(what, expected, kernel.k.to_string()));
     }
     Ok(())

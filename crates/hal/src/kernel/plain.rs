@@ -19,6 +19,7 @@ impl Conv2d {
             residual: false,
             activation: Function::Identity,
             packed: false,
+            precision: Precision::F32,
         }
     }
 }

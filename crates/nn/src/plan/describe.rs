@@ -40,6 +40,9 @@ pub struct StepInfo {
     pub kernel: &'static str,
     /// What the kernel does, as in `3x3, stride 1, bias, relu, weights packed`.
     pub detail: String,
+    /// The device's functions that compute it, and those of libraries, as in
+    /// `cuBLASLt, algorithm 66 + ab_matmul_join`; empty where the device tells nothing of it.
+    pub functions: String,
     /// Why it is this kernel.
     pub why: Reason,
     /// Floating-point operations.
@@ -145,6 +148,9 @@ const _: () = {
     assert_send_sync::<KindInfo>();
 };
 
+/// What a device tells of how it computes a kernel.
+pub(crate) type Explain<'a> = &'a dyn Fn(&Kernel) -> Option<String>;
+
 /// The name of what a step does.
 pub(super) fn kernel_name(operation: &Operation) -> &'static str {
     match operation {
@@ -162,7 +168,7 @@ impl PlanInfo {
     pub(crate) fn of(
         graph: &Graph,
         given: &Given,
-        packed_bytes: PackedBytes<'_>,
+        (packed_bytes, explain): (PackedBytes<'_>, Explain<'_>),
         limits: &Limits,
     ) -> Result<Self, Error> {
         let stages = Stages::of(graph, given, packed_bytes, limits)?;
@@ -172,7 +178,7 @@ impl PlanInfo {
             .lowered
             .steps
             .iter()
-            .map(|step| describe(graph, &stages, step, &places))
+            .map(|step| describe(graph, &stages, step, (&places, explain)))
             .collect();
         Ok(Self {
             nodes: fates::nodes(graph, &stages)?,
@@ -240,7 +246,12 @@ fn values(graph: &Graph, stages: &Stages) -> (Vec<ValueInfo>, Vec<Option<usize>>
     (values, places)
 }
 
-fn describe(graph: &Graph, stages: &Stages, step: &RawStep, places: &[Option<usize>]) -> StepInfo {
+fn describe(
+    graph: &Graph,
+    stages: &Stages,
+    step: &RawStep,
+    (places, explain): (&[Option<usize>], Explain<'_>),
+) -> StepInfo {
     let (flops, written_from) = match &step.operation {
         Operation::Kernel(kernel) => {
             let specs = kernel.operands().unwrap_or_default();
@@ -265,6 +276,10 @@ fn describe(graph: &Graph, stages: &Stages, step: &RawStep, places: &[Option<usi
         node: step.node.map(|node| graph.nodes[node].label.origin.0),
         kernel: kernel_name(&step.operation),
         detail: detail::of(&step.operation),
+        functions: match &step.operation {
+            Operation::Kernel(kernel) => explain(kernel).unwrap_or_default(),
+            Operation::Fill(_) | Operation::Copy => String::new(),
+        },
         why: step.why.clone(),
         flops,
         read_bytes,
@@ -328,6 +343,9 @@ impl fmt::Display for StepInfo {
         f.write_str(self.kernel)?;
         if !self.detail.is_empty() {
             write!(f, " {}", self.detail)?;
+        }
+        if !self.functions.is_empty() {
+            write!(f, " by {}", self.functions)?;
         }
         match &self.why {
             Reason::Kernel => Ok(()),

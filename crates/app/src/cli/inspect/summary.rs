@@ -16,6 +16,8 @@ pub(super) struct Summary {
     pub(super) outputs: Vec<String>,
     pub(super) operators: usize,
     pub(super) weight_bytes: usize,
+    /// Where it would run, with the libraries that are used there.
+    pub(super) device: String,
     pub(super) plan: Plan,
 }
 
@@ -64,6 +66,8 @@ struct Step {
     node_place: Option<usize>,
     kernel: &'static str,
     detail: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    functions: String,
     why: String,
     flops: u64,
     read_bytes: u64,
@@ -109,6 +113,7 @@ impl Summary {
             outputs: show(model.outputs()),
             operators: model.node_count(),
             weight_bytes: model.weight_bytes(),
+            device: String::new(),
             plan: Plan::default(),
         }
     }
@@ -207,6 +212,7 @@ impl Step {
             node_place: step.node,
             kernel: step.kernel,
             detail: step.detail.clone(),
+            functions: step.functions.clone(),
             why: step.why.to_string(),
             flops: step.flops,
             read_bytes: step.read_bytes,

@@ -24,6 +24,7 @@ pub(super) fn text(summary: &Summary, plan: &PlanInfo) -> String {
         table::bytes(summary.weight_bytes),
         nodes(plan)
     ));
+    text.push_str(&format!("{}\n\n", summary.device));
     text.push_str("Plan for");
     for Shape { input, shape } in &summary.plan.shapes {
         text.push_str(&format!(" {}: {}", shown(input), extents(shape)));

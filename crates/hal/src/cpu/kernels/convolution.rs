@@ -17,7 +17,7 @@ mod winograd;
 use std::ops::Range;
 
 use crate::error::Error;
-use crate::kernel::Conv2d;
+use crate::kernel::{Conv2d, Precision};
 
 use output::Output;
 use plan::Plan;
@@ -36,6 +36,9 @@ fn is_winograd(kernels: Kernels, kernel: &Conv2d) -> bool {
 
 /// Bytes of the packed weight.
 pub(super) fn packed_bytes(kernels: Kernels, kernel: &Conv2d) -> Option<usize> {
+    if kernel.precision != Precision::F32 {
+        return None;
+    }
     if is_winograd(kernels, kernel) {
         return winograd::packed_bytes(kernels.isa, kernel);
     }

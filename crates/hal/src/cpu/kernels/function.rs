@@ -203,6 +203,55 @@ fn erf<S: Simd>(simd: S, x: S::V) -> S::V {
     simd.select(simd.less(size, simd.splat(0.927_734_4)), small, large)
 }
 
+/// `x` times the share of the normal distribution below `x`. The share beyond `|x|` is `2^p(|x|)`, by
+/// a minimax polynomial for its logarithm up to 6, which falls faster than the logarithm from there
+/// on: no share is a difference, so that the function keeps its accuracy where it is small.
+#[inline(always)]
+fn gelu<S: Simd>(simd: S, x: S::V) -> S::V {
+    let p = polynomial(
+        simd,
+        simd.abs(x),
+        [
+            -1.929_682_902e-8,
+            6.128_377_663e-7,
+            -8.314_092_156e-6,
+            6.092_086_187e-5,
+            -2.259_809_989e-4,
+            -1.114_963_306e-4,
+            7.082_885_597e-3,
+            -5.253_236_368e-2,
+            -4.591_917_396e-1,
+            -1.151_107_311,
+            -1.0,
+        ],
+    );
+    let beyond = exp2(simd, p);
+    let below = simd.sub(simd.splat(1.0), beyond);
+    simd.mul(x, simd.select(simd.less(x, simd.splat(0.0)), beyond, below))
+}
+
+/// `2^x` for `x` up to 127, by a minimax polynomial for the fraction.
+#[inline(always)]
+fn exp2<S: Simd>(simd: S, x: S::V) -> S::V {
+    let x = simd.larger(simd.splat(-252.0), x);
+    let n = simd.round(x);
+    let fraction = simd.sub(x, n);
+    let y = polynomial(
+        simd,
+        fraction,
+        [
+            1.535_336_196e-4,
+            1.339_887_385e-3,
+            9.618_436_918e-3,
+            5.550_332_367e-2,
+            2.402_264_774e-1,
+            6.931_471_825e-1,
+            1.0,
+        ],
+    );
+    simd.ldexp(y, n)
+}
+
 #[inline(always)]
 fn clip<S: Simd>(simd: S, x: S::V, low: f32, high: f32) -> S::V {
     simd.smaller(simd.splat(high), simd.larger(simd.splat(low), x))
@@ -240,11 +289,7 @@ lanewise! {
     Sigmoid = |simd, x| sigmoid(simd, x);
     Silu = |simd, x| simd.mul(x, sigmoid(simd, x));
     Tanh = |simd, x| tanh(simd, x);
-    Gelu = |simd, x| {
-        let inner = erf(simd, simd.mul(x, simd.splat(std::f32::consts::FRAC_1_SQRT_2)));
-        let half = simd.mul(x, simd.splat(0.5));
-        simd.mul(half, simd.add(simd.splat(1.0), inner))
-    };
+    Gelu = |simd, x| gelu(simd, x);
     GeluTanh = |simd, x| {
         let cube = simd.mul(simd.mul(x, x), x);
         let inner = simd.add(x, simd.mul(cube, simd.splat(0.044_715)));

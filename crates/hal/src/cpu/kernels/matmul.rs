@@ -45,10 +45,11 @@ struct Plan {
 
 /// Bytes of the packed columns operand, if it can be packed.
 pub(super) fn packed_bytes(isa: Isa, kernel: &MatMul) -> Option<usize> {
-    if kernel.precision != Precision::F32 {
+    if !kernel.precision.takes_plain() {
         return dots::packed_bytes(kernel);
     }
-    if kernel.b.batch.iter().any(|&stride| stride != 0) {
+    // The processor has no way to multiply in eleven bits that would be faster.
+    if kernel.precision != Precision::F32 || kernel.b.batch.iter().any(|&stride| stride != 0) {
         return None;
     }
     let lanes = isa.lanes();
@@ -57,7 +58,7 @@ pub(super) fn packed_bytes(isa: Isa, kernel: &MatMul) -> Option<usize> {
 
 /// How `kernel` is divided.
 pub(super) fn tiles(isa: Isa, kernel: &MatMul) -> Tiles {
-    if kernel.precision != Precision::F32 {
+    if !kernel.precision.takes_plain() {
         return dots::tiles(kernel);
     }
     plan(isa, kernel).tiles
@@ -97,7 +98,7 @@ pub(super) fn run(
     tile: usize,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
-    if kernel.precision != Precision::F32 {
+    if !kernel.precision.takes_plain() {
         return dots::run(isa, kernel, operands, tile, scratch);
     }
     let plan = plan(isa, kernel);
@@ -326,93 +327,108 @@ impl Finish for Output<'_> {
         let width = group.vectors * S::LANES;
         // Columns of a product are one run: the panels follow each other.
         let run = group.runs[0];
-        for r in 0..rows {
-            let line = &mut tile[r * width..][..run.length];
-            let first = self.first + (row + r) * self.row + run.target * self.column;
-            self.line(simd, line, run.target, first);
+        let first = self.first + row * self.row + run.target * self.column;
+        let tile = &mut tile[..rows * width];
+        if self.column != 1 || run.length != width {
+            return self.some(simd, tile, width, run, first);
         }
-        if is_cheap(self.activation) && self.column == 1 {
-            return;
-        }
-        activate(simd, self.activation, tile);
-        for r in 0..rows {
-            let line = &tile[r * width..][..run.length];
-            let first = self.first + (row + r) * self.row + run.target * self.column;
-            if self.column == 1 {
-                copy(simd, line, self.y.window_mut(first, run.length));
-            } else {
-                for (i, &value) in line.iter().enumerate() {
-                    self.y.set(first + i * self.column, value);
-                }
-            }
+        // A loop for each choice of addends, so that no vector asks which there are.
+        let bias = self.bias.map_or(&[][..], |bias| &bias[run.target..][..width]);
+        match (self.bias.is_some(), self.residual.is_some()) {
+            (false, false) => self.whole::<S, false, false>(simd, tile, bias, width, first),
+            (false, true) => self.whole::<S, false, true>(simd, tile, bias, width, first),
+            (true, false) => self.whole::<S, true, false>(simd, tile, bias, width, first),
+            (true, true) => self.whole::<S, true, true>(simd, tile, bias, width, first),
         }
     }
 }
 
 impl Output<'_> {
-    /// Scales a line of sums and adds bias and residual. A cheap activation is applied and the
-    /// line written; otherwise it stays where it is.
+    /// Finishes rows of whole vectors, the first of which goes to `first`.
     #[inline(always)]
-    fn line<S: Simd>(&mut self, simd: S, line: &mut [f32], column: usize, first: usize) {
+    fn whole<S: Simd, const BIAS: bool, const RESIDUAL: bool>(
+        &mut self,
+        simd: S,
+        tile: &mut [f32],
+        bias: &[f32],
+        width: usize,
+        first: usize,
+    ) {
         let alpha = simd.splat(self.alpha);
-        let at_once = is_cheap(self.activation) && self.column == 1;
-        if at_once && line.len().is_multiple_of(S::LANES) {
-            let bias = self.bias.map(|bias| &bias[column..][..line.len()]);
-            let residual = self.residual.as_ref().map(|view| view.window(first, line.len()));
-            let y = self.y.window_mut(first, line.len());
-            // A loop for each number of addends, so that no vector asks which there are.
-            let activation = self.activation;
-            match (bias, residual) {
-                (None, None) => whole(simd, alpha, line, [], activation, y),
-                (Some(a), None) | (None, Some(a)) => whole(simd, alpha, line, [a], activation, y),
-                (Some(a), Some(b)) => whole(simd, alpha, line, [a, b], activation, y),
-            }
-            return;
-        }
-        for (v, lanes) in line.chunks_mut(S::LANES).enumerate() {
-            let at = v * S::LANES;
-            let mut sum = simd.mul(simd.load_some(lanes), alpha);
-            if let Some(bias) = self.bias {
-                sum = simd.add(sum, simd.load_some(&bias[column + at..][..lanes.len()]));
-            }
-            if let Some(residual) = &self.residual {
-                if self.column == 1 {
-                    let residual = residual.window(first + at, lanes.len());
-                    sum = simd.add(sum, simd.load_some(residual));
+        let at_once = is_cheap(self.activation);
+        for (r, start) in (0..tile.len()).step_by(width).enumerate() {
+            let line = &mut tile[start..][..width];
+            let place = first + r * self.row;
+            let residual = match &self.residual {
+                Some(residual) if RESIDUAL => residual.window(place, width),
+                _ => &[],
+            };
+            let y = self.y.window_mut(place, width);
+            for at in (0..width).step_by(S::LANES) {
+                let mut sum = simd.load(&line[at..]);
+                sum = if BIAS {
+                    simd.fma(sum, alpha, simd.load(&bias[at..]))
                 } else {
-                    simd.store_some(sum, lanes);
-                    for (i, value) in lanes.iter_mut().enumerate() {
-                        *value += residual.get(first + (at + i) * self.column);
-                    }
-                    continue;
+                    simd.mul(sum, alpha)
+                };
+                if RESIDUAL {
+                    sum = simd.add(sum, simd.load(&residual[at..]));
+                }
+                if at_once {
+                    simd.store(activate_cheap(simd, self.activation, sum), &mut y[at..]);
+                } else {
+                    simd.store(sum, &mut line[at..]);
                 }
             }
-            if at_once {
-                let y = activate_cheap(simd, self.activation, sum);
-                simd.store_some(y, self.y.window_mut(first + at, lanes.len()));
-            } else {
-                simd.store_some(sum, lanes);
-            }
+        }
+        if at_once {
+            return;
+        }
+        activate(simd, self.activation, tile);
+        for (r, start) in (0..tile.len()).step_by(width).enumerate() {
+            copy(simd, &tile[start..][..width], self.y.window_mut(first + r * self.row, width));
         }
     }
-}
 
-/// Finishes whole vectors of sums: scales them, adds `more`, and applies a cheap activation.
-#[inline(always)]
-fn whole<S: Simd, const MORE: usize>(
-    simd: S,
-    alpha: S::V,
-    sums: &[f32],
-    more: [&[f32]; MORE],
-    activation: Function,
-    y: &mut [f32],
-) {
-    for at in (0..sums.len()).step_by(S::LANES) {
-        let mut sum = simd.mul(simd.load(&sums[at..]), alpha);
-        for addend in more {
-            sum = simd.add(sum, simd.load(&addend[at..]));
+    /// Finishes rows of any length, whose elements may lie apart.
+    #[inline(always)]
+    fn some<S: Simd>(
+        &mut self,
+        simd: S,
+        tile: &mut [f32],
+        width: usize,
+        run: gemm::Run,
+        first: usize,
+    ) {
+        let alpha = simd.splat(self.alpha);
+        for (r, start) in (0..tile.len()).step_by(width).enumerate() {
+            let line = &mut tile[start..][..run.length];
+            let place = first + r * self.row;
+            for (v, lanes) in line.chunks_mut(S::LANES).enumerate() {
+                let at = v * S::LANES;
+                let sum = simd.load_some(lanes);
+                let sum = match self.bias {
+                    Some(bias) => {
+                        let bias = simd.load_some(&bias[run.target + at..][..lanes.len()]);
+                        simd.fma(sum, alpha, bias)
+                    }
+                    None => simd.mul(sum, alpha),
+                };
+                simd.store_some(sum, lanes);
+            }
+            if let Some(residual) = &self.residual {
+                for (i, value) in line.iter_mut().enumerate() {
+                    *value += residual.get(place + i * self.column);
+                }
+            }
         }
-        simd.store(activate_cheap(simd, activation, sum), &mut y[at..]);
+        activate(simd, self.activation, tile);
+        for (r, start) in (0..tile.len()).step_by(width).enumerate() {
+            let place = first + r * self.row;
+            for (i, &value) in tile[start..][..run.length].iter().enumerate() {
+                self.y.set(place + i * self.column, value);
+            }
+        }
     }
 }
 
@@ -422,7 +438,7 @@ pub(super) mod packing {
 
     /// How the packing is divided.
     pub(in crate::cpu::kernels) fn tiles(isa: Isa, kernel: &MatMul) -> Tiles {
-        if kernel.precision != Precision::F32 {
+        if !kernel.precision.takes_plain() {
             return dots::packing::tiles(kernel);
         }
         Tiles::new(kernel.n.div_ceil(isa.lanes()), kernel.k.saturating_mul(isa.lanes()))
@@ -435,7 +451,7 @@ pub(super) mod packing {
         operands: Operands<'_>,
         tile: usize,
     ) -> Result<(), Error> {
-        if kernel.precision != Precision::F32 {
+        if !kernel.precision.takes_plain() {
             return dots::packing::run(kernel, operands, tile);
         }
         let lanes = isa.lanes();

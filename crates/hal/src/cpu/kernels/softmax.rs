@@ -82,8 +82,14 @@ fn maximum<S: Simd>(simd: S, row: &[f32]) -> f32 {
     let mut last = [0.0; COLUMNS];
     simd.store(simd.maximum(pairs[0], pairs[1]), &mut last);
     let larger = |a: f32, b: &f32| if *b > a || b.is_nan() { *b } else { a };
-    let max = last[..S::LANES].iter().fold(f32::NEG_INFINITY, larger);
-    chunks.remainder().iter().fold(max, larger)
+    let mut width = S::LANES;
+    while width > 1 {
+        width /= 2;
+        for i in 0..width {
+            last[i] = larger(last[i], &last[i + width]);
+        }
+    }
+    chunks.remainder().iter().fold(last[0], larger)
 }
 
 impl Tile<'_> {
@@ -110,7 +116,7 @@ impl Tile<'_> {
         }
         let sum = sum.finish();
         let logarithm = if self.kernel.log { single(sum.ln()) } else { 0.0 };
-        let (divisor, logarithm) = (simd.splat(single(sum)), simd.splat(logarithm));
+        let (factor, logarithm) = (simd.splat(single(1.0 / sum)), simd.splat(logarithm));
         for first in (0..n).step_by(S::LANES) {
             let length = S::LANES.min(n - first);
             let at = start + first;
@@ -118,7 +124,7 @@ impl Tile<'_> {
                 let x = simd.load_some(self.x.window(at, length));
                 simd.sub(simd.sub(x, max), logarithm)
             } else {
-                simd.div(simd.load_some(self.y.window(at, length)), divisor)
+                simd.mul(simd.load_some(self.y.window(at, length)), factor)
             };
             simd.store_some(y, self.y.window_mut(at, length));
         }

@@ -97,6 +97,16 @@ impl Graph {
         .map(Node)
     }
 
+    /// Adds a copy of another graph behind a node.
+    pub(in crate::cuda) fn add_graph(self, after: Option<Node>, inner: Self) -> Outcome<Node> {
+        let (before, count) = dependency(after.as_ref());
+        // SAFETY: Both graphs and the node before are alive.
+        made(ptr::null_mut(), |raw| unsafe {
+            sys::cuGraphAddChildGraphNode(raw, self.0, before, count, inner.0)
+        })
+        .map(Node)
+    }
+
     /// Makes it ready to be launched.
     pub(in crate::cuda) fn instantiate(self) -> Outcome<GraphExec> {
         // SAFETY: The graph is alive, and the result is a valid place for the call.

@@ -5,7 +5,9 @@ use std::ptr;
 
 use cudarc::driver::sys::{self, CUresult};
 
-use super::{Address, Event, Function, GraphExec, Module, Outcome, Refusal, Stream, check, made};
+use super::{
+    Address, Event, Function, Graph, GraphExec, Module, Outcome, Refusal, Stream, check, made,
+};
 
 impl Module {
     /// Compiles what the driver has not compiled before.
@@ -171,6 +173,21 @@ impl Stream {
     pub(in crate::cuda) unsafe fn fetch(self, from: Address, to: *mut u8, bytes: usize) -> Outcome {
         // SAFETY: By the caller.
         check(unsafe { sys::cuMemcpyDtoHAsync_v2(to.cast(), from, bytes, self.0) })
+    }
+
+    /// What `enqueue` enqueues, as a graph; none of it runs. Other threads may call the driver
+    /// meanwhile, but not on this stream.
+    pub(in crate::cuda) fn capture<T>(
+        self,
+        enqueue: impl FnOnce() -> T,
+    ) -> Outcome<(T, Outcome<Graph>)> {
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        // SAFETY: The stream is alive.
+        check(unsafe { sys::cuStreamBeginCapture_v2(self.0, mode) })?;
+        let done = enqueue();
+        // SAFETY: The result is a valid place for the call, and the capture was begun here.
+        let graph = made(ptr::null_mut(), |raw| unsafe { sys::cuStreamEndCapture(self.0, raw) });
+        Ok((done, graph.map(Graph)))
     }
 
     /// # Safety

@@ -1,14 +1,15 @@
 //! Convolution.
 
 use crate::error::Error;
-use crate::kernel::Conv2d;
+use crate::kernel::{Conv2d, Function};
 
 use super::arguments::{
     Structure, activation, launch, launch_threads, long, operand, optional, small, word,
 };
+use super::calls::{Call, Images, Product};
 use super::patches::{self, Patches, Squares};
 use super::tiles::{self, Cut, Extents, Kind};
-use super::{Arithmetic, Lowered, Parameter};
+use super::{Arithmetic, Launch, Lowered, Means, Parameter};
 
 /// Output channels of a group below which every output is computed on its own.
 const DIRECT_CHANNELS: usize = 8;
@@ -35,18 +36,22 @@ struct Weight {
     apart: usize,
     /// The squares behind the packed rows.
     squares: Option<Squares>,
+    /// Whether the weight lies behind them as it is.
+    is_kept: bool,
 }
 
 impl Weight {
-    fn of(kernel: &Conv2d, arithmetic: Arithmetic) -> Option<Self> {
+    fn of(kernel: &Conv2d, means: Means) -> Option<Self> {
+        let Means { arithmetic, offer, .. } = means;
         let outputs = kernel.out_channels;
         let inputs = kernel.in_channels.checked_div(kernel.groups)?;
         let taps = kernel.kernel[0].checked_mul(kernel.kernel[1])?;
         let depth = inputs.checked_mul(taps)?;
         let apart = depth.checked_next_multiple_of(4)?;
         let pitch = apart.checked_mul(arithmetic.planes())?;
-        let squares = Squares::of(kernel).filter(|_| arithmetic == Arithmetic::Tensor);
-        Some(Self { outputs, inputs, taps, depth, pitch, apart, squares })
+        let squares = Squares::of(kernel).filter(|_| arithmetic != Arithmetic::MultiplyAdd);
+        let is_kept = offer.keeps_weight(arithmetic, kernel);
+        Some(Self { outputs, inputs, taps, depth, pitch, apart, squares, is_kept })
     }
 
     /// Bytes of the packed rows.
@@ -59,16 +64,30 @@ impl Weight {
         self.row_bytes()?.checked_next_multiple_of(256)
     }
 
-    fn packed_bytes(&self) -> Option<usize> {
+    /// Bytes of the packed rows and the squares.
+    fn own_bytes(&self) -> Option<usize> {
         match self.squares {
             Some(squares) => self.squares_at()?.checked_add(squares.bytes()?),
             None => self.row_bytes(),
         }
     }
 
+    /// Where the weight is that is kept as it is.
+    fn kept_at(&self) -> Option<usize> {
+        self.own_bytes()?.checked_next_multiple_of(256)
+    }
+
+    fn packed_bytes(&self) -> Option<usize> {
+        if !self.is_kept {
+            return self.own_bytes();
+        }
+        let bytes = self.outputs.checked_mul(self.depth)?.checked_mul(size_of::<f32>())?;
+        self.kept_at()?.checked_add(bytes)
+    }
+
     /// Brings a weight into the order of output channel, tap, input channel, and into squares.
     fn pack(&self, from: &Parameter, to: &Parameter) -> Result<Lowered, Error> {
-        let Self { outputs, inputs, taps, depth, pitch, apart, squares } = *self;
+        let Self { outputs, inputs, taps, depth, pitch, apart, squares, is_kept } = *self;
         if outputs * depth == 0 {
             return Ok(Lowered::nothing());
         }
@@ -85,7 +104,13 @@ impl Weight {
                 parameters,
             )?);
         }
-        Ok(Lowered { launches, scratch_bytes: 0 })
+        if is_kept {
+            let mut parameters = vec![from.clone(), to.behind(self.kept_at().unwrap_or(0))];
+            let rows = [outputs, depth, depth, 1];
+            parameters.extend(rows.into_iter().chain([depth, depth, 0, 1]).map(long));
+            launches.push(launch_threads("ab_pack", outputs * depth, parameters)?);
+        }
+        Ok(Lowered { launches, ..Lowered::default() })
     }
 }
 
@@ -103,23 +128,25 @@ enum Way {
 }
 
 /// Bytes of the packed weight.
-pub(super) fn packed_bytes(kernel: &Conv2d, arithmetic: Arithmetic) -> Option<usize> {
-    Weight::of(kernel, arithmetic)?.packed_bytes()
+pub(super) fn packed_bytes(kernel: &Conv2d, means: Means) -> Option<usize> {
+    Weight::of(kernel, means)?.packed_bytes()
 }
 
-fn weight(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Weight, Error> {
+fn weight(kernel: &Conv2d, means: Means) -> Result<Weight, Error> {
     let missing = || super::unsupported("the weight cannot be addressed");
-    Weight::of(kernel, arithmetic).ok_or_else(missing)
+    Weight::of(kernel, means).ok_or_else(missing)
 }
 
-pub(super) fn pack(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Lowered, Error> {
-    weight(kernel, arithmetic)?.pack(&operand(0), &operand(1))
+pub(super) fn pack(kernel: &Conv2d, means: Means) -> Result<Lowered, Error> {
+    weight(kernel, means)?.pack(&operand(0), &operand(1))
 }
 
-pub(super) fn lower(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Lowered, Error> {
-    match Layer::new(kernel, arithmetic)? {
-        Some(layer) => layer.lower(layer.way(arithmetic)),
-        None => Ok(Lowered::nothing()),
+pub(super) fn lower(kernel: &Conv2d, means: Means) -> Result<Lowered, Error> {
+    let Some(layer) = Layer::new(kernel, means)? else { return Ok(Lowered::nothing()) };
+    let called = means.offer.images(means.arithmetic, kernel, layer.out_size);
+    match called.filter(|_| means.calls) {
+        Some(images) => layer.called(images),
+        None => layer.lower(layer.way()),
     }
 }
 
@@ -127,14 +154,16 @@ pub(super) fn lower(kernel: &Conv2d, arithmetic: Arithmetic) -> Result<Lowered, 
 struct Layer<'a> {
     kernel: &'a Conv2d,
     weight: Weight,
+    arithmetic: Arithmetic,
     out_size: [usize; 2],
     extents: Extents,
 }
 
 impl<'a> Layer<'a> {
     /// `None` when there is nothing to write.
-    fn new(kernel: &'a Conv2d, arithmetic: Arithmetic) -> Result<Option<Self>, Error> {
-        let weight = weight(kernel, arithmetic)?;
+    fn new(kernel: &'a Conv2d, means: Means) -> Result<Option<Self>, Error> {
+        let (mut weight, arithmetic) = (weight(kernel, means)?, means.arithmetic);
+        weight.is_kept &= kernel.packed;
         let out_size = kernel.out_size().unwrap_or([0, 0]);
         let extents = Extents {
             count: kernel.groups,
@@ -144,11 +173,12 @@ impl<'a> Layer<'a> {
             is_gathered: true,
         };
         let outputs = extents.rows * extents.columns;
-        Ok((outputs > 0).then_some(Self { kernel, weight, out_size, extents }))
+        let layer = Self { kernel, weight, arithmetic, out_size, extents };
+        Ok((outputs > 0).then_some(layer))
     }
 
     /// The fastest way.
-    fn way(&self, arithmetic: Arithmetic) -> Way {
+    fn way(&self) -> Way {
         let few = self.extents.rows < DIRECT_CHANNELS && self.kernel.groups > 1;
         if few || self.reciprocals().is_none() {
             return Way::Direct;
@@ -158,7 +188,7 @@ impl<'a> Layer<'a> {
             Some(patches) => Way::Patched(patches),
             None if !is_large && self.is_thin() => Way::Thin,
             None => {
-                let arithmetic = if is_large { arithmetic } else { Arithmetic::MultiplyAdd };
+                let arithmetic = if is_large { self.arithmetic } else { Arithmetic::MultiplyAdd };
                 Way::Tiled(tiles::best(self.extents, arithmetic))
             }
         }
@@ -243,7 +273,11 @@ impl<'a> Layer<'a> {
     }
 
     fn patched(&self, weight: &Parameter, patches: Patches) -> Result<Lowered, Error> {
-        let function = "ab_conv_patch";
+        let function = match self.arithmetic {
+            Arithmetic::Tf32 => "ab_conv_patch_tf32",
+            Arithmetic::Bf16 => "ab_conv_patch_bf16",
+            Arithmetic::MultiplyAdd | Arithmetic::Tensor => "ab_conv_patch",
+        };
         let squares = weight.behind(self.weight.squares_at().unwrap_or(0));
         let mut parameters = vec![operand(0), squares];
         parameters.extend(self.targets());
@@ -283,21 +317,42 @@ impl<'a> Layer<'a> {
         let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(self.extents.count);
         let mut first = launch(function, blocks, [cut.tile.threads, 1, 1], parameters)?;
         first.grid[1] = small(function, cut.parts)?;
-        first.shared_bytes = small(function, cut.tile.shared_bytes(Kind::SplitFlat))?;
+        let kind = if cut.is_split() { Kind::SplitFlat } else { Kind::Flat };
+        first.shared_bytes = small(function, cut.tile.shared_bytes(kind))?;
         if cut.parts == 1 {
             return Ok(Lowered::one(first));
         }
+        let join = self.join(partial, cut.parts)?;
+        let size = self.kernel.out_channels * self.extents.columns;
+        let scratch_bytes = cut.parts * size * size_of::<f32>();
+        Ok(Lowered { launches: vec![first, join], scratch_bytes, call: None })
+    }
+
+    /// What comes behind sums, whose parts lie at `partial`.
+    fn join(&self, partial: Parameter, parts: usize) -> Result<Launch, Error> {
         let size = self.kernel.out_channels * self.extents.columns;
         let mut parameters = self.targets();
         parameters.extend([partial, long(size)]);
         let pixels = small("pixels of an image", self.out_size[0] * self.out_size[1])?;
         let channels = small("output channels", self.kernel.out_channels)?;
-        let parts = small("parts of a convolution", cut.parts)?;
+        let parts = small("parts of a convolution", parts)?;
         parameters.extend([pixels, channels, parts, 0].map(word));
         parameters.push(activation(self.kernel.activation));
-        let join = launch_threads("ab_conv_join", size.div_ceil(4), parameters)?;
-        let scratch_bytes = cut.parts * size * size_of::<f32>();
-        Ok(Lowered { launches: vec![first, join], scratch_bytes })
+        launch_threads("ab_conv_join", size.div_ceil(4), parameters)
+    }
+
+    /// Sums that a library makes, where they belong.
+    fn called(&self, images: Images) -> Result<Lowered, Error> {
+        let Conv2d { bias, residual, activation, packed, .. } = *self.kernel;
+        let kept = if packed { self.weight.kept_at().unwrap_or(0) } else { 0 };
+        let sums = operand(2 + usize::from(bias) + usize::from(residual));
+        let mut lowered = Lowered::default();
+        if bias || residual || activation != Function::Identity {
+            lowered.launches.push(self.join(sums.clone(), 1)?);
+        }
+        let operands = [operand(0), operand(1).behind(kept), sums];
+        lowered.call = Some(Call { product: Product::Images(images), operands });
+        Ok(lowered)
     }
 }
 
@@ -314,7 +369,7 @@ fn reciprocal(most: usize, divisor: usize) -> Option<u32> {
 /// Every way to compute a convolution that the module has functions for.
 #[cfg(test)]
 pub(super) fn all(kernel: &Conv2d, arithmetic: Arithmetic) -> Vec<Lowered> {
-    let layer = Layer::new(kernel, arithmetic).expect("the shape is small");
+    let layer = Layer::new(kernel, arithmetic.into()).expect("the shape is small");
     let Some(layer) = layer else { return Vec::new() };
     let cuts = tiles::cuts(layer.extents, arithmetic).map(Way::Tiled);
     let thin = layer.is_thin().then_some(Way::Thin);

@@ -191,6 +191,17 @@ MATMUL(ab_matmul_deep_32x16, Tile32x16, DEEP, 2)
     MATMUL(ab_matmul_tensor_##SIZE, Tensor##SIZE, FLAT, BLOCKS)                                    \
     MATMUL(ab_matmul_tensor_deep_##SIZE, Tensor##SIZE, DEEP, BLOCKS)                               \
     MATMUL(ab_matmul_tensor_split_##SIZE, Tensor##SIZE, DEEP_SPLIT, BLOCKS)
+#define REDUCED_MATMUL(NAME, TILE, BLOCKS)                                                         \
+    MATMUL(ab_matmul_##NAME, TILE, FLAT, BLOCKS)                                                   \
+    MATMUL(ab_matmul_deep_##NAME, TILE, DEEP, BLOCKS)
+REDUCED_MATMUL(tf32_128x64, Tf32128x64, 2)
+REDUCED_MATMUL(tf32_64x64, Tf3264x64, 4)
+REDUCED_MATMUL(tf32_64x32, Tf3264x32, 4)
+REDUCED_MATMUL(tf32_32x32, Tf3232x32, 4)
+REDUCED_MATMUL(bf16_128x64, Bf16128x64, 2)
+REDUCED_MATMUL(bf16_64x64, Bf1664x64, 4)
+REDUCED_MATMUL(bf16_64x32, Bf1664x32, 4)
+REDUCED_MATMUL(bf16_32x32, Bf1632x32, 4)
 TENSOR_MATMUL(128x64, 2)
 TENSOR_MATMUL(64x64, 4)
 TENSOR_MATMUL(64x32, 4)

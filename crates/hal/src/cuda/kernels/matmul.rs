@@ -1,12 +1,13 @@
 //! Batched matrix multiplication.
 
 use crate::error::Error;
-use crate::kernel::{MatMul, Precision};
+use crate::kernel::{Function, MatMul};
 
 use super::arguments::{Structure, launch, launch_threads, long, operand, optional, small};
 use super::axes::{Axes, Axis};
+use super::calls::{self, Call, Matrices};
 use super::tiles::{self, Cut, Extents, Kind};
-use super::{Arithmetic, Lowered, MULTIPROCESSORS, Parameter};
+use super::{Arithmetic, Launch, Lowered, MULTIPROCESSORS, Means, Parameter};
 
 /// Batch axes that a function takes.
 const BATCH_AXES_MAX: usize = 8;
@@ -24,8 +25,7 @@ fn pitches(kernel: &MatMul, arithmetic: Arithmetic) -> [usize; 2] {
 
 /// Bytes of the packed operand: its columns, one after the other.
 pub(super) fn packed_bytes(kernel: &MatMul, arithmetic: Arithmetic) -> Option<usize> {
-    let reduced = kernel.precision != Precision::F32;
-    if reduced || kernel.b.batch.iter().any(|&stride| stride != 0) {
+    if kernel.b.batch.iter().any(|&stride| stride != 0) {
         return None;
     }
     let column = kernel.k.checked_next_multiple_of(4)?.checked_mul(arithmetic.planes())?;
@@ -55,8 +55,13 @@ struct Product<'a> {
     apart: usize,
 }
 
-pub(super) fn lower(kernel: &MatMul, arithmetic: Arithmetic) -> Result<Lowered, Error> {
+pub(super) fn lower(kernel: &MatMul, means: Means) -> Result<Lowered, Error> {
+    let Means { arithmetic, offer, calls } = means;
     let Some(product) = Product::new(kernel, arithmetic) else { return Ok(Lowered::nothing()) };
+    let strides = [product.row, product.column];
+    if calls && let Some(call) = offer.matrices(arithmetic, kernel, &product.batch, strides) {
+        return product.called(call);
+    }
     match product.way(arithmetic) {
         Some(cut) => product.tiled(cut),
         None => product.few_rows(),
@@ -133,7 +138,7 @@ impl<'a> Product<'a> {
     /// A block for each tile, or for a part of it.
     fn tiled(&self, cut: Cut) -> Result<Lowered, Error> {
         let tiles = cut.tiles(self.extents);
-        let kind = match (self.kernel.packed && cut.is_tensor(), self.is_deep()) {
+        let kind = match (self.kernel.packed && cut.is_split(), self.is_deep()) {
             (true, _) => Kind::DeepSplit,
             (false, true) => Kind::Deep,
             (false, false) => Kind::Flat,
@@ -151,12 +156,49 @@ impl<'a> Product<'a> {
         if cut.parts == 1 {
             return Ok(Lowered::one(first));
         }
-        let mut parameters = self.targets();
-        parameters.extend([Parameter::Scratch(0), structure]);
-        let threads = count * rows * columns.div_ceil(4);
-        let join = launch_threads("ab_matmul_join", threads, parameters)?;
+        let join = self.join(Parameter::Scratch(0), structure)?;
         let scratch_bytes = cut.parts * count * rows * columns * size_of::<f32>();
-        Ok(Lowered { launches: vec![first, join], scratch_bytes })
+        Ok(Lowered { launches: vec![first, join], scratch_bytes, call: None })
+    }
+
+    /// What comes behind sums, which lie at `partial`.
+    fn join(&self, partial: Parameter, structure: Parameter) -> Result<Launch, Error> {
+        let Extents { count, rows, columns, .. } = self.extents;
+        let mut parameters = self.targets();
+        parameters.extend([partial, structure]);
+        launch_threads("ab_matmul_join", count * rows * columns.div_ceil(4), parameters)
+    }
+
+    /// Whether the sums lie as those of a library do.
+    fn is_dense(&self) -> bool {
+        let MatMul { m, n, ref y, .. } = *self.kernel;
+        let steps = match self.batch.0[..] {
+            [] => true,
+            [axis] => axis.strides[2] == m * n,
+            _ => false,
+        };
+        y.column == 1 && y.row == n && steps
+    }
+
+    /// Sums that a library makes, where they belong or else in scratch memory.
+    fn called(&self, product: Matrices) -> Result<Lowered, Error> {
+        let MatMul { alpha, bias, residual, activation, .. } = *self.kernel;
+        let is_dense = self.is_dense();
+        let output = operand(2 + usize::from(bias) + usize::from(residual));
+        let sums = if is_dense { output } else { Parameter::Scratch(0) };
+        let is_plain = alpha.to_bits() == 1_f32.to_bits() && !bias && !residual;
+        let mut lowered = Lowered::default();
+        if !(is_plain && activation == Function::Identity && is_dense) {
+            let structure = self.structure([1, self.extents.depth], [1, 1])?;
+            lowered.launches.push(self.join(sums.clone(), structure)?);
+        }
+        if !is_dense {
+            let Extents { count, rows, columns, .. } = self.extents;
+            lowered.scratch_bytes = count * rows * columns * size_of::<f32>();
+        }
+        let product = calls::Product::Matrices(product);
+        lowered.call = Some(Call { product, operands: [operand(0), operand(1), sums] });
+        Ok(lowered)
     }
 }
 

@@ -159,5 +159,5 @@ pub(super) fn reduce(kernel: &Reduce) -> Result<Lowered, Error> {
     let parameters = vec![operand(1), Parameter::Scratch(0), structure];
     let join = launch_threads("ab_reduce_join", outputs, parameters)?;
     let scratch_bytes = outputs * parts * size_of::<f64>();
-    Ok(Lowered { launches: vec![first, join], scratch_bytes })
+    Ok(Lowered { launches: vec![first, join], scratch_bytes, call: None })
 }

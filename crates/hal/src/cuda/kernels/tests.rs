@@ -1,5 +1,6 @@
 //! What is launched, checked everywhere; and what it computes, on a card.
 
+mod calls;
 mod card;
 mod device;
 mod elementwise;

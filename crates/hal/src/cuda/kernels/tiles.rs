@@ -7,14 +7,15 @@
 use super::{Arithmetic, MULTIPROCESSORS};
 
 /// One of the tiles that the module has functions for.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Tile {
     pub(super) rows: usize,
     pub(super) columns: usize,
     /// Threads of a block.
     pub(super) threads: u32,
+    pub(super) arithmetic: Arithmetic,
     /// What tensor cores work on; `None` for multiply-adds.
-    pub(super) tensor: Option<Stages>,
+    stages: Option<Stages>,
     /// Functions for products: with the second operand's rows, or its columns, contiguous, and with
     /// its columns split.
     pub(super) matmul: &'static [&'static str],
@@ -25,7 +26,7 @@ pub(super) struct Tile {
 }
 
 /// The stages of operands in shared memory, as `tensor.cu` has them.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Stages {
     depth: usize,
     /// Groups of threads that share the depth.
@@ -45,13 +46,20 @@ pub(super) enum Kind {
 }
 
 impl Tile {
-    pub(super) fn arithmetic(&self) -> Arithmetic {
-        if self.tensor.is_some() { Arithmetic::Tensor } else { Arithmetic::MultiplyAdd }
+    /// A tile of numbers of fewer bits, which are not split.
+    const fn reduced(
+        of: Self,
+        arithmetic: Arithmetic,
+        matmul: &'static [&'static str],
+        convolution: &'static str,
+        rates: [usize; 2],
+    ) -> Self {
+        Self { arithmetic, matmul, convolution, rates, ..of }
     }
 
     /// Dynamic shared memory of a block: what `Room` in `product.cu` counts.
     pub(super) fn shared_bytes(&self, kind: Kind) -> usize {
-        let Some(Stages { depth, slices, count }) = self.tensor else { return 0 };
+        let Some(Stages { depth, slices, count }) = self.stages else { return 0 };
         let first = self.rows * (depth + 4);
         let second = match kind {
             Kind::Flat | Kind::SplitFlat => depth * (self.columns + 8),
@@ -76,7 +84,8 @@ pub(super) const TILES: [Tile; 9] = [
         rows: 128,
         columns: 128,
         threads: 256,
-        tensor: None,
+        arithmetic: Arithmetic::MultiplyAdd,
+        stages: None,
         matmul: &["ab_matmul_128x128", "ab_matmul_deep_128x128"],
         convolution: "ab_conv_128x128",
         rates: [75, 98],
@@ -85,7 +94,8 @@ pub(super) const TILES: [Tile; 9] = [
         rows: 64,
         columns: 64,
         threads: 256,
-        tensor: None,
+        arithmetic: Arithmetic::MultiplyAdd,
+        stages: None,
         matmul: &["ab_matmul_64x64", "ab_matmul_deep_64x64"],
         convolution: "ab_conv_64x64",
         rates: [57, 196],
@@ -94,7 +104,8 @@ pub(super) const TILES: [Tile; 9] = [
         rows: 64,
         columns: 32,
         threads: 256,
-        tensor: None,
+        arithmetic: Arithmetic::MultiplyAdd,
+        stages: None,
         matmul: &["ab_matmul_64x32", "ab_matmul_deep_64x32"],
         convolution: "ab_conv_64x32",
         rates: [62, 90],
@@ -103,7 +114,8 @@ pub(super) const TILES: [Tile; 9] = [
         rows: 32,
         columns: 32,
         threads: 256,
-        tensor: None,
+        arithmetic: Arithmetic::MultiplyAdd,
+        stages: None,
         matmul: &["ab_matmul_32x32", "ab_matmul_deep_32x32"],
         convolution: "ab_conv_32x32",
         rates: [50, 87],
@@ -112,7 +124,8 @@ pub(super) const TILES: [Tile; 9] = [
         rows: 32,
         columns: 16,
         threads: 256,
-        tensor: None,
+        arithmetic: Arithmetic::MultiplyAdd,
+        stages: None,
         matmul: &["ab_matmul_32x16", "ab_matmul_deep_32x16"],
         convolution: "ab_conv_32x16",
         rates: [36, 139],
@@ -121,7 +134,8 @@ pub(super) const TILES: [Tile; 9] = [
         rows: 128,
         columns: 64,
         threads: 256,
-        tensor: Some(Stages { depth: 32, slices: 1, count: 2 }),
+        arithmetic: Arithmetic::Tensor,
+        stages: Some(Stages { depth: 32, slices: 1, count: 2 }),
         matmul: &[
             "ab_matmul_tensor_128x64",
             "ab_matmul_tensor_deep_128x64",
@@ -134,7 +148,8 @@ pub(super) const TILES: [Tile; 9] = [
         rows: 64,
         columns: 64,
         threads: 128,
-        tensor: Some(Stages { depth: 32, slices: 1, count: 2 }),
+        arithmetic: Arithmetic::Tensor,
+        stages: Some(Stages { depth: 32, slices: 1, count: 2 }),
         matmul: &[
             "ab_matmul_tensor_64x64",
             "ab_matmul_tensor_deep_64x64",
@@ -147,7 +162,8 @@ pub(super) const TILES: [Tile; 9] = [
         rows: 64,
         columns: 32,
         threads: 128,
-        tensor: Some(Stages { depth: 32, slices: 2, count: 2 }),
+        arithmetic: Arithmetic::Tensor,
+        stages: Some(Stages { depth: 32, slices: 2, count: 2 }),
         matmul: &[
             "ab_matmul_tensor_64x32",
             "ab_matmul_tensor_deep_64x32",
@@ -160,7 +176,8 @@ pub(super) const TILES: [Tile; 9] = [
         rows: 32,
         columns: 32,
         threads: 128,
-        tensor: Some(Stages { depth: 32, slices: 4, count: 4 }),
+        arithmetic: Arithmetic::Tensor,
+        stages: Some(Stages { depth: 32, slices: 4, count: 4 }),
         matmul: &[
             "ab_matmul_tensor_32x32",
             "ab_matmul_tensor_deep_32x32",
@@ -169,6 +186,66 @@ pub(super) const TILES: [Tile; 9] = [
         convolution: "ab_conv_tensor_32x32",
         rates: [46, 212],
     },
+];
+
+/// Those of fewer bits.
+pub(super) const REDUCED: [Tile; 8] = [
+    Tile::reduced(
+        TILES[5],
+        Arithmetic::Tf32,
+        &["ab_matmul_tf32_128x64", "ab_matmul_deep_tf32_128x64"],
+        "ab_conv_tf32_128x64",
+        [140, 420],
+    ),
+    Tile::reduced(
+        TILES[6],
+        Arithmetic::Tf32,
+        &["ab_matmul_tf32_64x64", "ab_matmul_deep_tf32_64x64"],
+        "ab_conv_tf32_64x64",
+        [200, 120],
+    ),
+    Tile::reduced(
+        TILES[7],
+        Arithmetic::Tf32,
+        &["ab_matmul_tf32_64x32", "ab_matmul_deep_tf32_64x32"],
+        "ab_conv_tf32_64x32",
+        [240, 60],
+    ),
+    Tile::reduced(
+        TILES[8],
+        Arithmetic::Tf32,
+        &["ab_matmul_tf32_32x32", "ab_matmul_deep_tf32_32x32"],
+        "ab_conv_tf32_32x32",
+        [80, 380],
+    ),
+    Tile::reduced(
+        TILES[5],
+        Arithmetic::Bf16,
+        &["ab_matmul_bf16_128x64", "ab_matmul_deep_bf16_128x64"],
+        "ab_conv_bf16_128x64",
+        [140, 420],
+    ),
+    Tile::reduced(
+        TILES[6],
+        Arithmetic::Bf16,
+        &["ab_matmul_bf16_64x64", "ab_matmul_deep_bf16_64x64"],
+        "ab_conv_bf16_64x64",
+        [200, 120],
+    ),
+    Tile::reduced(
+        TILES[7],
+        Arithmetic::Bf16,
+        &["ab_matmul_bf16_64x32", "ab_matmul_deep_bf16_64x32"],
+        "ab_conv_bf16_64x32",
+        [240, 60],
+    ),
+    Tile::reduced(
+        TILES[8],
+        Arithmetic::Bf16,
+        &["ab_matmul_bf16_32x32", "ab_matmul_deep_bf16_32x32"],
+        "ab_conv_bf16_32x32",
+        [80, 380],
+    ),
 ];
 
 /// The depth of every stage divides this.
@@ -217,9 +294,9 @@ impl Cut {
         Self { tile, parts: extents.depth.div_ceil(part).max(1), part }
     }
 
-    /// Whether tensor cores compute it.
-    pub(super) fn is_tensor(self) -> bool {
-        self.tile.tensor.is_some()
+    /// Whether its functions take what is left over of a packed constant.
+    pub(super) fn is_split(self) -> bool {
+        self.tile.arithmetic == Arithmetic::Tensor
     }
 
     /// Tiles along both axes.
@@ -234,7 +311,7 @@ impl Cut {
         let depth = self.part.min(extents.depth.max(1));
         let sums = self.tile.rows * self.tile.columns * depth * 100 / LANES;
         let [alone, beside] = self.tile.rates;
-        let gathers = extents.is_gathered && self.is_tensor();
+        let gathers = extents.is_gathered && self.tile.stages.is_some();
         let alone = if gathers { alone * GATHERED / 100 } else { alone };
         let waves = blocks.div_ceil(MULTIPROCESSORS).saturating_mul(sums / alone);
         let taken = blocks.saturating_mul(sums / beside + BLOCK_CYCLES) / MULTIPROCESSORS;
@@ -251,7 +328,9 @@ impl Cut {
 pub(super) fn cuts(extents: Extents, arithmetic: Arithmetic) -> impl Iterator<Item = Cut> {
     let parts = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32];
     let deep = move |&parts: &usize| parts == 1 || PART_MIN <= extents.depth / parts;
-    let allowed = TILES.iter().filter(move |tile| tile.arithmetic() <= arithmetic);
+    let allowed = TILES.iter().chain(&REDUCED).filter(move |tile| {
+        tile.arithmetic == Arithmetic::MultiplyAdd || tile.arithmetic == arithmetic
+    });
     allowed.flat_map(move |tile| {
         parts.into_iter().filter(deep).map(move |parts| Cut::new(tile, extents, parts))
     })

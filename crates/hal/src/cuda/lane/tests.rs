@@ -8,7 +8,8 @@ use crate::cuda::context::Context;
 use crate::cuda::executor::Executor;
 use crate::cuda::instances::Key;
 use crate::cuda::kernels::Arithmetic;
-use crate::device::{Completion, Help, Priority, QueueId, Sink, Waiting};
+use crate::cuda::shelf::Shelf;
+use crate::device::{Completion, Help, Libraries, Priority, QueueId, Sink, Waiting};
 use crate::engine::Engine;
 
 struct Well;
@@ -23,7 +24,8 @@ impl Sink for Well {
 #[test]
 fn a_queue_leaves_its_graphs_to_the_next() {
     crate::cuda::list().unwrap();
-    let context = Context::open(0, 1 << 20, Arithmetic::Tensor).unwrap();
+    let shelf = Shelf::find(Libraries::Off).unwrap();
+    let context = Context::open(0, 1 << 20, Arithmetic::Tensor, shelf).unwrap();
     let executor = Executor::start(context, Waiting::Awake).unwrap();
     let bytes = 256;
     let operand = Operand { slot: 0, offset: 0, bytes };

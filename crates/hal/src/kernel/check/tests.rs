@@ -37,6 +37,12 @@ fn convolutions() {
     assert_eq!(found, [Some(2 * 4 * 35 * 4), weight, Some(24), output, output]);
     let packed = Kernel::Conv2d(Conv2d { packed: true, ..conv() });
     assert_eq!(sizes(&packed)[1], None);
+    for precision in Precision::ALL {
+        let plain = Kernel::Conv2d(Conv2d { precision, ..conv() });
+        assert_eq!(plain.operands().is_ok(), precision.takes_plain(), "{precision}");
+        let packed = Kernel::Conv2d(Conv2d { packed: true, precision, ..conv() });
+        assert!(packed.operands().is_ok(), "{precision}");
+    }
     let empty = Kernel::Conv2d(Conv2d { batch: 0, ..conv() });
     assert_eq!(sizes(&empty)[0], Some(0));
     let refused = |conv: Conv2d| refused(Kernel::Conv2d(conv));
@@ -101,6 +107,8 @@ fn matrix_products() {
     refused(MatMul { n: HUGE - 3, k: 0, ..matmul() });
     refused(MatMul { packed: true, ..matmul() });
     refused(MatMul { precision: Precision::Bf16, ..matmul() });
+    let eleven_bits = MatMul { precision: Precision::Tf32, ..matmul() };
+    assert!(Kernel::MatMul(eleven_bits).operands().is_ok());
     let one =
         MatMul { batch: vec![], a: layout(vec![], 0, 1), b: layout(vec![], 1, 1), ..matmul() };
     let narrow = MatMul {

@@ -83,7 +83,10 @@ fn convolution(conv: &Conv2d) -> Vec<String> {
         when(conv.bias, "bias"),
         when(conv.residual, "residual"),
         function(conv.activation),
-        when(conv.packed, "weights packed"),
+        match conv.precision {
+            Precision::F32 => when(conv.packed, "weights packed"),
+            reduced => packed_in(conv.packed, reduced),
+        },
     ]
 }
 
@@ -99,6 +102,7 @@ fn matrix_product(product: &MatMul) -> Vec<String> {
         function(product.activation),
         match product.precision {
             Precision::F32 => when(product.packed, "weights packed"),
+            Precision::Tf32 => packed_in(product.packed, Precision::Tf32),
             reduced => format!("weights packed as {reduced}"),
         },
     ]
@@ -120,6 +124,11 @@ fn pooling(pool: &Pool2d) -> Vec<String> {
     };
     let window = format!("{name} {}", window(pool.kernel));
     vec![window, step(pool.stride), when_other(pool.dilation, "dilation")]
+}
+
+/// What is packed as it is, but multiplied in fewer bits.
+fn packed_in(packed: bool, precision: Precision) -> String {
+    format!("{}in {precision}", when(packed, "weights packed, "))
 }
 
 fn when(is_so: bool, word: &str) -> String {

@@ -59,7 +59,7 @@ impl Lowering<'_> {
             false => None,
         };
         kernel.packed = packed.is_some();
-        if !kernel.packed {
+        if !kernel.packed && !kernel.precision.takes_plain() {
             kernel.precision = Precision::F32;
         }
         let b_spot = match packed.or(b_spot) {
@@ -84,7 +84,7 @@ impl Lowering<'_> {
     /// The constant factor of a product, in the precision that was asked for or else as it is.
     fn packed_factor(&mut self, id: ValueId, kernel: &mut MatMul) -> Option<Spot> {
         let packed = self.packed_weight(id, canonical_product(kernel));
-        if packed.is_some() || kernel.precision == Precision::F32 {
+        if packed.is_some() || kernel.precision.takes_plain() {
             return packed;
         }
         kernel.precision = Precision::F32;

@@ -1,7 +1,7 @@
 //! Convolution and pooling.
 
 use anabranch_hal::kernel::{
-    AdaptiveAveragePool2d, Conv2d, Kernel, Pool2d, Pooling, Reduce, Reduction,
+    AdaptiveAveragePool2d, Conv2d, Kernel, Pool2d, Pooling, Precision, Reduce, Reduction,
 };
 
 use super::weights::canonical_conv;
@@ -52,8 +52,13 @@ impl Lowering<'_> {
             residual: epilogue.residual.is_some(),
             activation: epilogue.activation,
             packed: false,
+            precision: self.graph.precision,
         };
-        let packed = self.packed_weight(weight, canonical_conv(&kernel));
+        let mut packed = self.packed_weight(weight, canonical_conv(&kernel));
+        if packed.is_none() && !kernel.precision.takes_plain() {
+            kernel.precision = Precision::F32;
+            packed = self.packed_weight(weight, canonical_conv(&kernel));
+        }
         kernel.packed = packed.is_some();
         let mut spots = vec![self.dense(x)?];
         spots.push(match packed {

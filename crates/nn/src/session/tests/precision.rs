@@ -1,6 +1,6 @@
 //! Products with their constant factor in fewer bits.
 
-use anabranch_hal::kernel::Precision;
+use anabranch_hal::kernel::{Kernel, Precision};
 
 use super::*;
 use crate::error::ErrorKind;
@@ -66,10 +66,36 @@ fn a_plan_tells_which_steps_take_fewer_bits() {
 
 #[test]
 fn a_device_without_the_precision_says_so() {
-    let device = any::open("null", &any::Options::default()).unwrap();
-    let device = Device::open(device, rt::Limits::default()).unwrap();
-    let options = SessionOptions { precision: Precision::Bf16, ..SessionOptions::default() };
-    let error = Session::from_model(&device, model(), &options).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unsupported);
-    assert!(error.to_string().contains("null:0 does not multiply in bf16"), "{error}");
+    for (name, precision) in [("null:0", Precision::Bf16), ("cpu:0", Precision::Tf32)] {
+        let device = any::open(name, &any::Options::default()).unwrap();
+        let device = Device::open(device, rt::Limits::default()).unwrap();
+        let options = SessionOptions { precision, ..SessionOptions::default() };
+        let error = Session::from_model(&device, model(), &options).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let words = format!("{name} does not multiply in {precision}");
+        assert!(error.to_string().contains(&words), "{error}");
+    }
+}
+
+/// What a device that has a precision is asked for, and what it tells of its functions.
+#[test]
+fn a_device_with_the_precision_is_asked_for_it_wherever_it_takes_it() {
+    for (precision, expected) in
+        [(Precision::F32, [0, 0]), (Precision::Tf32, [1, 2]), (Precision::Bf16, [1, 1])]
+    {
+        let mut graph = model().into_graph();
+        optimize(&mut graph, &Limits::default()).unwrap();
+        graph.precision = precision;
+        let given = Given { shapes: vec![vec![1, 3, 8, 8]], values: Vec::new() };
+        let explain = |kernel: &Kernel| Some(format!("own {}", kernel.name()));
+        let plan = PlanInfo::of(&graph, &given, (&|_| Some(64), &explain), &Limits::default());
+        let plan = plan.unwrap();
+        let of = |name: &str| {
+            let told = format!(" {precision}");
+            let steps = plan.steps.iter().filter(|step| step.kernel == name);
+            steps.filter(|step| step.detail.contains(&told)).count()
+        };
+        assert_eq!([of("conv2d"), of("matmul")], expected, "{plan}");
+        assert!(plan.to_string().contains(" by own conv2d ["), "{plan}");
+    }
 }

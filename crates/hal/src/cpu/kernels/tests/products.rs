@@ -20,6 +20,7 @@ pub(crate) fn random_conv(random: &mut Random) -> Conv2d {
             residual: random.flag(),
             activation: random.pick(&[Function::Identity, Function::Relu, Function::Silu]),
             packed: false,
+            precision: Precision::F32,
         };
         let plain = random.size(0, 2) == 0;
         let kernel = if plain { Conv2d { stride: [1; 2], pads: [0; 4], ..kernel } } else { kernel };

@@ -1,7 +1,7 @@
 //! Winograd's convolution against the direct one.
 
 use super::*;
-use crate::kernel::{Conv2d, Function};
+use crate::kernel::{Conv2d, Function, Precision};
 
 /// How much larger than the error of a direct convolution the error may be.
 const FACTOR: f64 = 4.0;
@@ -22,6 +22,7 @@ fn random_conv(random: &mut Random) -> Conv2d {
         residual: random.flag(),
         activation: random.pick(&[Function::Identity, Function::Relu, Function::Silu]),
         packed: true,
+        precision: Precision::F32,
     }
 }
 

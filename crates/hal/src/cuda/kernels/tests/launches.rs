@@ -174,14 +174,15 @@ fn launches_fit_their_functions() {
         }
         let conv = random_conv(&mut random);
         let matmul = random_matmul(&mut random);
-        for arithmetic in [Arithmetic::MultiplyAdd, Arithmetic::Tensor] {
+        for (device, precision, arithmetic) in ALL {
+            let conv = Conv2d { packed: true, precision, ..conv.clone() };
             let kernel = Kernel::Conv2d(conv.clone());
             for lowered in convolution::all(&conv, arithmetic) {
-                check(&functions, &kernel, packed_bytes(&kernel, arithmetic), &lowered);
+                check(&functions, &kernel, packed_bytes(&kernel, device), &lowered);
             }
-            let kernel = Kernel::MatMul(matmul.clone());
+            let plain = Kernel::MatMul(matmul.clone());
             for lowered in matmul::all(&matmul, arithmetic) {
-                check(&functions, &kernel, packed_bytes(&kernel, arithmetic), &lowered);
+                check(&functions, &plain, packed_bytes(&plain, device), &lowered);
             }
         }
     }
@@ -198,8 +199,9 @@ fn every_sum_is_in_one_tile_and_every_product_in_one_part() {
             depth: random.pick(&[0, 1, 31, 32, 33, 147, 576, 4608, 100_000, (1 << 33) + 5]),
             is_gathered: random.flag(),
         };
-        let best = tiles::best(extents, Arithmetic::Tensor);
-        for Cut { tile, parts, part } in tiles::cuts(extents, Arithmetic::Tensor).chain([best]) {
+        let (_, _, arithmetic) = random.pick(&ALL);
+        let best = tiles::best(extents, arithmetic);
+        for Cut { tile, parts, part } in tiles::cuts(extents, arithmetic).chain([best]) {
             let [down, across] = Cut { tile, parts, part }.tiles(extents);
             let covers = |count: usize, size: usize, all: usize| {
                 (count - 1) * size < all.max(1) && all <= count * size
@@ -211,8 +213,63 @@ fn every_sum_is_in_one_tile_and_every_product_in_one_part() {
         }
     }
     assert!(
-        TILES.iter().all(|tile| tile.rows.is_multiple_of(32) && tile.columns.is_multiple_of(16))
+        TILES
+            .iter()
+            .chain(&tiles::REDUCED)
+            .all(|tile| tile.rows.is_multiple_of(32) && tile.columns.is_multiple_of(16))
     );
+}
+
+/// Every arithmetic, with the device and the precision that ask for it.
+pub(super) const ALL: [(Arithmetic, Precision, Arithmetic); 4] = [
+    (Arithmetic::MultiplyAdd, Precision::F32, Arithmetic::MultiplyAdd),
+    (Arithmetic::Tensor, Precision::F32, Arithmetic::Tensor),
+    (Arithmetic::Tensor, Precision::Tf32, Arithmetic::Tf32),
+    (Arithmetic::Tensor, Precision::Bf16, Arithmetic::Bf16),
+];
+
+/// The same with a packed constant.
+pub(super) fn in_precision(kernel: Kernel, precision: Precision) -> Kernel {
+    match kernel {
+        Kernel::Conv2d(kernel) => Kernel::Conv2d(Conv2d { packed: true, precision, ..kernel }),
+        Kernel::MatMul(kernel) => Kernel::MatMul(MatMul { packed: true, precision, ..kernel }),
+        other => other,
+    }
+}
+
+#[test]
+fn precisions_that_a_card_does_not_have_are_refused() {
+    let conv = Kernel::Conv2d(Conv2d::plain(1, [32; 2], [8; 2]));
+    let matmul = Kernel::MatMul(MatMul::plain(9, 40, 50));
+    for kernel in [conv, matmul] {
+        for (device, precision) in [
+            (Arithmetic::Tensor, Precision::Int8),
+            (Arithmetic::MultiplyAdd, Precision::Tf32),
+            (Arithmetic::MultiplyAdd, Precision::Bf16),
+        ] {
+            let kernel = in_precision(kernel.clone(), precision);
+            assert_eq!(packed_bytes(&kernel, device), None, "{kernel:?}");
+            for asked in [kernel.clone(), Kernel::Pack(Box::new(kernel))] {
+                let error = lower(&asked, device).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+                assert!(error.to_string().contains(&precision.to_string()), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn numbers_of_fewer_bits_take_functions_of_their_own() {
+    let conv = |channels| Kernel::Conv2d(Conv2d::plain(8, [channels, 256], [32; 2]));
+    let matmul = Kernel::MatMul(MatMul::plain(512, 512, 512));
+    for kernel in [conv(32), conv(128), matmul] {
+        for (precision, word) in [(Precision::Tf32, "tf32"), (Precision::Bf16, "bf16")] {
+            let kernel = in_precision(kernel.clone(), precision);
+            let lowered = lower(&kernel, Arithmetic::Tensor).unwrap();
+            let first = &lowered.launches[0];
+            assert!(first.function.contains(word), "{kernel:?}: {}", first.function);
+        }
+    }
 }
 
 /// Threads of a launch along its first axis.
@@ -272,10 +329,10 @@ fn shapes_that_no_launch_can_express_are_refused() {
 fn a_packed_constant_has_the_size_that_its_launches_write() {
     let mut random = Random::new(204);
     for round in 0..200 {
-        let arithmetic = [Arithmetic::MultiplyAdd, Arithmetic::Tensor][round % 2];
-        for kernel in
-            [Kernel::Conv2d(random_conv(&mut random)), Kernel::MatMul(random_matmul(&mut random))]
-        {
+        let (arithmetic, precision, _) = ALL[round % ALL.len()];
+        let conv = Conv2d { packed: true, precision, ..random_conv(&mut random) };
+        let matmul = MatMul { packed: true, precision, ..random_matmul(&mut random) };
+        for kernel in [Kernel::Conv2d(conv), Kernel::MatMul(matmul)] {
             let Some(bytes) = packed_bytes(&kernel, arithmetic) else { continue };
             let pack = Kernel::Pack(Box::new(kernel));
             assert_eq!(packed_bytes(&pack, arithmetic), Some(bytes));
@@ -304,9 +361,10 @@ fn how_a_constant_is_packed_follows_from_it_alone() {
             let matmul = MatMul { m: size, ..matmul.clone() };
             [Kernel::Conv2d(conv), Kernel::MatMul(matmul)]
         });
-        for arithmetic in [Arithmetic::MultiplyAdd, Arithmetic::Tensor] {
+        for (arithmetic, precision, _) in ALL {
             let packed = others.clone().map(|kernels| {
                 kernels.map(|kernel| {
+                    let kernel = in_precision(kernel, precision);
                     let bytes = packed_bytes(&kernel, arithmetic);
                     (bytes, lower(&Kernel::Pack(Box::new(kernel)), arithmetic))
                 })

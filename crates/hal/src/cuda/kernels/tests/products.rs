@@ -2,11 +2,12 @@
 
 use super::card::{ALIGNED, Card, Placement};
 use super::device::Report;
+use super::launches::{ALL, in_precision};
 use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
 use crate::cpu::kernels::tests::reference::{self, Sums};
 use crate::cpu::kernels::tests::{Random, from_bytes, inputs, to_bytes};
 use crate::cuda::kernels::{Arithmetic, convolution, lower, matmul, packed_bytes};
-use crate::kernel::{Conv2d, Function, Kernel, MatMul, MatrixLayout};
+use crate::kernel::{Conv2d, Function, Kernel, MatMul, MatrixLayout, Precision};
 
 pub(super) fn check(card: &mut Card, report: &mut Report) {
     convolutions(card, report);
@@ -18,6 +19,15 @@ pub(super) fn check(card: &mut Card, report: &mut Report) {
 /// How far sums over `depth` that tensor cores make may be off, as a multiple of how far those of
 /// multiply-adds may.
 const TENSOR_ERROR: f64 = 4.0;
+
+/// What two factors of fewer bits lose of their product.
+fn lost(arithmetic: Arithmetic) -> f64 {
+    match arithmetic {
+        Arithmetic::MultiplyAdd | Arithmetic::Tensor => 0.0,
+        Arithmetic::Tf32 => 1.01 / 1024.0,
+        Arithmetic::Bf16 => 1.01 / 256.0,
+    }
+}
 
 /// Runs a product in all ways, plain and packed, aligned and not, and in the way that is chosen for
 /// it.
@@ -32,15 +42,15 @@ fn compare(
     let scale = 1e-7 * (2.0 + (depth as f64).sqrt());
     let bytes = expected.values.len() * 4;
     let inputs: Vec<Vec<u8>> = inputs.iter().map(|input| to_bytes(input)).collect();
-    for arithmetic in [Arithmetic::MultiplyAdd, Arithmetic::Tensor] {
+    for (device, precision, arithmetic) in ALL {
         let ways = |kernel: &Kernel| match kernel {
             Kernel::Conv2d(kernel) => convolution::all(kernel, arithmetic),
             Kernel::MatMul(kernel) => matmul::all(kernel, arithmetic),
             _ => Vec::new(),
         };
         let mut kernels = vec![(plain, inputs.clone())];
-        kernels
-            .extend(packed_inputs(card, plain, &inputs, arithmetic).map(|inputs| (packed, inputs)));
+        let asked = in_precision(packed.clone(), precision);
+        kernels.extend(packed_inputs(card, &asked, &inputs, device).map(|inputs| (packed, inputs)));
         for (kernel, inputs) in kernels {
             for (i, way) in ways(kernel).iter().enumerate() {
                 let placement = Placement { shift: 4 * (i % 2), ..ALIGNED };
@@ -48,11 +58,16 @@ fn compare(
                 let functions: Vec<_> = way.launches.iter().map(|l| (l.function, l.grid)).collect();
                 let is_tensor = functions
                     .iter()
-                    .any(|(name, _)| name.contains("tensor") || name.contains("patch"));
+                    .any(|(name, _)| TENSOR_WORDS.iter().any(|word| name.contains(word)));
                 let what = || format!("{kernel:?}\n{functions:?} {placement:?}");
                 let (subject, scale) = match is_tensor {
                     true => {
-                        (TENSOR_SUBJECTS[usize::from(subject == SUBJECTS[1])], TENSOR_ERROR * scale)
+                        let subjects = match precision {
+                            Precision::F32 => TENSOR_SUBJECTS,
+                            _ => REDUCED_SUBJECTS,
+                        };
+                        let subject = subjects[usize::from(subject == SUBJECTS[1])];
+                        (subject, TENSOR_ERROR * scale + lost(arithmetic))
                     }
                     false => (subject, scale),
                 };
@@ -60,7 +75,7 @@ fn compare(
                 report.compare(subject, &what, &from_bytes(&found), &expected.values, &tolerance);
             }
         }
-        chosen(card, report, [plain, packed], &inputs, bytes, arithmetic);
+        chosen(card, report, [plain, &asked], &inputs, bytes, (device, precision));
     }
 }
 
@@ -86,11 +101,15 @@ fn chosen(
     [plain, packed]: [&Kernel; 2],
     inputs: &[Vec<u8>],
     bytes: usize,
-    arithmetic: Arithmetic,
+    (device, precision): (Arithmetic, Precision),
 ) {
-    let lower = |kernel: &Kernel| lower(kernel, arithmetic).unwrap();
+    let lower = |kernel: &Kernel| lower(kernel, device).unwrap();
+    let plain = &match plain.clone() {
+        Kernel::Conv2d(kernel) => Kernel::Conv2d(Conv2d { precision, ..kernel }),
+        other => other,
+    };
     let first = card.run(&lower(plain), inputs, bytes, ALIGNED).expect("products do not fail");
-    let Some(inputs) = packed_inputs(card, plain, inputs, arithmetic) else { return };
+    let Some(inputs) = packed_inputs(card, packed, inputs, device) else { return };
     let second = card.run(&lower(packed), &inputs, bytes, ALIGNED).expect("products do not fail");
     if matches!(plain, Kernel::Conv2d(_)) {
         let what = || format!("packing changes nothing: {plain:?}");
@@ -101,6 +120,9 @@ fn chosen(
 /// What sums are reported as, and what those of tensor cores are.
 const SUBJECTS: [&str; 2] = ["convolution", "matrix product"];
 const TENSOR_SUBJECTS: [&str; 2] = ["convolution on tensors", "product on tensors"];
+const REDUCED_SUBJECTS: [&str; 2] = ["convolution, fewer bits", "product, fewer bits"];
+/// What names of functions contain that tensor cores compute.
+const TENSOR_WORDS: [&str; 4] = ["tensor", "patch", "tf32", "bf16"];
 
 fn compare_conv(card: &mut Card, report: &mut Report, random: &mut Random, conv: &Conv2d) {
     let inputs = inputs(random, &Kernel::Conv2d(conv.clone()));
