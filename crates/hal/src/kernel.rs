@@ -1,13 +1,15 @@
 //! What a device computes, as plain descriptors: every shape and attribute is in the descriptor,
 //! every tensor is an operand. Layouts are row-major (`NCHW` for images) unless strides are given;
-//! strides and extents count elements. Arithmetic is in `f32`.
+//! strides and extents count elements. Arithmetic is in `f32`, and in integers where a kernel says so.
 //!
 //! The operand order of each kernel is part of its documentation: inputs first, output last.
 
 mod check;
 mod compare;
+mod elementwise;
 mod extent;
 mod facts;
+mod integer;
 #[cfg(test)]
 mod plain;
 mod precision;
@@ -16,15 +18,21 @@ mod rank;
 mod resample;
 mod routine;
 mod sample;
+mod scan;
+mod scatter;
 
 pub use check::{Access, Mismatch, OperandSpec};
 pub use compare::{Compare, Comparison};
+pub use elementwise::{Binary, BinaryFunction, Function, Unary};
+pub use integer::{Integer, IntegerFunction, IntegerReduce};
 pub use precision::Precision;
 pub use quantize::{Dequantize, Quantize};
 pub use rank::{Pick, Rank};
 pub use resample::Resample;
 pub use routine::{Body, Routine};
 pub use sample::{Outside, Sample, Sampling};
+pub use scan::Scan;
+pub use scatter::{Combine, Locate, Scatter};
 
 use crate::dtype::DType;
 
@@ -45,10 +53,14 @@ pub enum Kernel {
     Unary(Unary),
     /// Element-wise function of two tensors, with broadcasting.
     Binary(Binary),
+    /// Element-wise function of two tensors of integers.
+    Integer(Integer),
     /// Softmax along one axis.
     Softmax(Softmax),
     /// Reduction over axes.
     Reduce(Reduce),
+    /// Reduction of integers over axes.
+    IntegerReduce(IntegerReduce),
     /// Copy between two strided views: transpose, slice, concatenate, expand, pad.
     StridedCopy(StridedCopy),
     /// Selection of rows by index.
@@ -61,6 +73,12 @@ pub enum Kernel {
     Rank(Rank),
     /// Selection of elements by index.
     Pick(Pick),
+    /// Positions that tuples of indices name.
+    Locate(Locate),
+    /// Elements that are written by position.
+    Scatter(Scatter),
+    /// Running sums and products.
+    Scan(Scan),
     /// Element-wise choice between two tensors.
     Select(Select),
     /// Element-wise question about two tensors.
@@ -76,85 +94,6 @@ pub enum Kernel {
     /// Brings the constant operand of a convolution or a matrix multiplication into the device's
     /// own layout. Operands: plain constant, packed constant.
     Pack(Box<Kernel>),
-}
-
-/// A function applied to each element.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[expect(missing_docs, reason = "the names are the field's own")]
-pub enum Function {
-    Identity,
-    Relu,
-    LeakyRelu {
-        alpha: f32,
-    },
-    /// `max(0, min(1, alpha * x + beta))`.
-    HardSigmoid {
-        alpha: f32,
-        beta: f32,
-    },
-    HardSwish,
-    Sigmoid,
-    /// `x * sigmoid(x)`.
-    Silu,
-    Tanh,
-    /// `x / 2 * (1 + erf(x / sqrt(2)))`.
-    Gelu,
-    /// The approximation of [`Function::Gelu`] by `tanh`.
-    GeluTanh,
-    Erf,
-    Exp,
-    Log,
-    Sqrt,
-    Reciprocal,
-    Neg,
-    Abs,
-    Floor,
-    Ceil,
-    Sin,
-    Cos,
-    /// `min(max(x, low), high)`; NaN stays NaN.
-    Clip {
-        low: f32,
-        high: f32,
-    },
-}
-
-/// `y = f(x)`. Operands: `x`, `y`, each of `count` elements; they may be the same slice.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Unary {
-    /// The function.
-    pub function: Function,
-    /// Elements.
-    pub count: usize,
-}
-
-/// A function of two elements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are the field's own")]
-pub enum BinaryFunction {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    Pow,
-    Min,
-    Max,
-}
-
-/// `y = g(f(a, b))`. Operands: `a`, `b`, `y`; `y` is contiguous and may be the slice of an input
-/// whose strides are those of `y`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Binary {
-    /// The function of two elements.
-    pub function: BinaryFunction,
-    /// Applied to the result.
-    pub activation: Function,
-    /// Shape of the output.
-    pub shape: Vec<usize>,
-    /// Strides of `a` along that shape; 0 broadcasts.
-    pub a_strides: Vec<usize>,
-    /// Strides of `b` along that shape; 0 broadcasts.
-    pub b_strides: Vec<usize>,
 }
 
 /// Convolution of `[batch, in_channels, h, w]` with `[out_channels, in_channels / groups, kh, kw]`,

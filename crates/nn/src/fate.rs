@@ -128,6 +128,8 @@ pub enum Misfit {
     Extrapolation,
     /// The result is of a type whose elements share bytes.
     NarrowResult(DType),
+    /// So many elements are combined with what is there that a device would take long.
+    Updates(usize),
 }
 
 const _: () = {
@@ -205,6 +207,7 @@ impl fmt::Display for Misfit {
             }
             Self::Extrapolation => f.write_str("the kernel sees zero outside of an image"),
             Self::NarrowResult(dtype) => write!(f, "elements of {dtype} share bytes"),
+            Self::Updates(count) => write!(f, "{count} updates are too many to be combined"),
         }
     }
 }

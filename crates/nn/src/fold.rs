@@ -71,7 +71,13 @@ pub(crate) fn evaluate(
 /// Operators that look at numbers.
 fn computed(op: &Op, inputs: &Facts<'_>, fact: &Fact) -> Result<Option<Vec<Tensor>>, Error> {
     let numbers = match op {
-        Op::Unary(function) => unary_numbers(inputs.constant(0)?, |x| unary(*function, x)),
+        Op::Unary(function) => match inputs.constant(0)?.numbers() {
+            Numbers::Integers(x) if function::unary_integer(*function, 0).is_some() => {
+                let values = x.into_iter().map(|x| function::unary_integer(*function, x));
+                Numbers::Integers(values.map(Option::unwrap_or_default).collect())
+            }
+            _ => unary_numbers(inputs.constant(0)?, |x| unary(*function, x)),
+        },
         Op::Clip => clip(inputs)?,
         Op::Binary(function) => binary_numbers(*function, inputs, fact)?,
         Op::Compare(comparison) => compare(*comparison, inputs, fact)?,

@@ -22,18 +22,22 @@ mod window;
 
 use std::fmt;
 
-use anabranch_hal::kernel::{Outside, Sampling};
+use anabranch_hal::kernel::{Combine, IntegerFunction, Outside, Sampling};
 use anabranch_sync::Arc;
 
 pub(crate) use array::Array;
-pub(crate) use attention::{Attention, attention, rotary_embedding};
+pub(crate) use attention::{Attention, attention, layout as attention_layout, rotary_embedding};
 pub(crate) use detection::{non_max_suppression, region_align};
-pub(crate) use einsum::einsum;
-pub(crate) use element::{choose_type, function, integer_function, test};
+pub(crate) use einsum::{
+    Layout as EinsumLayout, Name as EinsumName, einsum, layout as einsum_layout,
+};
+pub(crate) use element::{
+    bitwise_not, choose_type, function, integer_function, is_infinite, is_nan, mean, shrink,
+};
 pub(crate) use grid::{affine_grid, grid_sample};
 pub(crate) use index::{
-    Combine, compress, gather_elements, gather_nd, non_zero, one_hot, reverse_sequence,
-    scatter_elements, scatter_nd, tensor_scatter, unique,
+    compress, gather_elements, gather_nd, non_zero, one_hot, reverse_sequence, scatter_elements,
+    scatter_nd, tensor_scatter, unique,
 };
 pub(crate) use loss::{Combined, negative_log_likelihood};
 pub(crate) use movement::{PadMode, center_crop_pad, column_to_image, eye_like, pad, trilu};
@@ -52,7 +56,7 @@ pub(crate) use window::{
 
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::ops::{Fact, Facts, Op};
+use crate::ops::{Fact, Facts, Op, Window};
 use crate::shape::resolve_axis;
 use crate::tensor::Tensor;
 
@@ -74,7 +78,7 @@ enum Effort {
 }
 
 /// An operator that kernels of the device compute as well, where types and ranks allow it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Form {
     /// The place of the first element.
     Argument { axis: i64, largest: bool, last: bool },
@@ -88,6 +92,84 @@ pub(crate) enum Form {
     Quantize(Quantize),
     /// The way back.
     Dequantize(Quantize),
+    /// Rows by tuples of indices.
+    GatherNd { batch_axes: usize },
+    /// Elements that are written by index.
+    ScatterElements { axis: i64, combine: Combine },
+    /// Rows that are written by tuples of indices.
+    ScatterNd { combine: Combine },
+    /// Running sums, or products.
+    Cumulative { exclusive: bool, reverse: bool, product: bool },
+    /// Arithmetic of integers.
+    Integer(IntegerFunction),
+    /// What several other operators make together; see `plan::expand`.
+    Together(Together),
+}
+
+/// An operator that other operators make together, where types and ranks allow it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Together {
+    Attention(Attention),
+    RotaryEmbedding {
+        heads: Option<usize>,
+        interleaved: bool,
+        rotated: usize,
+    },
+    Einsum(Arc<str>),
+    Trilu {
+        upper: bool,
+    },
+    OneHot {
+        axis: i64,
+    },
+    BitwiseNot,
+    /// Towards zero by `bias`, and zero near it.
+    Shrink {
+        limit: f32,
+        bias: f32,
+    },
+    MaxUnpool,
+    IsNan,
+    IsInfinite {
+        negative: bool,
+        positive: bool,
+    },
+    Mean,
+    CastLike,
+    /// Division by the sum of squares of `size` neighbouring channels.
+    Response {
+        alpha: f32,
+        beta: f32,
+        bias: f32,
+        size: usize,
+    },
+    LpNormalization {
+        axis: i64,
+        p: i64,
+    },
+    LpPool {
+        window: Option<Window>,
+        p: i64,
+    },
+    MeanVariance,
+    LayerStatistics {
+        axis: i64,
+        epsilon: f32,
+    },
+    LogSum {
+        exponentials: bool,
+        keep: bool,
+        none_is_none: bool,
+    },
+    DynamicQuantize,
+    IntegerProduct {
+        scaled: bool,
+    },
+    IntegerConvolution {
+        window: Window,
+        groups: usize,
+        scaled: bool,
+    },
 }
 
 /// What an operator does, with its attributes inside. Clones share it.
@@ -110,8 +192,8 @@ impl Host {
     }
 
     /// Which kernels there are for it.
-    pub(crate) fn form(&self) -> Option<Form> {
-        self.0.form
+    pub(crate) fn form(&self) -> Option<&Form> {
+        self.0.form.as_ref()
     }
 
     /// Whether the results follow from shapes alone.

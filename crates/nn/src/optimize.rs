@@ -3,6 +3,7 @@
 
 mod batch_norm;
 mod gelu;
+mod halves;
 mod notes;
 
 use crate::error::Error;
@@ -20,6 +21,9 @@ use crate::ops::{Fact, Facts, Op};
 /// results grow beyond [`Limits::folded_bytes_max`].
 pub(crate) fn optimize(graph: &mut Graph, limits: &Limits) -> Result<(), Error> {
     fold_constants(graph, 0, limits)?;
+    if halves::widen(graph, limits) {
+        fold_constants(graph, 0, limits)?;
+    }
     drop_identities(graph);
     for (rule, pass) in PASSES {
         notes::watch(graph, *rule, *pass)?;

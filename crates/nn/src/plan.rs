@@ -1,11 +1,13 @@
 //! Plans: a model for inputs of known shapes, as kernels on ranges of memory.
 //!
-//! A plan is made in five steps, each of them a module: [`infer`] finds every shape and folds what
-//! depends on shapes alone, [`fuse`] decides which operators become part of the kernel in front of
+//! A plan is made in six steps, each of them a module: [`infer`] finds every shape and folds what
+//! depends on shapes alone, [`expand`] puts several operators in the place of one for which there is
+//! no kernel, [`fuse`] decides which operators become part of the kernel in front of
 //! them, [`lower`] turns the rest into kernels and views, [`memory`] gives every intermediate
 //! result its place, and [`describe`] tells people about it.
 
 mod describe;
+mod expand;
 mod fuse;
 mod infer;
 mod lower;
@@ -103,6 +105,7 @@ pub(crate) struct Plan {
 
 /// Everything that is found out on the way to a plan.
 struct Stages {
+    graph: Graph,
     known: infer::Known,
     fusion: fuse::Fusion,
     lowered: lower::Lowered,
@@ -116,9 +119,9 @@ impl Stages {
         packed_bytes: PackedBytes<'_>,
         limits: &Limits,
     ) -> Result<Self, Error> {
-        let known = infer::infer(graph, given, limits)?;
-        let fusion = fuse::Fusion::of(graph, &known);
-        let lowered = lower::lower(graph, &known, &fusion, packed_bytes)?;
+        let (graph, known) = infer::infer(graph, given, limits)?;
+        let fusion = fuse::Fusion::of(&graph, &known);
+        let lowered = lower::lower(&graph, &known, &fusion, packed_bytes)?;
         let arena = memory::arrange(&lowered);
         if limits.plan_bytes_max < arena.bytes {
             return Err(Error::limit(format!(
@@ -126,7 +129,7 @@ impl Stages {
                 arena.bytes, limits.plan_bytes_max
             )));
         }
-        Ok(Self { known, fusion, lowered, arena })
+        Ok(Self { graph, known, fusion, lowered, arena })
     }
 
     fn ports(&self, ports: &[(ValueId, crate::Port)]) -> Result<Vec<Port>, Error> {
@@ -187,7 +190,7 @@ impl Plan {
         given: &Given,
         limits: &Limits,
     ) -> Result<Vec<Fact>, Error> {
-        let facts = infer::infer(graph, given, limits)?;
+        let (graph, facts) = infer::infer(graph, given, limits)?;
         graph.outputs.iter().map(|(id, _)| facts.get(*id).cloned()).collect()
     }
 }

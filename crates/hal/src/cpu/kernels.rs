@@ -12,6 +12,7 @@ mod dots;
 mod elementwise;
 mod function;
 mod gemm;
+mod integer;
 pub mod limits;
 mod matmul;
 mod movement;
@@ -24,6 +25,8 @@ mod reduce;
 mod resample;
 mod routine;
 mod sample;
+mod scan;
+mod scatter;
 mod scratch;
 mod simd;
 mod softmax;
@@ -129,6 +132,11 @@ fn tiles(kernels: Kernels, kernel: &Kernel) -> Tiles {
         Kernel::Sample(kernel) => sample::tiles(kernel),
         Kernel::Rank(kernel) => rank::tiles(kernel),
         Kernel::Pick(kernel) => rank::pick::tiles(kernel),
+        Kernel::Locate(kernel) => scatter::locate::tiles(kernel),
+        Kernel::Scatter(kernel) => scatter::tiles(kernel),
+        Kernel::Scan(kernel) => scan::tiles(kernel),
+        Kernel::Integer(kernel) => integer::tiles(kernel),
+        Kernel::IntegerReduce(kernel) => integer::reduce::tiles(kernel),
         Kernel::Quantize(kernel) => quantize::tiles(kernel),
         Kernel::Dequantize(kernel) => quantize::back::tiles(kernel),
         Kernel::Cast(kernel) => cast::tiles(kernel),
@@ -169,6 +177,11 @@ fn run(
         Kernel::Sample(kernel) => sample::run(kernel, operands, tile),
         Kernel::Rank(kernel) => rank::run(kernel, operands, tile, scratch),
         Kernel::Pick(kernel) => rank::pick::run(kernel, operands, tile),
+        Kernel::Locate(kernel) => scatter::locate::run(kernel, operands, tile),
+        Kernel::Scatter(kernel) => scatter::run(kernel, operands, tile),
+        Kernel::Scan(kernel) => scan::run(kernel, operands, tile),
+        Kernel::Integer(kernel) => integer::run(isa, kernel, operands, tile),
+        Kernel::IntegerReduce(kernel) => integer::reduce::run(kernel, operands, tile),
         Kernel::Quantize(kernel) => quantize::run(isa, kernel, operands, tile),
         Kernel::Dequantize(kernel) => quantize::back::run(isa, kernel, operands, tile),
         Kernel::Cast(kernel) => cast::run(isa, kernel, operands, tile),

@@ -11,6 +11,7 @@ mod calls;
 mod compare;
 mod convolution;
 mod elementwise;
+mod integer;
 mod matmul;
 mod movement;
 mod patches;
@@ -20,6 +21,8 @@ mod rank;
 mod resample;
 mod rows;
 mod sample;
+mod scan;
+mod scatter;
 mod tiles;
 
 #[cfg(test)]
@@ -106,8 +109,6 @@ pub(super) enum Arithmetic {
     Tensor,
     /// The same, with eleven bits of each number.
     Tf32,
-    /// The same, with eight bits.
-    Bf16,
 }
 
 impl Arithmetic {
@@ -125,8 +126,8 @@ impl Arithmetic {
     fn of(self, precision: Precision) -> Result<Self, Error> {
         match (self, precision) {
             (_, Precision::F32) => Ok(self),
-            (Self::Tensor, Precision::Tf32) => Ok(Self::Tf32),
-            (Self::Tensor, Precision::Bf16) => Ok(Self::Bf16),
+            // With eight bits of each number, tensor cores would take as long: memory is what counts.
+            (Self::Tensor, Precision::Tf32 | Precision::Bf16) => Ok(Self::Tf32),
             _ => Err(unsupported(format!("this device does not multiply in {precision}"))),
         }
     }
@@ -188,6 +189,11 @@ pub(super) fn lower(kernel: &Kernel, means: impl Into<Means>) -> Result<Lowered,
         Kernel::Sample(kernel) => sample::lower(kernel),
         Kernel::Rank(kernel) => rank::lower(kernel),
         Kernel::Pick(kernel) => rank::pick(kernel),
+        Kernel::Locate(kernel) => scatter::locate(kernel),
+        Kernel::Scatter(kernel) => scatter::lower(kernel),
+        Kernel::Scan(kernel) => scan::lower(kernel),
+        Kernel::Integer(kernel) => integer::lower(kernel),
+        Kernel::IntegerReduce(kernel) => integer::reduce(kernel),
         Kernel::Quantize(kernel) => quantize::lower(kernel),
         Kernel::Dequantize(kernel) => quantize::back(kernel),
         Kernel::Cast(kernel) => elementwise::cast(kernel),

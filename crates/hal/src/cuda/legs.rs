@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use crate::command::{Command, Operation};
-use crate::kernel::Kernel;
+use crate::kernel::{IntegerFunction, Kernel};
 
 #[cfg(test)]
 mod tests;
@@ -91,5 +91,11 @@ fn is_routine(operation: &Operation) -> bool {
 /// Whether it depends on the contents of its operands whether the operation can be done.
 fn may_fail(operation: &Operation) -> bool {
     let Operation::Kernel(kernel) = operation else { return false };
-    matches!(**kernel, Kernel::Gather(_) | Kernel::Pick(_))
+    match &**kernel {
+        Kernel::Gather(_) | Kernel::Pick(_) | Kernel::Locate(_) | Kernel::Scatter(_) => true,
+        Kernel::Integer(kernel) => {
+            matches!(kernel.function, IntegerFunction::Div | IntegerFunction::Rem)
+        }
+        _ => false,
+    }
 }

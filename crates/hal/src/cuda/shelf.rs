@@ -254,7 +254,6 @@ fn matrices(product: &Matrices) -> blas::Shape {
     let compute = match arithmetic {
         Arithmetic::MultiplyAdd | Arithmetic::Tensor => Compute::F32,
         Arithmetic::Tf32 => Compute::Tf32,
-        Arithmetic::Bf16 => Compute::Bf16,
     };
     let factor = |Factor { is_deep, pitch, step }: Factor, outer: usize, is_first: bool| {
         let (rows, columns) = if is_deep { (depth, outer) } else { (outer, depth) };

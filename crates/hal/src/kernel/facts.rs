@@ -1,6 +1,6 @@
 //! What people and schedulers want to know of a kernel.
 
-use super::{Kernel, Sampling, Statistics};
+use super::{Combine, Kernel, Sampling, Statistics};
 
 impl Kernel {
     /// The name in logs and traces, as in `conv2d`.
@@ -27,6 +27,11 @@ impl Kernel {
             Self::Sample(_) => "sample",
             Self::Rank(_) => "rank",
             Self::Pick(_) => "pick",
+            Self::Locate(_) => "locate",
+            Self::Scatter(_) => "scatter",
+            Self::Scan(_) => "scan",
+            Self::Integer(_) => "integer",
+            Self::IntegerReduce(_) => "integer_reduce",
             Self::Select(_) => "select",
             Self::Compare(_) => "compare",
             Self::Cast(_) => "cast",
@@ -81,11 +86,19 @@ impl Kernel {
             }
             Self::Quantize(kernel) => product(&[2, kernel.outer, kernel.channels, kernel.inner]),
             Self::Dequantize(kernel) => product(&[2, kernel.outer, kernel.channels, kernel.inner]),
+            Self::Integer(kernel) => product(&kernel.shape),
+            Self::IntegerReduce(kernel) => product(&kernel.shape),
+            Self::Scan(kernel) => product(&[kernel.outer, kernel.axis, kernel.inner]),
+            Self::Scatter(kernel) => match kernel.combine {
+                Combine::Replace => 0,
+                _ => product(&[kernel.count, kernel.run]),
+            },
             Self::Rank(kernel) => product(&[kernel.outer, kernel.axis, kernel.inner]),
             Self::Routine(kernel) => kernel.flops,
             Self::StridedCopy(_)
             | Self::Gather(_)
             | Self::Pick(_)
+            | Self::Locate(_)
             | Self::Select(_)
             | Self::Cast(_)
             | Self::Pack(_) => 0,

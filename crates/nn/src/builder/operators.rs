@@ -94,8 +94,14 @@ impl ModelBuilder {
     /// `x` with `updates` added at the places along `axis` that `indices` names, which has their
     /// shape; updates of the same place are added in their order.
     pub fn scatter_add(&mut self, x: Value, indices: Value, updates: Value, axis: i64) -> Value {
-        let scatter = crate::host::scatter_elements(axis, crate::host::Combine::Add);
+        let scatter = crate::host::scatter_elements(axis, anabranch_hal::kernel::Combine::Add);
         self.push("ScatterElements", scatter, &[x, indices, updates])
+    }
+
+    /// The sum of each element along `axis` and of all before it.
+    pub fn running_sum(&mut self, x: Value, axis: i64) -> Value {
+        let axis = self.integers(&[axis]);
+        self.push("CumSum", crate::host::cumulative(false, false, false), &[x, axis])
     }
 
     /// Rows of a table of `count` random rows: one for each of `tokens`, which are integers below

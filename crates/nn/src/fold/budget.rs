@@ -17,6 +17,23 @@ impl<'a> Budget<'a> {
         Self { limits, bytes, products }
     }
 
+    /// Takes room for what is made up when a plan is made. False where there is none.
+    pub(crate) fn spend(&mut self, bytes: usize) -> bool {
+        match self.bytes.checked_sub(bytes) {
+            Some(left) => {
+                self.bytes = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether there is room for results.
+    pub(crate) fn has_room(&self, facts: &[Fact]) -> bool {
+        let bytes = facts.iter().map(Fact::bytes).fold(0, usize::saturating_add);
+        bytes <= self.bytes
+    }
+
     /// Takes what it costs to fold a node with these results. False when it takes more products
     /// than are left: it is computed when the model runs.
     ///

@@ -52,6 +52,51 @@ pub(crate) fn unary(function: Function, x: f64) -> f64 {
         Function::Sin => x.sin(),
         Function::Cos => x.cos(),
         Function::Clip { low, high } => clip(x, f64::from(low), f64::from(high)),
+        _ => rare(function, x),
+    }
+}
+
+/// Functions that networks hardly have.
+fn rare(function: Function, x: f64) -> f64 {
+    let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
+    match function {
+        Function::Elu { alpha, beta, gamma } => {
+            if x < 0.0 {
+                f64::from(alpha) * (f64::from(beta) * x).exp_m1()
+            } else {
+                f64::from(gamma) * x
+            }
+        }
+        _ if x.is_nan() => x,
+        Function::Softplus => softplus(x),
+        Function::Softsign => x / (1.0 + x.abs()),
+        Function::Mish => x * softplus(x).tanh(),
+        Function::Swish { alpha } => x / (1.0 + (-f64::from(alpha) * x).exp()),
+        Function::ThresholdedRelu { alpha } if x <= f64::from(alpha) => 0.0,
+        Function::Round => x.round_ties_even(),
+        Function::Sign if x != 0.0 => x.signum(),
+        Function::Tan => x.tan(),
+        Function::Asin => x.asin(),
+        Function::Acos => x.acos(),
+        Function::Atan => x.atan(),
+        Function::Sinh => x.sinh(),
+        Function::Cosh => x.cosh(),
+        Function::Asinh => x.asinh(),
+        Function::Acosh => x.acosh(),
+        Function::Atanh => x.atanh(),
+        _ => x,
+    }
+}
+
+/// `function` of an integer, which wraps; `None` for what has no integers as its results.
+pub(super) fn unary_integer(function: Function, x: i64) -> Option<i64> {
+    match function {
+        Function::Identity | Function::Floor | Function::Ceil | Function::Round => Some(x),
+        Function::Neg => Some(x.wrapping_neg()),
+        Function::Abs => Some(x.wrapping_abs()),
+        Function::Relu => Some(x.max(0)),
+        Function::Sign => Some(x.signum()),
+        _ => None,
     }
 }
 
@@ -102,6 +147,14 @@ pub(crate) fn binary(function: BinaryFunction, a: f64, b: f64) -> f64 {
                 b
             }
         }
+        BinaryFunction::Slope => {
+            if a < 0.0 {
+                a * b
+            } else {
+                a
+            }
+        }
+        BinaryFunction::Rem => a % b,
     }
 }
 
@@ -130,6 +183,8 @@ pub(super) fn binary_integer(function: BinaryFunction, a: i64, b: i64) -> Option
         }),
         BinaryFunction::Min => Some(a.min(b)),
         BinaryFunction::Max => Some(a.max(b)),
+        BinaryFunction::Slope => Some(if a < 0 { a.wrapping_mul(b) } else { a }),
+        BinaryFunction::Rem => (b != 0).then(|| a.wrapping_rem(b)),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Attention as one operator, and the rotation of positions.
 
 use super::window::product;
-use super::{Array, Effort, array, float, operator, operator_of, optional, rounded};
+use super::{
+    Array, Effort, Form, Together, array, float, operator_of, operator_with, optional, rounded,
+};
 use crate::dtype::{DType, truncate_i64};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
@@ -10,7 +12,7 @@ use crate::ops::{Fact, Facts, Op};
 ///
 /// Inputs: queries, keys, values, mask, past keys, past values, lengths of keys that are not
 /// padding. Results: outputs, all keys, all values, scores.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Attention {
     pub(crate) causal: bool,
     pub(crate) query_heads: Option<usize>,
@@ -22,7 +24,7 @@ pub(crate) struct Attention {
 }
 
 /// Batch, heads, positions and width of one of the three inputs.
-fn layout(fact: &Fact, heads: Option<usize>) -> Result<[usize; 4], Error> {
+pub(crate) fn layout(fact: &Fact, heads: Option<usize>) -> Result<[usize; 4], Error> {
     match (&fact.shape[..], heads) {
         (&[batch, heads, positions, width], _) => Ok([batch, heads, positions, width]),
         (&[batch, positions, width], Some(heads)) if 0 < heads && width.is_multiple_of(heads) => {
@@ -177,7 +179,8 @@ impl Attention {
 pub(crate) fn attention(attention: Attention) -> Op {
     let own = attention.clone();
     let infer = move |inputs: &Facts<'_>, outputs: usize| own.infer(inputs, outputs);
-    operator_of(None, Effort::Products, "Attention", &[], infer, move |inputs, facts| {
+    let form = Some(Form::Together(Together::Attention(attention.clone())));
+    operator_of(form, Effort::Products, "Attention", &[], infer, move |inputs, facts| {
         let results = attention.compute(inputs, facts)?.into_iter().zip(facts);
         results.map(|(result, fact)| rounded(fact, result.data)).collect()
     })
@@ -190,7 +193,8 @@ pub(crate) fn rotary_embedding(heads: usize, interleaved: bool, rotated: usize) 
         layout(inputs.get(0)?, heads)?;
         super::like_first(inputs, outputs)
     };
-    operator("RotaryEmbedding", &[], infer, move |inputs, facts| {
+    let form = Together::RotaryEmbedding { heads, interleaved, rotated };
+    operator_with(Form::Together(form), "RotaryEmbedding", &[], infer, move |inputs, facts| {
         let axes = layout(inputs.get(0)?, heads)?;
         let mut x = by_heads(array(inputs, 0)?, axes)?;
         let (cosines, sines) = (array(inputs, 1)?, array(inputs, 2)?);

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::array::indices;
-use super::{Array, Effort, array, operator_of, rounded};
+use super::{Array, Effort, Form, Together, array, operator_of, rounded};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
 
 /// A name of an axis: a letter, or a place inside the ellipsis, counted from its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Name {
+pub(crate) enum Name {
     Hidden(std::cmp::Reverse<usize>),
     Letter(char),
 }
@@ -28,15 +28,15 @@ fn names(term: &str, rank: usize) -> Option<Vec<Name>> {
 }
 
 /// Everything about an equation over known shapes.
-struct Layout {
-    inputs: Vec<Vec<Name>>,
-    output: Vec<Name>,
+pub(crate) struct Layout {
+    pub(crate) inputs: Vec<Vec<Name>>,
+    pub(crate) output: Vec<Name>,
     /// Names that are summed over.
-    summed: Vec<Name>,
-    extents: BTreeMap<Name, usize>,
+    pub(crate) summed: Vec<Name>,
+    pub(crate) extents: BTreeMap<Name, usize>,
 }
 
-fn layout(equation: &str, inputs: &Facts<'_>) -> Result<Layout, Error> {
+pub(crate) fn layout(equation: &str, inputs: &Facts<'_>) -> Result<Layout, Error> {
     let plain: String = equation.chars().filter(|c| !c.is_whitespace()).collect();
     let unfit = || {
         let shown = equation.escape_debug();
@@ -99,7 +99,8 @@ pub(crate) fn einsum(equation: String) -> Op {
         let shape = layout.output.iter().map(|name| layout.extents[name]).collect();
         Ok(vec![Fact::new(inputs.get(0)?.dtype, shape)])
     };
-    operator_of(None, Effort::Products, "Einsum", &[], infer, move |inputs, facts| {
+    let form = Some(Form::Together(Together::Einsum((&*equation).into())));
+    operator_of(form, Effort::Products, "Einsum", &[], infer, move |inputs, facts| {
         let layout = layout(&equation, inputs)?;
         let all: Vec<Name> = layout.output.iter().chain(&layout.summed).copied().collect();
         let factors = (0..inputs.len()).map(|index| array(inputs, index));

@@ -1,6 +1,8 @@
 //! Functions of single elements.
 
-use super::{like_first, operator};
+use anabranch_hal::kernel::IntegerFunction;
+
+use super::{Effort, Form, Together, like_first, operator, operator_of, operator_with};
 use crate::dtype::{DType, truncate_i64};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
@@ -39,8 +41,69 @@ pub(crate) fn function(
     })
 }
 
+/// The mean of all inputs, stretched to one shape.
+pub(crate) fn mean() -> Op {
+    let infer = |inputs: &Facts<'_>, _: usize| {
+        Ok(vec![Fact::new(inputs.get(0)?.dtype, stretched(inputs)?)])
+    };
+    operator_with(Form::Together(Together::Mean), "Mean", &[], infer, move |inputs, facts| {
+        let shape = &facts[0].shape;
+        let mut sums = vec![0.0; facts[0].count()];
+        for index in 0..inputs.len() {
+            let column = super::array(inputs, index)?.expanded(shape)?.data;
+            sums.iter_mut().zip(column).for_each(|(sum, x)| *sum += x);
+        }
+        sums.iter_mut().for_each(|sum| *sum /= super::float(inputs.len()));
+        Ok(vec![super::rounded(&facts[0], sums)?])
+    })
+}
+
+/// Towards zero by `bias`, and zero where that is no farther than `limit`.
+pub(crate) fn shrink(limit: f32, bias: f32) -> Op {
+    let form = Form::Together(Together::Shrink { limit, bias });
+    let (limit, bias) = (f64::from(limit), f64::from(bias));
+    operator_with(form, "Shrink", &[], like_first, move |inputs, facts| {
+        let shrunk = super::array(inputs, 0)?.data.into_iter().map(|x| match x {
+            x if x < -limit => x + bias,
+            x if limit < x => x - bias,
+            _ => 0.0,
+        });
+        Ok(vec![super::rounded(&facts[0], shrunk.collect())?])
+    })
+}
+
 /// A function of integers, which wrap to the type of input 0.
-pub(crate) fn integer_function(
+pub(crate) fn integer_function(name: &'static str, function: IntegerFunction) -> Op {
+    of_integers(Form::Integer(function), name, move |a, b| integer(function, a, b))
+}
+
+/// Every bit turned around.
+pub(crate) fn bitwise_not() -> Op {
+    of_integers(Form::Together(Together::BitwiseNot), "BitwiseNot", |a, _| Some(!a))
+}
+
+/// What there is an operator for; `None` when there is no result.
+fn integer(function: IntegerFunction, a: i64, b: i64) -> Option<i64> {
+    let shifted = |shift: fn(u64, u32) -> Option<u64>| {
+        let places = u32::try_from(b).unwrap_or(u32::MAX);
+        Some(shift(a.cast_unsigned(), places).unwrap_or(0).cast_signed())
+    };
+    match function {
+        IntegerFunction::And => Some(a & b),
+        IntegerFunction::Or => Some(a | b),
+        IntegerFunction::Xor => Some(a ^ b),
+        IntegerFunction::ShiftLeft => shifted(u64::checked_shl),
+        IntegerFunction::ShiftRight => shifted(u64::checked_shr),
+        IntegerFunction::Rem if b != 0 => {
+            let rest = a.wrapping_rem(b);
+            Some(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
+        }
+        _ => None,
+    }
+}
+
+fn of_integers(
+    form: Form,
     name: &'static str,
     function: impl Fn(i64, i64) -> Option<i64> + Send + Sync + 'static,
 ) -> Op {
@@ -51,7 +114,7 @@ pub(crate) fn integer_function(
         }
         Ok(vec![Fact::new(x.dtype, stretched(inputs)?)])
     };
-    operator(name, &[], infer, move |inputs, facts| {
+    operator_with(form, name, &[], infer, move |inputs, facts| {
         let wide = |index: usize| -> Result<Vec<i64>, Error> {
             let view = crate::shape::View::contiguous(inputs.constant(index)?.shape());
             let wide = crate::fold::copied(inputs.constant(index)?, &view.expand(&facts[0].shape))?;
@@ -66,12 +129,28 @@ pub(crate) fn integer_function(
     })
 }
 
+/// Whether elements are infinite, and of which sign.
+pub(crate) fn is_infinite(negative: bool, positive: bool) -> Op {
+    test(Together::IsInfinite { negative, positive }, "IsInf", move |x| {
+        x.is_infinite() && if x < 0.0 { negative } else { positive }
+    })
+}
+
+/// Whether elements are not numbers.
+pub(crate) fn is_nan() -> Op {
+    test(Together::IsNan, "IsNaN", f64::is_nan)
+}
+
 /// A question about each element.
-pub(crate) fn test(name: &'static str, test: impl Fn(f64) -> bool + Send + Sync + 'static) -> Op {
+fn test(
+    form: Together,
+    name: &'static str,
+    test: impl Fn(f64) -> bool + Send + Sync + 'static,
+) -> Op {
     let infer = |inputs: &Facts<'_>, _: usize| {
         Ok(vec![Fact::new(DType::Bool, inputs.get(0)?.shape.clone())])
     };
-    operator(name, &[], infer, move |inputs, facts| {
+    operator_with(Form::Together(form), name, &[], infer, move |inputs, facts| {
         let answers = super::array(inputs, 0)?.data.into_iter();
         let answers = answers.map(|x| f64::from(u8::from(test(x)))).collect();
         Ok(vec![super::rounded(&facts[0], answers)?])
@@ -93,7 +172,8 @@ pub(crate) fn choose_type(to: Option<DType>, bits: bool, saturates: bool) -> Op 
         }
         Ok(facts)
     };
-    operator("Cast", &[], infer, move |inputs, facts| {
+    let form = (to.is_none() && !bits).then_some(Form::Together(Together::CastLike));
+    operator_of(form, Effort::Elements, "Cast", &[], infer, move |inputs, facts| {
         let (x, fact) = (inputs.constant(0)?, &facts[0]);
         let tensor = if bits {
             Tensor::from_bytes(fact.dtype, &fact.shape, x.as_bytes())?

@@ -1,49 +1,42 @@
 //! Selection and replacement of elements by index.
 
+use anabranch_hal::kernel::Combine;
+
 use super::array::indices;
 use super::movement::picked;
-use super::{Form, around, axis_of, known_operator, like_first, operator, operator_with, place};
+use super::{
+    Form, Together, around, axis_of, known_operator, like_first, operator, operator_with, place,
+};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
 use crate::shape::row_major_strides;
 use crate::tensor::{Numbers, Tensor};
 
-/// What happens to an element that is written again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Combine {
-    Replace,
-    Add,
-    Mul,
-    Min,
-    Max,
-}
-
-impl Combine {
-    /// Combines element `at` of `x` with element `from` of `updates`.
-    fn apply(self, x: &mut Numbers, at: usize, updates: &Numbers, from: usize) {
-        match (x, updates) {
-            (Numbers::Floats(x), Numbers::Floats(updates)) => {
-                let (old, new) = (x[at], updates[from]);
-                x[at] = match self {
-                    Self::Replace => new,
-                    Self::Add => old + new,
-                    Self::Mul => old * new,
-                    Self::Min => old.min(new),
-                    Self::Max => old.max(new),
-                };
-            }
-            (Numbers::Integers(x), Numbers::Integers(updates)) => {
-                let (old, new) = (x[at], updates[from]);
-                x[at] = match self {
-                    Self::Replace => new,
-                    Self::Add => old.wrapping_add(new),
-                    Self::Mul => old.wrapping_mul(new),
-                    Self::Min => old.min(new),
-                    Self::Max => old.max(new),
-                };
-            }
-            _ => {}
+/// Combines element `at` of `x` with element `from` of `updates`.
+fn apply(combine: Combine, x: &mut Numbers, at: usize, updates: &Numbers, from: usize) {
+    match (x, updates) {
+        (Numbers::Floats(x), Numbers::Floats(updates)) => {
+            let (old, new) = (x[at], updates[from]);
+            x[at] = match combine {
+                Combine::Replace => new,
+                Combine::Add => old + new,
+                Combine::Mul => old * new,
+                Combine::Min if new < old => new,
+                Combine::Max if old < new => new,
+                Combine::Min | Combine::Max => old,
+            };
         }
+        (Numbers::Integers(x), Numbers::Integers(updates)) => {
+            let (old, new) = (x[at], updates[from]);
+            x[at] = match combine {
+                Combine::Replace => new,
+                Combine::Add => old.wrapping_add(new),
+                Combine::Mul => old.wrapping_mul(new),
+                Combine::Min => old.min(new),
+                Combine::Max => old.max(new),
+            };
+        }
+        _ => {}
     }
 }
 
@@ -90,7 +83,7 @@ pub(crate) fn gather_nd(batch_axes: usize) -> Op {
         }
         Ok(vec![Fact::new(x.dtype, [outer, rest].concat())])
     };
-    operator("GatherND", &[], infer, move |inputs, facts| {
+    operator_with(Form::GatherNd { batch_axes }, "GatherND", &[], infer, move |inputs, facts| {
         let x = inputs.constant(0)?;
         let index = super::array(inputs, 1)?;
         let width = index.shape.last().copied().unwrap_or(0);
@@ -122,7 +115,8 @@ pub(crate) fn scatter_elements(axis: i64, combine: Combine) -> Op {
         }
         like_first(inputs, outputs)
     };
-    operator("ScatterElements", &[], infer, move |inputs, facts| {
+    let form = Form::ScatterElements { axis, combine };
+    operator_with(form, "ScatterElements", &[], infer, move |inputs, facts| {
         let axis = axis_of(inputs.get(0)?, axis)?;
         let shape = &facts[0].shape;
         let strides = row_major_strides(shape);
@@ -134,7 +128,7 @@ pub(crate) fn scatter_elements(axis: i64, combine: Combine) -> Op {
                 return Err(Error::invalid_model("has updates outside"));
             }
             let to = at.iter().zip(&strides).map(|(at, stride)| at * stride).sum();
-            combine.apply(&mut x, to, &updates, from);
+            apply(combine, &mut x, to, &updates, from);
         }
         Ok(vec![Tensor::from_numbers(facts[0].dtype, shape, &x)?])
     })
@@ -153,7 +147,7 @@ pub(crate) fn scatter_nd(combine: Combine) -> Op {
         }
         like_first(inputs, outputs)
     };
-    operator("ScatterND", &[], infer, move |inputs, facts| {
+    operator_with(Form::ScatterNd { combine }, "ScatterND", &[], infer, move |inputs, facts| {
         let shape = &facts[0].shape;
         let mut x = inputs.constant(0)?.numbers();
         let (index, updates) = (super::array(inputs, 1)?, inputs.constant(2)?.numbers());
@@ -165,7 +159,7 @@ pub(crate) fn scatter_nd(combine: Combine) -> Op {
                 at = at * extent + place(chosen, extent)?;
             }
             for i in 0..run {
-                combine.apply(&mut x, at * run + i, &updates, tuple * run + i);
+                apply(combine, &mut x, at * run + i, &updates, tuple * run + i);
             }
         }
         Ok(vec![Tensor::from_numbers(facts[0].dtype, shape, &x)?])
@@ -208,7 +202,7 @@ pub(crate) fn tensor_scatter(axis: i64, circular: bool) -> Op {
                 return Err(Error::invalid_model("writes behind the end of the cache"));
             }
             let to = at.iter().zip(&strides).map(|(at, stride)| at * stride).sum();
-            Combine::Replace.apply(&mut x, to, &numbers, from);
+            apply(Combine::Replace, &mut x, to, &numbers, from);
         }
         Ok(vec![Tensor::from_numbers(facts[0].dtype, shape, &x)?])
     })
@@ -232,7 +226,8 @@ pub(crate) fn one_hot(axis: i64) -> Op {
         shape.insert(axis, depth);
         Ok(vec![Fact::new(inputs.get(2)?.dtype, shape)])
     };
-    operator("OneHot", &[1], infer, move |inputs, facts| {
+    let form = Form::Together(Together::OneHot { axis });
+    operator_with(form, "OneHot", &[1], infer, move |inputs, facts| {
         let (axis, depth) = layout(inputs)?;
         let [_, _, inner] = around(&facts[0].shape, axis);
         let index = super::array(inputs, 0)?.data;

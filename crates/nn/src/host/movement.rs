@@ -1,7 +1,7 @@
 //! Operators that put elements elsewhere.
 
 use super::array::indices;
-use super::{axis_of, like_first, operator};
+use super::{Form, Together, axis_of, like_first, operator, operator_with};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op, pad_amounts};
@@ -83,7 +83,8 @@ pub(crate) fn trilu(upper: bool) -> Op {
         }
         like_first(inputs, outputs)
     };
-    operator("Trilu", &[], infer, move |inputs, facts| {
+    let form = Form::Together(Together::Trilu { upper });
+    operator_with(form, "Trilu", &[], infer, move |inputs, facts| {
         let x = inputs.constant(0)?;
         let k = inputs.number(1)?.map_or(0, crate::dtype::truncate_i64);
         let [.., rows, columns] = x.shape()[..] else { return Ok(vec![x.clone()]) };

@@ -1,7 +1,9 @@
 //! Normalisations, and what they note about the data.
 
 use super::array::indices;
-use super::{Array, array, float, like_first, operator, optional, rounded};
+use super::{
+    Array, Form, Together, array, float, like_first, operator, operator_with, optional, rounded,
+};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Norm, Op, reduced_axes};
@@ -100,7 +102,8 @@ pub(crate) fn layer_statistics(axis: i64, epsilon: f32) -> Op {
         facts.resize(outputs, Fact::new(DType::F32, shape));
         Ok(facts)
     };
-    operator("LayerNormalization", &[], infer, move |inputs, facts| {
+    let form = Form::Together(Together::LayerStatistics { axis, epsilon });
+    operator_with(form, "LayerNormalization", &[], infer, move |inputs, facts| {
         let (norm, epsilon) = (Norm::Layer { axis }, f64::from(epsilon));
         let mut results = vec![evaluate(inputs, &facts[0], norm, epsilon)?];
         let (x, (_, run)) = (array(inputs, 0)?, layer(inputs.get(0)?, axis)?);
@@ -168,7 +171,8 @@ pub(crate) fn response(alpha: f32, beta: f32, bias: f32, size: usize) -> Op {
         }
         like_first(inputs, outputs)
     };
-    operator("LRN", &[], infer, move |inputs, facts| {
+    let form = Form::Together(Together::Response { alpha, beta, bias, size });
+    operator_with(form, "LRN", &[], infer, move |inputs, facts| {
         let x = array(inputs, 0)?;
         let channels = x.shape[1];
         let inner: usize = x.shape[2..].iter().product();
@@ -197,7 +201,8 @@ fn sets(x: &Array, together: &[bool]) -> Vec<usize> {
 
 /// Division by the norm along an axis; where that is zero, so is the result.
 pub(crate) fn lp(axis: i64, p: i64) -> Op {
-    operator("LpNormalization", &[], like_first, move |inputs, facts| {
+    let form = Form::Together(Together::LpNormalization { axis, p });
+    operator_with(form, "LpNormalization", &[], like_first, move |inputs, facts| {
         let x = array(inputs, 0)?;
         let axis = super::axis_of(inputs.get(0)?, axis)?;
         let together: Vec<bool> = (0..x.shape.len()).map(|i| i == axis).collect();
@@ -216,7 +221,8 @@ pub(crate) fn lp(axis: i64, p: i64) -> Op {
 
 /// Mean zero and variance one over some axes. Inputs: x, axes.
 pub(crate) fn mean_variance() -> Op {
-    operator("MeanVarianceNormalization", &[1], like_first, |inputs, facts| {
+    let form = Form::Together(Together::MeanVariance);
+    operator_with(form, "MeanVarianceNormalization", &[1], like_first, |inputs, facts| {
         let x = array(inputs, 0)?;
         let sets = sets(&x, &reduced_axes(inputs, false)?);
         let mut groups = vec![Vec::new(); sets.iter().max().map_or(0, |most| most + 1)];

@@ -1,7 +1,7 @@
 //! Between floats and the few values of quantised types.
 
 use super::window::{centred, product};
-use super::{Array, Effort, Form, array, operator, operator_of, operator_with, optional};
+use super::{Array, Effort, Form, Together, array, operator_of, operator_with, optional};
 use crate::dtype::{DType, narrow};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op, product_shape};
@@ -131,7 +131,8 @@ pub(crate) fn dynamic_quantize() -> Op {
         facts.truncate(outputs.max(1));
         Ok(facts)
     };
-    operator("DynamicQuantizeLinear", &[], infer, |inputs, facts| {
+    let form = Form::Together(Together::DynamicQuantize);
+    operator_with(form, "DynamicQuantizeLinear", &[], infer, |inputs, facts| {
         let x = array(inputs, 0)?;
         let single = |value: f64| f64::from(crate::dtype::round_f32(value));
         let low = x.data.iter().copied().fold(0.0, f64::min);
@@ -161,7 +162,8 @@ pub(crate) fn integer_product(scaled: bool) -> Op {
         let dtype = if scaled { inputs.get(7)?.dtype } else { DType::I32 };
         Ok(vec![Fact::new(dtype, product.shape())])
     };
-    operator_of(None, Effort::Products, "MatMulInteger", &[], infer, move |inputs, facts| {
+    let form = Some(Form::Together(Together::IntegerProduct { scaled }));
+    operator_of(form, Effort::Products, "MatMulInteger", &[], infer, move |inputs, facts| {
         let zeros = if scaled { [2, 5] } else { [2, 3] };
         let rows = |fact: &Fact| fact.shape.len().saturating_sub(2);
         let columns = |fact: &Fact| fact.shape.len().saturating_sub(1);

@@ -2,11 +2,13 @@
 
 use std::cmp::Ordering;
 
-use super::{Array, Form, around, array, axis_of, like_first, operator, operator_with, rounded};
+use super::{
+    Array, Form, Together, around, array, axis_of, like_first, operator, operator_with, rounded,
+};
 use crate::dtype::{DType, truncate_i64};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op, reduced_axes};
-use crate::tensor::Tensor;
+use crate::tensor::{Numbers, Tensor};
 
 /// The elements along `axis`, one list for each place of the other axes.
 fn lines(x: &Array, axis: usize) -> impl Iterator<Item = Vec<usize>> + use<> {
@@ -58,23 +60,51 @@ pub(crate) fn argument(axis: i64, largest: bool, last: bool, keep: bool) -> Op {
 
 /// Running sums or products. Inputs: x, axis.
 pub(crate) fn cumulative(exclusive: bool, reverse: bool, product: bool) -> Op {
-    operator("CumSum", &[], like_first, move |inputs, facts| {
-        let mut x = array(inputs, 0)?;
+    let form = Form::Cumulative { exclusive, reverse, product };
+    operator_with(form, "CumSum", &[], like_first, move |inputs, facts| {
+        let (x, fact) = (inputs.constant(0)?, &facts[0]);
         let axis = inputs.number(1)?.map_or(0, truncate_i64);
         let axis = axis_of(inputs.get(0)?, axis)?;
-        for mut line in lines(&x, axis) {
-            if reverse {
-                line.reverse();
+        let lines = lines(&Array { shape: fact.shape.clone(), data: Vec::new() }, axis);
+        let how = (exclusive, reverse);
+        let numbers = match (x.numbers(), product) {
+            (Numbers::Floats(x), false) => {
+                Numbers::Floats(running(x, lines, how, 0.0, |sum, x| sum + x))
             }
-            let mut sum = if product { 1.0 } else { 0.0 };
-            for at in line {
-                let next = if product { sum * x.data[at] } else { sum + x.data[at] };
-                x.data[at] = if exclusive { sum } else { next };
-                sum = next;
+            (Numbers::Floats(x), true) => {
+                Numbers::Floats(running(x, lines, how, 1.0, |sum, x| sum * x))
             }
-        }
-        Ok(vec![rounded(&facts[0], x.data)?])
+            (Numbers::Integers(x), false) => {
+                Numbers::Integers(running(x, lines, how, 0, i64::wrapping_add))
+            }
+            (Numbers::Integers(x), true) => {
+                Numbers::Integers(running(x, lines, how, 1, i64::wrapping_mul))
+            }
+        };
+        Ok(vec![Tensor::from_numbers(fact.dtype, &fact.shape, &numbers)?])
     })
+}
+
+/// What `join` makes of each element of each line and of all before it.
+fn running<T: Copy>(
+    mut x: Vec<T>,
+    lines: impl Iterator<Item = Vec<usize>>,
+    (exclusive, reverse): (bool, bool),
+    start: T,
+    join: impl Fn(T, T) -> T,
+) -> Vec<T> {
+    for mut line in lines {
+        if reverse {
+            line.reverse();
+        }
+        let mut sum = start;
+        for at in line {
+            let next = join(sum, x[at]);
+            x[at] = if exclusive { sum } else { next };
+            sum = next;
+        }
+    }
+    x
 }
 
 /// The largest or smallest elements, in order, and their places; of equal ones the first is
@@ -135,7 +165,8 @@ fn reduced_fact(inputs: &Facts<'_>, keep: bool, none_is_none: bool) -> Result<Fa
 pub(crate) fn log_sum(exponentials: bool, keep: bool, none_is_none: bool) -> Op {
     let infer =
         move |inputs: &Facts<'_>, _: usize| Ok(vec![reduced_fact(inputs, keep, none_is_none)?]);
-    operator("ReduceLogSum", &[1], infer, move |inputs, facts| {
+    let form = Together::LogSum { exponentials, keep, none_is_none };
+    operator_with(Form::Together(form), "ReduceLogSum", &[1], infer, move |inputs, facts| {
         let x = array(inputs, 0)?;
         let reduced = reduced_axes(inputs, none_is_none)?;
         let mut sets = vec![Vec::new(); facts[0].count()];

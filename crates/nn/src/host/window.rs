@@ -1,7 +1,10 @@
 //! Convolutions, pooling and products, over any number of axes.
 
 use super::array::indices;
-use super::{Array, Effort, array, float, operator, operator_of, optional, rounded};
+use super::{
+    Array, Effort, Form, Together, array, float, operator, operator_of, operator_with, optional,
+    rounded,
+};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op, Padding, Placed, PoolKind, Window, product_shape};
@@ -98,7 +101,9 @@ pub(crate) fn conv_integer(window: Window, groups: usize, scaled: bool) -> Op {
         let dtype = if scaled { inputs.get(7)?.dtype } else { DType::I32 };
         Ok(vec![Fact::new(dtype, shape)])
     };
-    operator_of(None, Effort::Products, "ConvInteger", &[], infer, move |inputs, facts| {
+    let form = Together::IntegerConvolution { window: window.clone(), groups, scaled };
+    let form = Some(Form::Together(form));
+    operator_of(form, Effort::Products, "ConvInteger", &[], infer, move |inputs, facts| {
         let zeros = if scaled { [2, 5] } else { [2, 3] };
         let x = centred(array(inputs, 0)?, optional(inputs, zeros[0])?.as_ref(), 1)?;
         let weight = centred(array(inputs, weight_at)?, optional(inputs, zeros[1])?.as_ref(), 0)?;
@@ -347,7 +352,7 @@ pub(crate) fn max_unpool(window: Window) -> Op {
         }
         Ok(vec![Fact::new(x.dtype, shape)])
     };
-    operator("MaxUnpool", &[2], infer, |inputs, facts| {
+    operator_with(Form::Together(Together::MaxUnpool), "MaxUnpool", &[2], infer, |inputs, facts| {
         let (x, places) = (array(inputs, 0)?, array(inputs, 1)?);
         let mut result = vec![0.0; facts[0].count()];
         for (value, &at) in x.data.iter().zip(&places.data) {
@@ -359,6 +364,7 @@ pub(crate) fn max_unpool(window: Window) -> Op {
 
 /// Pooling by a norm; without a window over the whole image.
 pub(crate) fn lp_pool(window: Option<Window>, p: i64) -> Op {
+    let form = Form::Together(Together::LpPool { window: window.clone(), p });
     let whole = move |inputs: &Facts<'_>| -> Result<Window, Error> {
         let x = inputs.get(0)?;
         let whole = || Window::whole(x.shape.get(2..).unwrap_or_default());
@@ -366,7 +372,7 @@ pub(crate) fn lp_pool(window: Option<Window>, p: i64) -> Op {
     };
     let own = whole.clone();
     let infer = move |inputs: &Facts<'_>, _: usize| Ok(vec![own(inputs)?.infer_pool(inputs)?]);
-    operator("LpPool", &[], infer, move |inputs, facts| {
+    operator_with(form, "LpPool", &[], infer, move |inputs, facts| {
         let x = array(inputs, 0)?;
         #[expect(clippy::cast_precision_loss, reason = "a norm is a small number")]
         let p = p as f64;

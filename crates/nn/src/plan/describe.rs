@@ -173,6 +173,7 @@ impl PlanInfo {
     ) -> Result<Self, Error> {
         let stages = Stages::of(graph, given, packed_bytes, limits)?;
         let (inputs, outputs) = (stages.ports(&graph.inputs)?, stages.ports(&graph.outputs)?);
+        let graph = &stages.graph;
         let (values, places) = values(graph, &stages);
         let steps: Vec<StepInfo> = stages
             .lowered

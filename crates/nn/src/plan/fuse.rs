@@ -181,7 +181,9 @@ impl Growing<'_> {
             return (epilogue, taken);
         }
         let adds = matches!(self.node.op, Op::Conv { .. } | Op::MatMul { .. });
+        let is_float = self.fact(epilogue.result).is_some_and(|fact| fact.dtype == DType::F32);
         let activates = adds || matches!(self.node.op, Op::Binary(_) | Op::Normalize { .. });
+        let activates = activates && is_float;
         while let Some(user) = self.uses.sole_user(epilogue.result)
             && self.absorbed[user].is_none()
         {

@@ -1,6 +1,8 @@
-//! Every shape, from the shapes of the inputs; and the values that depend on shapes alone.
+//! Every shape, from the shapes of the inputs; and the values that depend on shapes alone. On the
+//! way, operators become several others for which there are kernels.
 
 use super::Given;
+use super::expand::Expansion;
 use crate::error::Error;
 use crate::fold::{self, Budget};
 use crate::graph::{Graph, Node, ValueId};
@@ -9,6 +11,7 @@ use crate::ops::{Fact, Facts};
 use crate::shape::Show;
 
 /// What is known about every value of a graph.
+#[derive(Default)]
 pub(super) struct Known {
     facts: Vec<Option<Fact>>,
 }
@@ -19,6 +22,14 @@ impl Known {
         self.facts[id.0]
             .as_ref()
             .ok_or_else(|| Error::invalid_model("uses a value without a shape"))
+    }
+
+    /// Notes what is known about a value.
+    pub(super) fn set(&mut self, id: ValueId, fact: Fact) {
+        if self.facts.len() <= id.0 {
+            self.facts.resize(id.0 + 1, None);
+        }
+        self.facts[id.0] = Some(fact);
     }
 
     /// Whether the value is known before the model runs.
@@ -33,8 +44,12 @@ impl Known {
     }
 }
 
-/// Walks the graph once.
-pub(super) fn infer(graph: &Graph, given: &Given, limits: &Limits) -> Result<Known, Error> {
+/// Walks the graph once. Yields it with the operators that have taken the place of others.
+pub(super) fn infer(
+    graph: &Graph,
+    given: &Given,
+    limits: &Limits,
+) -> Result<(Graph, Known), Error> {
     let constants = graph.values.iter().map(|value| match (&value.constant, &value.released) {
         (Some(tensor), _) => Some(Fact::constant(tensor.clone())),
         (None, Some((dtype, shape))) => Some(Fact::new(*dtype, shape.clone())),
@@ -52,24 +67,21 @@ pub(super) fn infer(graph: &Graph, given: &Given, limits: &Limits) -> Result<Kno
         })?;
         known.facts[id.0] = Some(fact);
     }
-    let mut budget = Budget::new(limits);
+    let mut expansion = Expansion::new(graph, known, limits);
     for node in &graph.nodes {
-        let facts =
-            node_facts(&known, node, limits, &mut budget).map_err(|e| e.at_node(&node.label))?;
-        for (output, fact) in node.outputs.iter().zip(facts) {
-            if let Some(id) = output {
-                known.facts[id.0] = Some(fact);
-            }
-        }
+        expansion.node(node.clone()).map_err(|error| error.at_node(&node.label))?;
     }
-    Ok(known)
+    Ok(expansion.done(graph))
 }
 
-fn node_facts(
+/// What is known about the results of a node. What was made in the place of another one is not
+/// folded where there is no room for it.
+pub(super) fn node_facts(
     known: &Known,
     node: &Node,
     limits: &Limits,
     budget: &mut Budget<'_>,
+    made: bool,
 ) -> Result<Vec<Fact>, Error> {
     let inputs = known.inputs(node)?;
     let facts = node.op.infer(&inputs, node.outputs.len())?;
@@ -77,6 +89,9 @@ fn node_facts(
         fact.check(limits)?;
     }
     let foldable = inputs.0.iter().flatten().all(|fact| fact.constant.is_some());
+    if foldable && made && !budget.has_room(&facts) {
+        return Ok(facts);
+    }
     if foldable && !budget.take(&node.op, &inputs, &facts)? {
         return Ok(facts);
     }

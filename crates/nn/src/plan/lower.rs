@@ -4,10 +4,12 @@
 //! kernels that need their operands in order get a copy then, and only then.
 
 mod elementwise;
+mod integer;
 mod matrix;
 mod movement;
 mod normalize;
 mod order;
+mod position;
 mod quantize;
 mod resample;
 mod routine;
@@ -158,9 +160,17 @@ impl Lowering<'_> {
             Op::Normalize { norm, epsilon } => self.normalize(node, *norm, *epsilon, epilogue),
             Op::Unary(function) => self.unary(node, *function, epilogue.result),
             Op::Clip => self.clip(node, &inputs, epilogue.result),
-            Op::Binary(function) => self.binary(node, *function, epilogue),
+            Op::Binary(function) => match integer::function(*function) {
+                Some(function) if inputs.get(0)?.dtype != DType::F32 => {
+                    self.integer(node, function)
+                }
+                _ => self.binary(node, *function, epilogue),
+            },
             Op::MatMul { transpose_a, transpose_b, .. } => {
                 self.matmul([*transpose_a, *transpose_b], epilogue)
+            }
+            Op::Reduce { reduction, none_is_none, .. } if inputs.get(0)?.dtype != DType::F32 => {
+                self.integer_reduce(node, &inputs, *reduction, *none_is_none)
             }
             Op::Reduce { reduction, none_is_none, .. } => {
                 self.reduce(node, &inputs, *reduction, *none_is_none, epilogue.result)
@@ -177,7 +187,10 @@ impl Lowering<'_> {
             Op::Compare(comparison) => self.compare(node, *comparison, epilogue.result),
             Op::Not => self.not(node, epilogue.result),
             Op::Cast { to } => self.cast(node, *to, epilogue.result),
-            Op::Host(host) if host.form().is_some() => self.formed(node, &inputs, host.form()),
+            Op::Host(host) => match host.form() {
+                Some(form) => self.formed(node, &inputs, form),
+                None => self.routine(node, Misfit::Operator(node.label.operator.clone())),
+            },
             _ => self.routine(node, Misfit::Operator(node.label.operator.clone())),
         }
     }

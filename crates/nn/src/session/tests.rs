@@ -1,5 +1,6 @@
 mod binding;
 mod host;
+mod kernels;
 mod operators;
 mod precision;
 mod staging;

@@ -1,5 +1,7 @@
 //! One kernel on one device.
 
+use std::time::{Duration, Instant};
+
 use anabranch_hal::buffer::Slice;
 use anabranch_hal::command::{Command, Executable, Node, Operand, Operation, Submission};
 use anabranch_hal::device::{Completion, Device, Help, Priority, Queue, QueueId, Sink};
@@ -10,15 +12,20 @@ use anabranch_sync::{Arc, Mutex, thread};
 
 /// Kernels in a graph, and launches of it.
 const KERNELS: usize = 16;
+/// Callers beside each other, and launches of each.
+const CALLERS: u32 = 8;
+const ROUNDS: u32 = 8;
 const LAUNCHES: u64 = 6;
 /// Queues that a bench makes.
-pub(super) const QUEUES: u64 = 4;
+pub(super) const QUEUES: u64 = 4 + 8;
 /// Elements of the output that are compared with `f64`.
 const SAMPLES: usize = 512;
 
 /// What came of it.
 pub(super) struct Measured {
     pub(super) microseconds: f64,
+    /// Of one caller of eight.
+    pub(super) shared_microseconds: f64,
     /// The largest, as a part of the largest element.
     pub(super) error: f64,
     /// Whether all launches had the same bits.
@@ -191,7 +198,50 @@ impl Bench {
         #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
         let microseconds = least_ns as f64 / KERNELS as f64 / 1e3;
         let functions = self.device.explain(&self.kernel).unwrap_or_default();
-        Ok(Measured { microseconds, error: self.error(&found), is_same, functions })
+        let shared_microseconds = self.shared(&executable)?;
+        let error = self.error(&found);
+        Ok(Measured { microseconds, shared_microseconds, error, is_same, functions })
+    }
+
+    /// Launches graphs from several threads; the time of each kernel's share of the device.
+    fn shared(&self, executable: &Arc<Executable>) -> Result<f64, Error> {
+        let gate = Arc::new(AtomicU64::new(0));
+        let mut callers = Vec::new();
+        for caller in 0..CALLERS {
+            let mut lane = Lane::new(&**self.device, self.first_id + 4 + u64::from(caller))?;
+            let mut table = self.memory.clone();
+            if let Some(output) = table.last_mut() {
+                *output = Slice::whole(self.device.allocate(output.bytes)?);
+            }
+            let (executable, gate) = (Arc::clone(executable), Arc::clone(&gate));
+            callers.push(thread::spawn(move || -> Result<Duration, Error> {
+                let launch = || Command::Launch {
+                    executable: Arc::clone(&executable),
+                    table: table.clone(),
+                };
+                let warm = lane.run(launch());
+                gate.fetch_add(1, Ordering::AcqRel);
+                while gate.load(Ordering::Acquire) < u64::from(CALLERS) {
+                    thread::yield_now();
+                }
+                warm?;
+                let start = Instant::now();
+                for _ in 0..ROUNDS {
+                    lane.run(launch())?;
+                }
+                Ok(start.elapsed())
+            }));
+        }
+        let mut longest = Duration::ZERO;
+        let mut first = Ok(());
+        for caller in callers {
+            match caller.join().expect("a caller does not panic") {
+                Ok(taken) => longest = longest.max(taken),
+                Err(error) => first = first.and(Err(error)),
+            }
+        }
+        let launches = f64::from(CALLERS * ROUNDS);
+        first.map(|()| longest.as_secs_f64() * 1e6 / launches / KERNELS as f64)
     }
 
     fn error(&self, found: &[f32]) -> f64 {

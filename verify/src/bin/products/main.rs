@@ -1,6 +1,6 @@
 //! `products DEVICE [NAME...]`: products and convolutions of networks in every precision, by the
 //! device alone and by libraries wherever they can, side by side: the time of each in a graph of
-//! many, and its largest error against `f64`, as a part of the largest element.
+//! many, alone and as the share of each of eight callers, and its largest error against `f64`, as a part of the largest element.
 //!
 //! Fails when launches of one graph, on two queues, do not have the same bits; when what is computed
 //! alone and in a graph differs; and when an error in `f32` is above 1e-5.
@@ -31,8 +31,10 @@ fn open(name: &str, libraries: Libraries) -> Result<Arc<Box<dyn Device>>, Error>
 /// One cell of the table.
 fn cell(measured: Option<&Measured>) -> String {
     match measured {
-        Some(Measured { microseconds, error, .. }) => format!("{microseconds:9.1} {error:9.1e}"),
-        None => format!("{:>9} {:>9}", "–", "–"),
+        Some(Measured { microseconds, shared_microseconds, error, .. }) => {
+            format!("{microseconds:8.1} {shared_microseconds:8.1} {error:8.1e}")
+        }
+        None => format!("{:>8} {:>8} {:>8}", "–", "–", "–"),
     }
 }
 
@@ -57,11 +59,8 @@ fn compare(name: &str, wanted: &[String]) -> Result<bool, Error> {
     let with = open(name, Libraries::Always)
         .inspect_err(|error| println!("without libraries: {error}"))
         .ok();
-    let header = ["own, us", "error", "library", "error"];
-    println!(
-        "{:34} {:5} {:>9} {:>9} {:>9} {:>9}",
-        "", "", header[0], header[1], header[2], header[3]
-    );
+    let columns = ["alone", "of eight", "error"].map(|name| format!("{name:>8}")).join(" ");
+    println!("{:34} {:5} {columns} {columns}", "own | library, us", "");
     let mut is_well = true;
     let mut next_id = 0;
     for (seed, Shape { name, kernel }) in (1..).zip(shapes::all()) {

@@ -32,13 +32,22 @@ pub(super) fn gather(model: &mut ModelBuilder, x: Value) -> Value {
     let found = model.reduce(found, Reduction::Mean, &[1]);
     let columns = model.integers(&[7, 3, 1]);
     let updates = model.gather(found, columns, -1);
-    // Several of the ten rows fall on each of the six.
-    let share = model.unary(updates, Function::Sigmoid);
-    let count = model.number(5.9);
+    // Several of the ten rows fall on each of the six. No kernel computes with doubles, so there is
+    // plain code between kernels.
+    let share = model.cast(updates, DType::F64);
+    let share = model.unary(share, Function::Sigmoid);
+    let share = model.cast(share, DType::F32);
+    let count = model.number(1.9);
     let place = model.mul(share, count);
     let place = model.cast(place, DType::I64);
+    let place = model.running_sum(place, 2);
+    let last = model.integers(&[5]);
+    let place = model.binary(place, last, BinaryFunction::Min);
+    let most = model.reduce(place, Reduction::Max, &[2]);
+    let most = model.cast(most, DType::F32);
     let sums = model.random(&[4, 1, 6, 3], -1.0, 1.0);
-    model.scatter_add(sums, place, updates, 2)
+    let sums = model.scatter_add(sums, place, updates, 2);
+    model.add(sums, most)
 }
 
 pub(super) fn broadcast(model: &mut ModelBuilder, x: Value) -> Value {

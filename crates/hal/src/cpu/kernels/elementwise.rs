@@ -86,7 +86,10 @@ pub(super) mod binary {
 
     /// How `kernel` is divided.
     pub(in crate::cpu::kernels) fn tiles(kernel: &Binary) -> Tiles {
-        let own = if kernel.function == BinaryFunction::Pow { 64 } else { 4096 };
+        let own = match kernel.function {
+            BinaryFunction::Pow | BinaryFunction::Rem => 64,
+            _ => 4096,
+        };
         let count = kernel.shape.iter().product();
         Tiles::of_elements(count, own.min(elements_per_us(kernel.activation)), 64)
     }
@@ -143,18 +146,20 @@ pub(super) mod binary {
         Div = |simd, a, b| simd.div(a, b);
         Min = |simd, a, b| simd.minimum(a, b);
         Max = |simd, a, b| simd.maximum(a, b);
-        Pow = |simd, a, b| pow(simd, a, b);
+        Pow = |simd, a, b| each(simd, a, b, f32::powf);
+        Rem = |simd, a, b| each(simd, a, b, |a, b| a % b);
+        Slope = |simd, a, b| simd.select(simd.less(a, simd.splat(0.0)), simd.mul(a, b), a);
     }
 
     #[inline(always)]
-    fn pow<S: Simd>(simd: S, a: S::V, b: S::V) -> S::V {
-        let (mut bases, mut exponents) = ([0.0; 16], [0.0; 16]);
-        simd.store(a, &mut bases);
-        simd.store(b, &mut exponents);
-        for (base, &exponent) in bases[..S::LANES].iter_mut().zip(&exponents) {
-            *base = base.powf(exponent);
+    fn each<S: Simd>(simd: S, a: S::V, b: S::V, function: fn(f32, f32) -> f32) -> S::V {
+        let (mut left, mut right) = ([0.0; 16], [0.0; 16]);
+        simd.store(a, &mut left);
+        simd.store(b, &mut right);
+        for (left, &right) in left[..S::LANES].iter_mut().zip(&right) {
+            *left = function(*left, right);
         }
-        simd.load(&bases)
+        simd.load(&left)
     }
 
     /// Up to a vector of elements that lie `stride` apart.
@@ -206,6 +211,8 @@ pub(super) mod binary {
                 BinaryFunction::Pow => self.apply(simd, Pow),
                 BinaryFunction::Min => self.apply(simd, Min),
                 BinaryFunction::Max => self.apply(simd, Max),
+                BinaryFunction::Slope => self.apply(simd, Slope),
+                BinaryFunction::Rem => self.apply(simd, Rem),
             }
             let range = self.range;
             let y = self.y.window_mut(range.start, range.len());

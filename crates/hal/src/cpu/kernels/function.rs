@@ -8,6 +8,7 @@
 use crate::kernel::Function;
 
 use super::simd::{Simd, Work};
+use super::sums::single;
 
 /// A function of one element.
 trait Lanewise: Copy {
@@ -40,7 +41,20 @@ pub(super) fn activate_cheap<S: Simd>(simd: S, function: Function, x: S::V) -> S
 pub(super) fn elements_per_us(function: Function) -> usize {
     match function {
         Function::Log | Function::Sin | Function::Cos => 128,
-        Function::Sigmoid
+        Function::Tan
+        | Function::Asin
+        | Function::Acos
+        | Function::Atan
+        | Function::Sinh
+        | Function::Cosh
+        | Function::Asinh
+        | Function::Acosh
+        | Function::Atanh => 64,
+        Function::Elu { .. }
+        | Function::Softplus
+        | Function::Mish
+        | Function::Swish { .. }
+        | Function::Sigmoid
         | Function::Silu
         | Function::Tanh
         | Function::Gelu
@@ -86,8 +100,30 @@ impl Work for Activate<'_> {
             Function::Sin => data.iter_mut().for_each(|x| *x = x.sin()),
             Function::Cos => data.iter_mut().for_each(|x| *x = x.cos()),
             Function::Clip { low, high } => map(simd, Clip(low, high), data),
+            Function::Elu { alpha, beta, gamma } => map(simd, Elu(alpha, beta, gamma), data),
+            Function::Softplus => map(simd, Softplus, data),
+            Function::Softsign => map(simd, Softsign, data),
+            Function::Mish => map(simd, Mish, data),
+            Function::Swish { alpha } => map(simd, Swish(alpha), data),
+            Function::ThresholdedRelu { alpha } => map(simd, ThresholdedRelu(alpha), data),
+            Function::Round => map(simd, Round, data),
+            Function::Sign => map(simd, Sign, data),
+            Function::Tan => each(data, f64::tan),
+            Function::Asin => each(data, f64::asin),
+            Function::Acos => each(data, f64::acos),
+            Function::Atan => each(data, f64::atan),
+            Function::Sinh => each(data, f64::sinh),
+            Function::Cosh => each(data, f64::cosh),
+            Function::Asinh => each(data, f64::asinh),
+            Function::Acosh => each(data, f64::acosh),
+            Function::Atanh => each(data, f64::atanh),
         }
     }
+}
+
+/// Applies a function that networks hardly have to each element.
+fn each(data: &mut [f32], function: fn(f64) -> f64) {
+    data.iter_mut().for_each(|x| *x = single(function(f64::from(*x))));
 }
 
 #[inline(always)]
@@ -203,6 +239,24 @@ fn erf<S: Simd>(simd: S, x: S::V) -> S::V {
     simd.select(simd.less(size, simd.splat(0.927_734_4)), small, large)
 }
 
+/// `e^x - 1` for `x` below zero, accurate near it too: twice `t / (1 - t)` of `t = tanh(x / 2)`.
+#[inline(always)]
+fn exp_minus_one<S: Simd>(simd: S, x: S::V) -> S::V {
+    let t = tanh(simd, simd.mul(x, simd.splat(0.5)));
+    simd.div(simd.add(t, t), simd.sub(simd.splat(1.0), t))
+}
+
+/// `ln(1 + u)` for `u` from 0 to 1: twice the series of `artanh(u / (2 + u))`.
+#[inline(always)]
+fn log_one_plus<S: Simd>(simd: S, u: S::V) -> S::V {
+    let s = simd.div(u, simd.add(u, simd.splat(2.0)));
+    let z = simd.mul(s, s);
+    let terms = [15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0].map(|n: f32| 1.0 / n);
+    let p = simd.mul(polynomial(simd, z, terms), z);
+    let s = simd.add(s, s);
+    simd.fma(p, s, s)
+}
+
 /// `x` times the share of the normal distribution below `x`. The share beyond `|x|` is `2^p(|x|)`, by
 /// a minimax polynomial for its logarithm up to 6, which falls faster than the logarithm from there
 /// on: no share is a difference, so that the function keeps its accuracy where it is small.
@@ -304,4 +358,31 @@ lanewise! {
     Floor = |simd, x| simd.floor(x);
     Ceil = |simd, x| simd.ceil(x);
     Clip(low, high) = |simd, x| clip(simd, x, low, high);
+    Elu(alpha, beta, gamma) = |simd, x| {
+        let below = exp_minus_one(simd, simd.mul(x, simd.splat(beta)));
+        let below = simd.mul(below, simd.splat(alpha));
+        simd.select(simd.less(x, simd.splat(0.0)), below, simd.mul(x, simd.splat(gamma)))
+    };
+    Softplus = |simd, x| {
+        let e = exp(simd, simd.sub(simd.splat(0.0), simd.abs(x)));
+        simd.add(simd.larger(simd.splat(0.0), x), log_one_plus(simd, e))
+    };
+    Softsign = |simd, x| simd.div(x, simd.add(simd.abs(x), simd.splat(1.0)));
+    // With `n = e^x * (e^x + 2)`, the hyperbolic tangent is `n / (n + 2)`.
+    Mish = |simd, x| {
+        let e = exp(simd, simd.smaller(simd.splat(20.0), x));
+        let n = simd.mul(e, simd.add(e, simd.splat(2.0)));
+        simd.mul(x, simd.div(n, simd.add(n, simd.splat(2.0))))
+    };
+    Swish(alpha) = |simd, x| simd.mul(x, sigmoid(simd, simd.mul(x, simd.splat(alpha))));
+    ThresholdedRelu(alpha) = |simd, x| {
+        let zero = simd.select(simd.unordered(x, x), x, simd.splat(0.0));
+        simd.select(simd.less(simd.splat(alpha), x), x, zero)
+    };
+    Round = |simd, x| simd.round(x);
+    Sign = |simd, x| {
+        let zero = simd.splat(0.0);
+        let rest = simd.select(simd.less(x, zero), simd.splat(-1.0), x);
+        simd.select(simd.less(zero, x), simd.splat(1.0), rest)
+    };
 }

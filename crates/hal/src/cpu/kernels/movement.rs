@@ -183,24 +183,25 @@ pub(super) mod gather {
         let mut y = operands.output::<T>(outer * count * inner)?;
         for unit in tiles(kernel).units(tile) {
             let (o, j) = (unit / count, unit % count);
-            let row = row("gather", index(kernel.index, operands, count, j)?, j, axis)?;
+            let row = row("gather", index(kernel.index, operands, 1, count, j)?, j, axis)?;
             let source = x.window((o * axis + row) * inner, inner);
             y.window_mut(unit * inner, inner).copy_from_slice(source);
         }
         Ok(())
     }
 
-    /// Index `at` of the `count` that are operand 1.
+    /// Index `at` of the `count` that are an operand.
     #[inline(always)]
     pub(in crate::cpu::kernels) fn index(
         dtype: DType,
         operands: Operands<'_>,
+        operand: usize,
         count: usize,
         at: usize,
     ) -> Result<i64, Error> {
         Ok(match dtype {
-            DType::I32 => i64::from(operands.view::<i32>(1, count)?.get(at)),
-            _ => operands.view::<i64>(1, count)?.get(at),
+            DType::I32 => i64::from(operands.view::<i32>(operand, count)?.get(at)),
+            _ => operands.view::<i64>(operand, count)?.get(at),
         })
     }
 

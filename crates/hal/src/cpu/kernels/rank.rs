@@ -119,7 +119,7 @@ pub(super) mod pick {
             let o = unit / count;
             for i in 0..inner {
                 let at = unit * inner + i;
-                let chosen = index(kernel.index, operands, outer * count * inner, at)?;
+                let chosen = index(kernel.index, operands, 1, outer * count * inner, at)?;
                 let chosen = row("pick", chosen, at, axis)?;
                 y.set(at, x.get((o * axis + chosen) * inner + i));
             }

@@ -5,6 +5,7 @@ pub(crate) mod compare;
 mod dots;
 pub(crate) mod elementwise;
 pub(crate) mod functions;
+pub(crate) mod integer;
 mod invariance;
 pub(crate) mod movement;
 pub(crate) mod products;
@@ -14,6 +15,8 @@ pub(crate) mod reference;
 pub(crate) mod resample;
 pub(crate) mod rows;
 pub(crate) mod sample;
+pub(crate) mod scan;
+pub(crate) mod scatter;
 pub(crate) mod spatial;
 mod winograd;
 

@@ -87,8 +87,6 @@ const IN_ORDER: u32 = 2;
 pub(in crate::cuda) enum Compute {
     /// `CUBLAS_COMPUTE_32F`.
     F32 = 68,
-    /// `CUBLAS_COMPUTE_32F_FAST_16BF`.
-    Bf16 = 75,
     /// `CUBLAS_COMPUTE_32F_FAST_TF32`.
     Tf32 = 77,
 }

@@ -15,3 +15,6 @@
 #include "rank.cu"
 #include "sample.cu"
 #include "quantize.cu"
+#include "integer.cu"
+#include "scan.cu"
+#include "scatter.cu"

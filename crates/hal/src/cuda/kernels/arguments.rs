@@ -40,8 +40,8 @@ impl Structure {
     }
 
     pub(super) fn activation(self, function: Function) -> Self {
-        let (kind, a, b) = code(function);
-        self.word(kind).float(a).float(b).word(0)
+        let (kind, parameters) = code(function);
+        parameters.into_iter().fold(self.word(kind), Self::float)
     }
 
     pub(super) fn done(self) -> Parameter {
@@ -50,30 +50,47 @@ impl Structure {
 }
 
 /// Number and parameters of a function, as `number.cu` lists them.
-fn code(function: Function) -> (u32, f32, f32) {
+fn code(function: Function) -> (u32, [f32; 3]) {
     match function {
-        Function::Identity => (0, 0.0, 0.0),
-        Function::Relu => (1, 0.0, 0.0),
-        Function::LeakyRelu { alpha } => (2, alpha, 0.0),
-        Function::HardSigmoid { alpha, beta } => (3, alpha, beta),
-        Function::HardSwish => (4, 0.0, 0.0),
-        Function::Sigmoid => (5, 0.0, 0.0),
-        Function::Silu => (6, 0.0, 0.0),
-        Function::Tanh => (7, 0.0, 0.0),
-        Function::Gelu => (8, 0.0, 0.0),
-        Function::GeluTanh => (9, 0.0, 0.0),
-        Function::Erf => (10, 0.0, 0.0),
-        Function::Exp => (11, 0.0, 0.0),
-        Function::Log => (12, 0.0, 0.0),
-        Function::Sqrt => (13, 0.0, 0.0),
-        Function::Reciprocal => (14, 0.0, 0.0),
-        Function::Neg => (15, 0.0, 0.0),
-        Function::Abs => (16, 0.0, 0.0),
-        Function::Floor => (17, 0.0, 0.0),
-        Function::Ceil => (18, 0.0, 0.0),
-        Function::Sin => (19, 0.0, 0.0),
-        Function::Cos => (20, 0.0, 0.0),
-        Function::Clip { low, high } => (21, low, high),
+        Function::Identity => (0, [0.0; 3]),
+        Function::Relu => (1, [0.0; 3]),
+        Function::LeakyRelu { alpha } => (2, [alpha, 0.0, 0.0]),
+        Function::HardSigmoid { alpha, beta } => (3, [alpha, beta, 0.0]),
+        Function::HardSwish => (4, [0.0; 3]),
+        Function::Sigmoid => (5, [0.0; 3]),
+        Function::Silu => (6, [0.0; 3]),
+        Function::Tanh => (7, [0.0; 3]),
+        Function::Gelu => (8, [0.0; 3]),
+        Function::GeluTanh => (9, [0.0; 3]),
+        Function::Erf => (10, [0.0; 3]),
+        Function::Exp => (11, [0.0; 3]),
+        Function::Log => (12, [0.0; 3]),
+        Function::Sqrt => (13, [0.0; 3]),
+        Function::Reciprocal => (14, [0.0; 3]),
+        Function::Neg => (15, [0.0; 3]),
+        Function::Abs => (16, [0.0; 3]),
+        Function::Floor => (17, [0.0; 3]),
+        Function::Ceil => (18, [0.0; 3]),
+        Function::Sin => (19, [0.0; 3]),
+        Function::Cos => (20, [0.0; 3]),
+        Function::Clip { low, high } => (21, [low, high, 0.0]),
+        Function::Elu { alpha, beta, gamma } => (22, [alpha, beta, gamma]),
+        Function::Softplus => (23, [0.0; 3]),
+        Function::Softsign => (24, [0.0; 3]),
+        Function::Mish => (25, [0.0; 3]),
+        Function::Swish { alpha } => (26, [alpha, 0.0, 0.0]),
+        Function::ThresholdedRelu { alpha } => (27, [alpha, 0.0, 0.0]),
+        Function::Round => (28, [0.0; 3]),
+        Function::Sign => (29, [0.0; 3]),
+        Function::Tan => (30, [0.0; 3]),
+        Function::Asin => (31, [0.0; 3]),
+        Function::Acos => (32, [0.0; 3]),
+        Function::Atan => (33, [0.0; 3]),
+        Function::Sinh => (34, [0.0; 3]),
+        Function::Cosh => (35, [0.0; 3]),
+        Function::Asinh => (36, [0.0; 3]),
+        Function::Acosh => (37, [0.0; 3]),
+        Function::Atanh => (38, [0.0; 3]),
     }
 }
 

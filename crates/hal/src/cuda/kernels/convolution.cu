@@ -216,7 +216,7 @@ template <class T, int PLANES> struct ConvSource {
 template <class T>
 static __device__ __forceinline__ void convolution(const float *x, const float *weight, const float *bias,
                                                    const float *residual, float *y, float *partial, const Conv &p) {
-    const int KIND = T::TENSOR && T::BITS == WHOLE ? SPLIT_FLAT : FLAT;
+    const int KIND = T::IS_WHOLE ? SPLIT_FLAT : FLAT;
     float *memory = Room<T, KIND>::memory();
     u32 block = blockIdx.x;
     u32 first_row = block % p.tiles_m * T::BM;
@@ -258,10 +258,6 @@ CONVOLUTION(ab_conv_tf32_128x64, Tf32128x64, 2)
 CONVOLUTION(ab_conv_tf32_64x64, Tf3264x64, 4)
 CONVOLUTION(ab_conv_tf32_64x32, Tf3264x32, 4)
 CONVOLUTION(ab_conv_tf32_32x32, Tf3232x32, 4)
-CONVOLUTION(ab_conv_bf16_128x64, Bf16128x64, 2)
-CONVOLUTION(ab_conv_bf16_64x64, Bf1664x64, 4)
-CONVOLUTION(ab_conv_bf16_64x32, Bf1664x32, 4)
-CONVOLUTION(ab_conv_bf16_32x32, Bf1632x32, 4)
 
 // Adds the parts of the sums in their order. The output is a run of planes of `pixels` elements.
 extern "C" __global__ void ab_conv_join(const float *bias, const float *residual, float *y, const float *partial,

@@ -15,8 +15,10 @@ use super::{Arithmetic, Launch, Lowered, Means, Parameter};
 const DIRECT_CHANNELS: usize = 8;
 
 /// Sums from which on tensor cores take what is gathered from an image. With fewer, one caller alone
-/// waits longer for them than for multiply-adds; several beside each other would get more.
+/// waits longer for them than for multiply-adds; several beside each other would get more. With fewer
+/// bits they take a third of the products, and fewer sums are enough.
 const GATHERED_SUMS: usize = 1 << 20;
+const REDUCED_SUMS: usize = 1 << 17;
 
 /// Products of a sum up to which a block has all that it multiplies at once: output channels and pixels
 /// of such a block.
@@ -183,7 +185,11 @@ impl<'a> Layer<'a> {
         if few || self.reciprocals().is_none() {
             return Way::Direct;
         }
-        let is_large = GATHERED_SUMS <= self.extents.rows * self.extents.columns;
+        let least = match self.arithmetic {
+            Arithmetic::Tf32 => REDUCED_SUMS,
+            Arithmetic::MultiplyAdd | Arithmetic::Tensor => GATHERED_SUMS,
+        };
+        let is_large = least <= self.extents.rows * self.extents.columns;
         match self.patches() {
             Some(patches) => Way::Patched(patches),
             None if !is_large && self.is_thin() => Way::Thin,
@@ -275,7 +281,6 @@ impl<'a> Layer<'a> {
     fn patched(&self, weight: &Parameter, patches: Patches) -> Result<Lowered, Error> {
         let function = match self.arithmetic {
             Arithmetic::Tf32 => "ab_conv_patch_tf32",
-            Arithmetic::Bf16 => "ab_conv_patch_bf16",
             Arithmetic::MultiplyAdd | Arithmetic::Tensor => "ab_conv_patch",
         };
         let squares = weight.behind(self.weight.squares_at().unwrap_or(0));

@@ -28,6 +28,8 @@ fn code(function: BinaryFunction) -> u32 {
         BinaryFunction::Pow => 4,
         BinaryFunction::Min => 5,
         BinaryFunction::Max => 6,
+        BinaryFunction::Slope => 7,
+        BinaryFunction::Rem => 8,
     }
 }
 

@@ -35,12 +35,13 @@ struct Activation {
     u32 kind;
     float a;
     float b;
-    u32 unused;
+    float c;
 };
 
 enum {
     IDENTITY, RELU, LEAKY_RELU, HARD_SIGMOID, HARD_SWISH, SIGMOID, SILU, TANH, GELU, GELU_TANH, ERF,
-    EXP, LOG, SQRT, RECIPROCAL, NEG, ABS, FLOOR, CEIL, SIN, COS, CLIP
+    EXP, LOG, SQRT, RECIPROCAL, NEG, ABS, FLOOR, CEIL, SIN, COS, CLIP, ELU, SOFTPLUS, SOFTSIGN, MISH, SWISH,
+    THRESHOLDED_RELU, ROUND, SIGN, TAN, ASIN, ACOS, ATAN, SINH, COSH, ASINH, ACOSH, ATANH
 };
 
 // NaN stays NaN in all of these.
@@ -60,6 +61,39 @@ static __device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f +
             v[i] = (VALUE);                                                                        \
         }                                                                                          \
     } while (0)
+
+// With n = e^x * (e^x + 2), the hyperbolic tangent of ln(1 + e^x) is n / (n + 2).
+static __device__ __forceinline__ float mish(float x) {
+    float e = expf(x > 20.0f ? 20.0f : x);
+    float n = e * (e + 2.0f);
+    return x * (n / (n + 2.0f));
+}
+
+// Functions that networks hardly have: on their own, so that they cost the others no registers.
+static __device__ __noinline__ float4 apply_rare(Activation f, float4 quad) {
+    float v[4] = {quad.x, quad.y, quad.z, quad.w};
+    switch (f.kind) {
+    case ELU: EACH(x < 0.0f ? f.a * expm1f(f.b * x) : f.c * x); break;
+    case SOFTPLUS: EACH((0.0f > x ? 0.0f : x) + log1pf(expf(-fabsf(x)))); break;
+    case SOFTSIGN: EACH(x / (1.0f + fabsf(x))); break;
+    case MISH: EACH(mish(x)); break;
+    case SWISH: EACH(x * sigmoid(f.a * x)); break;
+    case THRESHOLDED_RELU: EACH(x <= f.a ? 0.0f : x); break;
+    case ROUND: EACH(rintf(x)); break;
+    case SIGN: EACH(x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x); break;
+    case TAN: EACH(tanf(x)); break;
+    case ASIN: EACH(asinf(x)); break;
+    case ACOS: EACH(acosf(x)); break;
+    case ATAN: EACH(atanf(x)); break;
+    case SINH: EACH(sinhf(x)); break;
+    case COSH: EACH(coshf(x)); break;
+    case ASINH: EACH(asinhf(x)); break;
+    case ACOSH: EACH(acoshf(x)); break;
+    case ATANH: EACH(atanhf(x)); break;
+    default: break;
+    }
+    return make_float4(v[0], v[1], v[2], v[3]);
+}
 
 static __device__ __noinline__ float4 apply(Activation f, float4 quad) {
     float v[4] = {quad.x, quad.y, quad.z, quad.w};
@@ -85,7 +119,7 @@ static __device__ __noinline__ float4 apply(Activation f, float4 quad) {
     case SIN: EACH(sinf(x)); break;
     case COS: EACH(cosf(x)); break;
     case CLIP: EACH(clip(x, f.a, f.b)); break;
-    default: break;
+    default: return apply_rare(f, quad);
     }
     return make_float4(v[0], v[1], v[2], v[3]);
 }
@@ -100,7 +134,7 @@ static __device__ __forceinline__ float activate(Activation f, float x) {
     return activate(f, make_float4(x, x, x, x)).x;
 }
 
-enum { ADD, SUB, MUL, DIV, POW, MIN, MAX };
+enum { ADD, SUB, MUL, DIV, POW, MIN, MAX, SLOPE, REM };
 
 static __device__ __forceinline__ float smaller(float a, float b) {
     float least = b < a ? b : a;
@@ -116,6 +150,12 @@ static __device__ __noinline__ float4 powers(float4 a, float4 b) {
     return make_float4(powf(a.x, b.x), powf(a.y, b.y), powf(a.z, b.z), powf(a.w, b.w));
 }
 
+static __device__ __noinline__ float4 rests(float4 a, float4 b) {
+    return make_float4(fmodf(a.x, b.x), fmodf(a.y, b.y), fmodf(a.z, b.z), fmodf(a.w, b.w));
+}
+
+static __device__ __forceinline__ float slope(float a, float b) { return a < 0.0f ? a * b : a; }
+
 static __device__ __forceinline__ float4 join(u32 function, float4 a, float4 b) {
     switch (function) {
     case ADD: return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
@@ -124,6 +164,8 @@ static __device__ __forceinline__ float4 join(u32 function, float4 a, float4 b) 
     case DIV: return make_float4(a.x / b.x, a.y / b.y, a.z / b.z, a.w / b.w);
     case MIN: return make_float4(smaller(a.x, b.x), smaller(a.y, b.y), smaller(a.z, b.z), smaller(a.w, b.w));
     case MAX: return make_float4(larger(a.x, b.x), larger(a.y, b.y), larger(a.z, b.z), larger(a.w, b.w));
+    case SLOPE: return make_float4(slope(a.x, b.x), slope(a.y, b.y), slope(a.z, b.z), slope(a.w, b.w));
+    case REM: return rests(a, b);
     default: return powers(a, b);
     }
 }

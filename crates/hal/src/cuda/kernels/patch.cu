@@ -149,16 +149,16 @@ static __device__ __forceinline__ void accumulate_patch(const Conv &p, const Pat
                 Split l[C::DOWN][4], r[C::ACROSS][2];
 #pragma unroll
                 for (int j = 0; j < C::ACROSS; j++) {
-                    r[j][0] = C::parted(load_shared(places[j] + tap));
-                    r[j][1] = C::parted(load_shared(places[j] + (tap + 16 * q.plane)));
+                    r[j][0] = split(load_shared(places[j] + tap));
+                    r[j][1] = split(load_shared(places[j] + (tap + 16 * q.plane)));
                 }
                 left--;
 #pragma unroll
                 for (int i = 0; i < C::DOWN; i++) {
-                    l[i][0] = C::parted(next[i].x);
-                    l[i][1] = C::parted(next[i].y);
-                    l[i][2] = C::parted(next[i].z);
-                    l[i][3] = C::parted(next[i].w);
+                    l[i][0] = split(next[i].x);
+                    l[i][1] = split(next[i].y);
+                    l[i][2] = split(next[i].z);
+                    l[i][3] = split(next[i].w);
                     // The weight of the next step, where there is one.
                     if (left > 0) from[i] += 32 * T::KS;
                     next[i] = __ldg(from[i]);
@@ -201,12 +201,12 @@ static __device__ __forceinline__ void patched(const float *x, const float *weig
 }
 
 // The channels are shared by four slices.
-#define PATCHED(NAME, BITS)                                                                        \
+#define PATCHED(NAME, IS_WHOLE)                                                                       \
     extern "C" __global__ void __launch_bounds__(256, 2)                                           \
         NAME(const float *x, const float *weight, const float *bias, const float *residual,        \
              float *y, Conv p, Patch q) {                                                          \
-        patched<TensorTile<64, 32, 32, 32, 32, 4, 1, BITS>>(x, weight, bias, residual, y, p, q);   \
+        patched<TensorTile<64, 32, 32, 32, 32, 4, 1, IS_WHOLE>>(x, weight, bias, residual, y, p,  \
+                                                                q);                                \
     }
-PATCHED(ab_conv_patch, WHOLE)
-PATCHED(ab_conv_patch_tf32, ELEVEN_BITS)
-PATCHED(ab_conv_patch_bf16, EIGHT_BITS)
+PATCHED(ab_conv_patch, true)
+PATCHED(ab_conv_patch_tf32, false)

@@ -20,7 +20,7 @@ template <int BM_, int BN_, int BK_, int TM_, int TN_, int KS_, int STAGES_, int
     // Rows of an operand that lie along the columns.
     static const int FLAT_PITCH = BN;
     static const bool TENSOR = false;
-    static const int BITS = 0;
+    static const bool IS_WHOLE = false;
 };
 
 // Which sums of the tile a thread has: rows `row + i * ROWS` and columns that begin at `column`.

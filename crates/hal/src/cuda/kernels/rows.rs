@@ -116,19 +116,34 @@ fn parts(blocks: usize, depth: usize, least: usize) -> usize {
     (2 * MULTIPROCESSORS / blocks.max(1)).min(depth / least).max(1)
 }
 
-pub(super) fn reduce(kernel: &Reduce) -> Result<Lowered, Error> {
-    let mut strides = vec![1usize; kernel.shape.len()];
-    for axis in (1..kernel.shape.len()).rev() {
-        strides[axis - 1] = strides[axis] * kernel.shape[axis];
+/// The axes of a reduction that are kept, and those that are reduced.
+pub(super) fn reduced_axes(shape: &[usize], reduced: &[bool]) -> (Axes<1>, Axes<1>) {
+    let mut strides = vec![1usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
     }
     let axes = |wanted: bool| {
-        let all = kernel.shape.iter().zip(&kernel.reduced).zip(&strides);
+        let all = shape.iter().zip(reduced).zip(&strides);
         Axes::joined(
             all.filter(move |&((_, &reduced), _)| reduced == wanted)
                 .map(|((&extent, _), &stride)| Axis { extent, strides: [stride] }),
         )
     };
-    let (kept, reduced) = (axes(false), axes(true));
+    (axes(false), axes(true))
+}
+
+/// Outputs, depth, depth of a part, parts and kind of a reduction, without its axes.
+pub(super) fn reduce_structure(
+    extents: [usize; 3],
+    parts: usize,
+    reduction: Reduction,
+) -> Result<Structure, Error> {
+    let parts = small("parts of a reduction", parts)?;
+    Ok(Structure::default().longs(extents).words([parts, code(reduction)]))
+}
+
+pub(super) fn reduce(kernel: &Reduce) -> Result<Lowered, Error> {
+    let (kept, reduced) = reduced_axes(&kernel.shape, &kernel.reduced);
     let (outputs, depth) = (kept.count(), reduced.count());
     if outputs == 0 {
         return Ok(Lowered::nothing());
@@ -141,9 +156,7 @@ pub(super) fn reduce(kernel: &Reduce) -> Result<Lowered, Error> {
     };
     let part = depth.div_ceil(parts);
     let parts = depth.div_ceil(part.max(1)).max(1);
-    let structure = Structure::default()
-        .longs([outputs, depth, part])
-        .words([small("parts of a reduction", parts)?, code(kernel.reduction)]);
+    let structure = reduce_structure([outputs, depth, part], parts, kernel.reduction)?;
     let structure = kept.add_to(structure, 16)?;
     let structure = reduced.add_to(structure, 16)?.done();
     let parameters = vec![operand(0), operand(1), Parameter::Scratch(0), structure.clone()];

@@ -5,15 +5,13 @@
 // of both. Tensor cores cut off where they should round when they add, so they add no more than a few
 // products, which are added to the others by ordinary additions.
 //
-// Whoever asks for less has one product of the first parts, or of numbers of eight bits, and tensor cores
-// add all of them: what they cut off is far below what is left of a number.
-
-enum { WHOLE, ELEVEN_BITS, EIGHT_BITS };
+// Whoever asks for less has the product of the first parts alone, and tensor cores add all of them: what
+// they cut off is far below what is left of a number.
 
 // Each of the warps of a slice has WM by WN of the BM by BN sums.
-template <int BM_, int BN_, int BK_, int WM_, int WN_, int KS_, int STAGES_, int BITS_> struct TensorTile {
+template <int BM_, int BN_, int BK_, int WM_, int WN_, int KS_, int STAGES_, bool IS_WHOLE_> struct TensorTile {
     static const int BM = BM_, BN = BN_, BK = BK_, WM = WM_, WN = WN_, KS = KS_, STAGES = STAGES_, PARTS = 1;
-    static const int BITS = BITS_;
+    static const bool IS_WHOLE = IS_WHOLE_;
     static const int GROUP = BM / WM * (BN / WN) * 32;
     static const int THREADS = GROUP * KS;
     // Four more than a multiple of eight, so that eight rows of sixteen bytes meet no bank twice.
@@ -50,26 +48,11 @@ static __device__ __forceinline__ void multiply_add(float (&sum)[4], u32 a0, u32
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
-// Two numbers rounded to eight bits each.
-static __device__ __forceinline__ u32 halves(u32 a, u32 b) {
-    u32 both;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(__uint_as_float(b)), "f"(__uint_as_float(a)));
-    return both;
-}
-
-// The same of pairs of such numbers.
-static __device__ __forceinline__ void multiply_add(float (&sum)[4], u32 a0, u32 a1, u32 b) {
-    asm("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-        : "r"(a0), "r"(a1), "r"(b));
-}
-
 template <class T, int KIND> struct Core<T, KIND, true> {
     typedef Room<T, KIND> R;
     static const int DOWN = T::WM / 16;
     static const int ACROSS = T::WN / 8;
     static const int STEPS = T::BK / T::KS / 8;
-    static const bool ENDS = T::BITS == WHOLE;
     int lane, slice, row, column, pending;
     float sums[DOWN][ACROSS][4];
     float fresh[DOWN][ACROSS][4];
@@ -89,12 +72,6 @@ template <class T, int KIND> struct Core<T, KIND, true> {
                 for (int c = 0; c < 4; c++) sums[i][j][c] = fresh[i][j][c] = 0.0f;
     }
 
-    // What is multiplied of a number; one of eight bits is made of two at once.
-    static __device__ __forceinline__ Split parted(u32 x) {
-        if (T::BITS == EIGHT_BITS) return {x, 0};
-        return split(x);
-    }
-
     // Loads both parts of 16 rows of the first operand.
     __device__ __forceinline__ void load_left(u32 from, Split (&parts)[4]) const {
         u32 words[4];
@@ -106,7 +83,7 @@ template <class T, int KIND> struct Core<T, KIND, true> {
             for (int c = 0; c < 4; c++) parts[c] = {words[c] & 0xffffe000, low[c]};
         } else {
 #pragma unroll
-            for (int c = 0; c < 4; c++) parts[c] = parted(words[c]);
+            for (int c = 0; c < 4; c++) parts[c] = split(words[c]);
         }
     }
 
@@ -125,8 +102,8 @@ template <class T, int KIND> struct Core<T, KIND, true> {
         } else {
 #pragma unroll
             for (int c = 0; c < 2; c++) {
-                first[c] = parted(words[c]);
-                second[c] = parted(words[c + 2]);
+                first[c] = split(words[c]);
+                second[c] = split(words[c + 2]);
             }
         }
     }
@@ -152,14 +129,14 @@ template <class T, int KIND> struct Core<T, KIND, true> {
 #pragma unroll
                     for (int q = 0; q < ACROSS; q += 4) {
                         uint4 words = *(const uint4 *)(flat + (k + half * 4) * T::FLAT_PITCH + q * 8);
-                        r[q][half] = parted(words.x);
-                        r[q + 1][half] = parted(words.y);
-                        r[q + 2][half] = parted(words.z);
-                        r[q + 3][half] = parted(words.w);
+                        r[q][half] = split(words.x);
+                        r[q + 1][half] = split(words.y);
+                        r[q + 2][half] = split(words.z);
+                        r[q + 3][half] = split(words.w);
                     }
             }
             add(l, r);
-            if (ENDS && STEPS >= TENSOR_STEPS && step % TENSOR_STEPS == TENSOR_STEPS - 1) end();
+            if (T::IS_WHOLE && STEPS >= TENSOR_STEPS && step % TENSOR_STEPS == TENSOR_STEPS - 1) end();
         }
         if (STEPS < TENSOR_STEPS) count(STEPS);
     }
@@ -167,35 +144,17 @@ template <class T, int KIND> struct Core<T, KIND, true> {
     // Counts steps whose products were added, and ends with those that a tensor core may add.
     __device__ __forceinline__ void count(int steps) {
         pending += steps;
-        if (ENDS && pending >= TENSOR_STEPS) end();
+        if (T::IS_WHOLE && pending >= TENSOR_STEPS) end();
     }
 
     // Adds the products of one step.
     __device__ __forceinline__ void add(const Split (&l)[DOWN][4], const Split (&r)[ACROSS][2]) {
-        if constexpr (T::BITS == EIGHT_BITS) {
-            add_halves(l, r);
-        } else {
-            if (T::BITS == WHOLE) add_rests(l, r);
+        if (T::IS_WHOLE) add_rests(l, r);
 #pragma unroll
-            for (int i = 0; i < DOWN; i++)
+        for (int i = 0; i < DOWN; i++)
 #pragma unroll
-                for (int j = 0; j < ACROSS; j++)
-                    multiply_add(fresh[i][j], l[i][0].high, l[i][1].high, l[i][2].high, l[i][3].high, r[j][0].high, r[j][1].high);
-        }
-    }
-
-    // Adds the products of numbers of eight bits. Neighbours of a pair are four steps apart in both factors.
-    __device__ __forceinline__ void add_halves(const Split (&l)[DOWN][4], const Split (&r)[ACROSS][2]) {
-        u32 b[ACROSS];
-#pragma unroll
-        for (int j = 0; j < ACROSS; j++) b[j] = halves(r[j][0].high, r[j][1].high);
-#pragma unroll
-        for (int i = 0; i < DOWN; i++) {
-            u32 upper = halves(l[i][0].high, l[i][2].high);
-            u32 lower = halves(l[i][1].high, l[i][3].high);
-#pragma unroll
-            for (int j = 0; j < ACROSS; j++) multiply_add(fresh[i][j], upper, lower, b[j]);
-        }
+            for (int j = 0; j < ACROSS; j++)
+                multiply_add(fresh[i][j], l[i][0].high, l[i][1].high, l[i][2].high, l[i][3].high, r[j][0].high, r[j][1].high);
     }
 
     // Adds the products with what first parts leave over.
@@ -266,11 +225,10 @@ template <class T, int KIND> struct Core<T, KIND, true> {
     }
 };
 
-#define TENSOR_TILES(NAME, BITS)                                                                   \
-    typedef TensorTile<128, 64, 32, 32, 32, 1, 2, BITS> NAME##128x64;                              \
-    typedef TensorTile<64, 64, 32, 32, 32, 1, 2, BITS> NAME##64x64;                                \
-    typedef TensorTile<64, 32, 32, 32, 32, 2, 2, BITS> NAME##64x32;                                \
-    typedef TensorTile<32, 32, 32, 32, 32, 4, 4, BITS> NAME##32x32;
-TENSOR_TILES(Tensor, WHOLE)
-TENSOR_TILES(Tf32, ELEVEN_BITS)
-TENSOR_TILES(Bf16, EIGHT_BITS)
+#define TENSOR_TILES(NAME, IS_WHOLE)                                                               \
+    typedef TensorTile<128, 64, 32, 32, 32, 1, 2, IS_WHOLE> NAME##128x64;                          \
+    typedef TensorTile<64, 64, 32, 32, 32, 1, 2, IS_WHOLE> NAME##64x64;                            \
+    typedef TensorTile<64, 32, 32, 32, 32, 2, 2, IS_WHOLE> NAME##64x32;                            \
+    typedef TensorTile<32, 32, 32, 32, 32, 4, 4, IS_WHOLE> NAME##32x32;
+TENSOR_TILES(Tensor, true)
+TENSOR_TILES(Tf32, false)

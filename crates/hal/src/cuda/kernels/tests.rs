@@ -4,6 +4,7 @@ mod calls;
 mod card;
 mod device;
 mod elementwise;
+mod integer;
 mod launches;
 mod movement;
 mod products;

@@ -189,7 +189,7 @@ pub(super) const TILES: [Tile; 9] = [
 ];
 
 /// Those of fewer bits.
-pub(super) const REDUCED: [Tile; 8] = [
+pub(super) const REDUCED: [Tile; 4] = [
     Tile::reduced(
         TILES[5],
         Arithmetic::Tf32,
@@ -216,34 +216,6 @@ pub(super) const REDUCED: [Tile; 8] = [
         Arithmetic::Tf32,
         &["ab_matmul_tf32_32x32", "ab_matmul_deep_tf32_32x32"],
         "ab_conv_tf32_32x32",
-        [80, 380],
-    ),
-    Tile::reduced(
-        TILES[5],
-        Arithmetic::Bf16,
-        &["ab_matmul_bf16_128x64", "ab_matmul_deep_bf16_128x64"],
-        "ab_conv_bf16_128x64",
-        [140, 420],
-    ),
-    Tile::reduced(
-        TILES[6],
-        Arithmetic::Bf16,
-        &["ab_matmul_bf16_64x64", "ab_matmul_deep_bf16_64x64"],
-        "ab_conv_bf16_64x64",
-        [200, 120],
-    ),
-    Tile::reduced(
-        TILES[7],
-        Arithmetic::Bf16,
-        &["ab_matmul_bf16_64x32", "ab_matmul_deep_bf16_64x32"],
-        "ab_conv_bf16_64x32",
-        [240, 60],
-    ),
-    Tile::reduced(
-        TILES[8],
-        Arithmetic::Bf16,
-        &["ab_matmul_bf16_32x32", "ab_matmul_deep_bf16_32x32"],
-        "ab_conv_bf16_32x32",
         [80, 380],
     ),
 ];

@@ -6,7 +6,9 @@ use super::{Leg, RUNS_MAX, divide};
 use crate::buffer::{Memory, Slice};
 use crate::command::{Command, Executable, Node, Operation};
 use crate::dtype::DType;
-use crate::kernel::{Gather, Kernel, Pick, Routine};
+use crate::kernel::{
+    Combine, Gather, Integer, IntegerFunction, Kernel, Locate, Pick, Routine, Scatter,
+};
 
 fn run(operation: Operation) -> Command {
     // SAFETY: Memory of no bytes is not touched.
@@ -38,6 +40,24 @@ fn pick() -> Operation {
     Operation::Kernel(Arc::new(Kernel::Pick(pick)))
 }
 
+fn locate() -> Operation {
+    let (shape, extents) = (vec![1], vec![1]);
+    let (strides, steps, index) = (shape.clone(), extents.clone(), DType::I64);
+    Operation::Kernel(Arc::new(Kernel::Locate(Locate { shape, strides, extents, steps, index })))
+}
+
+fn scatter() -> Operation {
+    let (combine, dtype, rows, run, count) = (Combine::Replace, DType::F32, 1, 1, 1);
+    Operation::Kernel(Arc::new(Kernel::Scatter(Scatter { combine, dtype, rows, run, count })))
+}
+
+fn integer(function: IntegerFunction) -> Operation {
+    let (shape, dtype) = (vec![1], DType::I64);
+    let (a_strides, b_strides) = (vec![1], vec![1]);
+    let integer = Integer { function, dtype, shape, a_strides, b_strides };
+    Operation::Kernel(Arc::new(Kernel::Integer(integer)))
+}
+
 fn launch(operations: Vec<Operation>) -> Command {
     let node = |operation| Node { operation, operands: Vec::new() };
     let nodes = operations.into_iter().map(node).collect();
@@ -54,10 +74,13 @@ fn operations_go_together_up_to_what_the_host_does() {
 
 #[test]
 fn nothing_stands_behind_what_may_fail_in_one_leg() {
-    for failing in [gather(), pick()] {
+    let divisions = [IntegerFunction::Div, IntegerFunction::Rem].map(integer);
+    for failing in [gather(), pick(), locate(), scatter()].into_iter().chain(divisions) {
         let legs = divide(&[fill(), run(failing), fill(), fill()]);
         assert_eq!(legs, [Leg::Runs(0..2), Leg::Runs(2..4)]);
     }
+    let legs = divide(&[fill(), run(integer(IntegerFunction::Mul)), fill()]);
+    assert_eq!(legs, [Leg::Runs(0..3)]);
 }
 
 #[test]

@@ -61,3 +61,45 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_operator_panics_on_what_is_computed(
+        kinds in prop::collection::vec((0usize..6, prop::collection::vec(0i64..4, 0..5), 0u8..5), 7),
+        same in any::<bool>(),
+        computed in any::<u8>(),
+        outputs in 1usize..4,
+        integer in -2i64..4,
+    ) {
+        let names: Vec<String> = (0..kinds.len()).map(|index| format!("c{index}")).collect();
+        let chosen: Vec<String> = (0..kinds.len()).map(|index| format!("d{index}")).collect();
+        let mut file = File::new().node("ReduceMax", &["x"], &["most"]).integer("keepdims", 0);
+        file = file.node("Cast", &["most"], &["which"]).integer("to", 9);
+        for (at, (dtype, dims, seed)) in kinds.iter().enumerate() {
+            let (dtype, dims) = if same { (&kinds[0].0, &kinds[0].1) } else { (dtype, dims) };
+            file = file.tensor(constant(&names[at], TYPES[*dtype], dims, *seed));
+            // The same either way, but nobody knows that before the model runs.
+            let (name, result) = (&*names[at], &*chosen[at]);
+            file = file.node("Where", &["which", name, name], &[result]);
+        }
+        let given = |at: usize| match computed >> at & 1 {
+            0 => &*names[at],
+            _ => &*chosen[at],
+        };
+        for name in crate::onnx::operators::names() {
+            for inputs in 1..=kinds.len() {
+                let given: Vec<&str> = (0..inputs).map(given).collect();
+                let made: Vec<&str> = ["y", "second", "third"][..outputs].to_vec();
+                for attribute in ["axis", "num_heads", "none"] {
+                    let file = file.clone().node(name, &given, &made);
+                    let file = if attribute == "none" { file } else { file.integer(attribute, integer) };
+                    if let Ok(model) = Model::parse(&file.bytes(), &limits()) {
+                        let _ = model.describe(&[vec![2, 3]], &limits());
+                    }
+                }
+            }
+        }
+    }
+}

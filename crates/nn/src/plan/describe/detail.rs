@@ -56,6 +56,23 @@ fn kernel_words(kernel: &Kernel) -> Vec<String> {
         }
         Kernel::Rank(rank) => vec![format!("first {} of {}", rank.count, rank.axis)],
         Kernel::Pick(pick) => vec![format!("{} of {}", pick.count, pick.axis)],
+        Kernel::Locate(locate) => vec![format!("{} indices each", locate.extents.len())],
+        Kernel::Scatter(scatter) => {
+            let way = format!("{:?}", scatter.combine).to_lowercase();
+            vec![format!("{way} {} of {}", scatter.count, scatter.rows)]
+        }
+        Kernel::Scan(scan) => {
+            let name = if scan.product { "products" } else { "sums" };
+            vec![format!("{name} of {} along {}", scan.dtype, scan.axis)]
+        }
+        Kernel::Integer(integer) => {
+            let name = format!("{:?}", integer.function).to_lowercase();
+            vec![format!("{name} of {}", integer.dtype)]
+        }
+        Kernel::IntegerReduce(reduce) => {
+            let name = format!("{:?}", reduce.reduction).to_lowercase();
+            vec![format!("{name} of {}", reduce.dtype)]
+        }
         Kernel::Select(select) => vec![extents(&select.shape)],
         Kernel::Compare(compare) => vec![format!("{:?}", compare.comparison).to_lowercase()],
         Kernel::Cast(cast) => vec![format!("{} to {}", cast.from, cast.to)],
@@ -161,6 +178,9 @@ fn function(function: Function) -> String {
         Function::LeakyRelu { alpha } => format!("leakyrelu {alpha}"),
         Function::HardSigmoid { alpha, beta } => format!("hardsigmoid {alpha} {beta}"),
         Function::Clip { low, high } => format!("clip {low} to {high}"),
+        Function::Elu { alpha, beta, gamma } => format!("elu {alpha} {beta} {gamma}"),
+        Function::Swish { alpha } => format!("swish {alpha}"),
+        Function::ThresholdedRelu { alpha } => format!("thresholdedrelu {alpha}"),
         plain => format!("{plain:?}").to_lowercase(),
     }
 }

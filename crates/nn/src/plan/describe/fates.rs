@@ -17,18 +17,20 @@ pub(super) fn nodes(graph: &Graph, stages: &Stages) -> Result<Vec<NodeInfo>, Err
             steps[node].push(index);
         }
     }
-    let mut planned: HashMap<PartId, Fate> = HashMap::new();
+    // Several where others have taken the place of an operator.
+    let mut planned: HashMap<PartId, Vec<Fate>> = HashMap::new();
     for (index, node) in graph.nodes.iter().enumerate() {
-        planned.insert(node.part, planned_fate(stages, index, node, &steps)?);
+        let fate = planned_fate(stages, index, node, &steps)?;
+        planned.entry(node.part).or_default().push(fate);
     }
     let story = &graph.story;
     let mut parts: Vec<Vec<Fate>> = vec![Vec::new(); story.origins.len()];
     for (index, part) in story.parts.iter().enumerate() {
-        let fate = match part.gone {
-            Some(gone) => Some(gone_fate(graph, part.origin, gone)),
-            None => planned.remove(&PartId(index)),
+        let fates = match part.gone {
+            Some(gone) => vec![gone_fate(graph, part.origin, gone)],
+            None => planned.remove(&PartId(index)).unwrap_or_default(),
         };
-        parts[part.origin.0].extend(fate);
+        parts[part.origin.0].extend(fates);
     }
     let nodes = story.origins.iter().zip(parts).map(|(origin, parts)| {
         let body = origin.body.map(|body| match body {

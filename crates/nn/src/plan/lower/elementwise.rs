@@ -82,7 +82,11 @@ impl Lowering<'_> {
     }
 
     /// Where a value of any type lies, along a shape that it broadcasts to.
-    fn along(&mut self, id: ValueId, shape: &[usize]) -> Result<(Spot, Vec<usize>), Error> {
+    pub(super) fn along(
+        &mut self,
+        id: ValueId,
+        shape: &[usize],
+    ) -> Result<(Spot, Vec<usize>), Error> {
         let view = self.locate(id)?.view;
         let whole = view.shape == shape && view.is_contiguous();
         let (spot, strides) = self.strided(id, view.expand(shape))?;

@@ -11,7 +11,7 @@ use crate::ops::Facts;
 use crate::shape::resolve_axis;
 
 /// Extents before an axis, of it, and behind it; and which one it is.
-fn around(shape: &[usize], axis: i64) -> ([usize; 3], usize) {
+pub(super) fn around(shape: &[usize], axis: i64) -> ([usize; 3], usize) {
     let axis = resolve_axis(axis, shape.len()).unwrap_or(0);
     let count = |extents: &[usize]| extents.iter().product();
     ([count(&shape[..axis]), shape[axis], count(&shape[axis + 1..])], axis)
@@ -23,17 +23,17 @@ impl Lowering<'_> {
         &mut self,
         node: &Node,
         inputs: &Facts<'_>,
-        form: Option<Form>,
+        form: &Form,
     ) -> Result<(), Error> {
         match form {
-            Some(Form::Argument { axis, largest, last }) => {
+            &Form::Argument { axis, largest, last } => {
                 let ([outer, axis, inner], _) = around(&inputs.get(0)?.shape, axis);
                 let rank = Rank { outer, axis, inner, count: 1, largest, last };
                 self.ranked(node, rank, 0).map(|_| ())
             }
-            Some(Form::TopK { axis, largest }) => self.top_k(node, inputs, axis, largest),
-            Some(Form::GatherElements { axis }) => self.picked(node, inputs, axis),
-            Some(Form::GridSample { sampling, outside, align }) => {
+            &Form::TopK { axis, largest } => self.top_k(node, inputs, axis, largest),
+            &Form::GatherElements { axis } => self.picked(node, inputs, axis),
+            &Form::GridSample { sampling, outside, align } => {
                 let (x, places) = (&inputs.get(0)?.shape, &inputs.get(1)?.shape);
                 let count = places[1..places.len() - 1].iter().product();
                 let (batch, channels, in_size) = (x[0], x[1], [x[2], x[3]]);
@@ -43,9 +43,16 @@ impl Lowering<'_> {
                 let target = self.made(node, 0, 0)?;
                 self.emit(Kernel::Sample(sample), &[spots[0], spots[1], target])
             }
-            Some(Form::Quantize(how)) => self.quantize(node, inputs, how, false),
-            Some(Form::Dequantize(how)) => self.quantize(node, inputs, how, true),
-            None => Err(Error::unsupported("has no kernel")),
+            &Form::Quantize(how) => self.quantize(node, inputs, how, false),
+            &Form::Dequantize(how) => self.quantize(node, inputs, how, true),
+            &Form::GatherNd { batch_axes } => self.gather_nd(node, inputs, batch_axes),
+            &Form::ScatterElements { axis, combine } => {
+                self.scatter_elements(node, inputs, axis, combine)
+            }
+            &Form::ScatterNd { combine } => self.scatter_nd(node, inputs, combine),
+            &Form::Cumulative { .. } => self.scan(node, inputs, form),
+            &Form::Integer(function) => self.integer(node, function),
+            Form::Together(_) => Err(Error::unsupported("has no kernel of its own")),
         }
     }
 

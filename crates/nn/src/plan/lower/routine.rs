@@ -1,8 +1,8 @@
 //! Operators that are computed on the host side of the device.
 
-use anabranch_hal::kernel::{Compare, Kernel, Routine};
+use anabranch_hal::kernel::{Compare, Integer, IntegerReduce, Kernel, Routine};
 
-use super::{Home, Lowering, Spot, quantize};
+use super::{Home, Lowering, Spot, integer, position, quantize};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::fate::{Misfit, Reason};
@@ -39,8 +39,17 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
         }
         Op::GlobalPool { .. } => foreign(0).or_else(|| image().filter(|_| rank < 3)),
         Op::AdaptiveAveragePool { .. } | Op::Normalize { .. } | Op::MatMul { .. } => any_foreign(),
-        Op::Unary(_) | Op::Softmax { .. } | Op::Reduce { .. } => foreign(0),
+        Op::Unary(_) | Op::Softmax { .. } => foreign(0),
+        Op::Reduce { reduction, .. } => {
+            foreign(0).filter(|_| !typed(0).is_some_and(|x| IntegerReduce::takes(x.1, *reduction)))
+        }
         Op::Clip => foreign(0).or_else(|| is_computed(1)).or_else(|| is_computed(2)),
+        Op::Binary(function)
+            if typed(0).is_some_and(|x| Integer::takes(x.1))
+                && integer::function(*function).is_some() =>
+        {
+            None
+        }
         // A constant exponent becomes an `f32`.
         Op::Binary(_) => foreign(0).or_else(|| foreign(1).filter(|_| is_computed(1).is_some())),
         Op::Concat { .. } | Op::Gather { .. } | Op::Where => None,
@@ -61,9 +70,18 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
             Some(Form::GridSample { .. }) => {
                 any_foreign().or_else(|| image().filter(|_| rank != 4))
             }
-            Some(Form::Quantize(how)) => quantize::misfit(node, inputs, how, false),
-            Some(Form::Dequantize(how)) => quantize::misfit(node, inputs, how, true),
-            None => Some(Misfit::Operator(node.label.operator.clone())),
+            Some(&Form::Quantize(how)) => quantize::misfit(node, inputs, how, false),
+            Some(&Form::Dequantize(how)) => quantize::misfit(node, inputs, how, true),
+            Some(
+                form @ (Form::GatherNd { .. }
+                | Form::ScatterElements { .. }
+                | Form::ScatterNd { .. }
+                | Form::Cumulative { .. }),
+            ) => position::misfit(node, inputs, form),
+            Some(Form::Integer(_)) => {
+                typed(0).filter(|&(_, dtype)| !Integer::takes(dtype)).map(unlike)
+            }
+            Some(Form::Together(_)) | None => Some(Misfit::Operator(node.label.operator.clone())),
         },
         _ => Some(Misfit::Operator(node.label.operator.clone())),
     }

@@ -44,6 +44,8 @@ pub(crate) fn random_binary(random: &mut Random, round: usize) -> (Binary, Vec<V
         BinaryFunction::Pow,
         BinaryFunction::Min,
         BinaryFunction::Max,
+        BinaryFunction::Slope,
+        BinaryFunction::Rem,
     ]);
     let activation = random.pick(&[Function::Identity, Function::Relu]);
     let binary = Binary { function, activation, shape, a_strides, b_strides };

@@ -45,6 +45,22 @@ fn functions_are_accurate_to_a_few_units_in_the_last_place() {
             (Function::Sqrt, 0.0, 100.0, 0.51),
             (Function::Reciprocal, 0.001, 100.0, 0.51),
             (Function::HardSwish, 0.0, 4.0, 4.0),
+            (Function::Elu { alpha: 1.5, beta: 1.0, gamma: 1.0 }, -20.0, 20.0, 6.0),
+            (Function::Elu { alpha: 1.0, beta: 0.5, gamma: 1.0 }, -0.01, 0.01, 6.0),
+            (Function::Softplus, -80.0, 80.0, 4.0),
+            (Function::Softsign, -10.0, 10.0, 2.0),
+            (Function::Mish, -80.0, 80.0, 8.0),
+            (Function::Swish { alpha: 1.5 }, -5.0, 5.0, 12.0),
+            (Function::Round, -10.0, 10.0, 0.0),
+            (Function::Tan, -1.5, 1.5, 4.0),
+            (Function::Asin, -1.0, 1.0, 4.0),
+            (Function::Acos, -1.0, 1.0, 4.0),
+            (Function::Atan, -10.0, 10.0, 4.0),
+            (Function::Sinh, -10.0, 10.0, 4.0),
+            (Function::Cosh, -10.0, 10.0, 4.0),
+            (Function::Asinh, -10.0, 10.0, 4.0),
+            (Function::Acosh, 1.0, 10.0, 4.0),
+            (Function::Atanh, -0.99, 0.99, 4.0),
         ] {
             let found = worst(isa, function, low, high);
             assert!(found <= limit, "{} {function:?}: {found} ulp", isa.name());
@@ -52,7 +68,7 @@ fn functions_are_accurate_to_a_few_units_in_the_last_place() {
     }
 }
 
-pub(crate) const ALL: [Function; 22] = [
+pub(crate) const ALL: [Function; 40] = [
     Function::Identity,
     Function::Relu,
     Function::LeakyRelu { alpha: 0.1 },
@@ -75,6 +91,24 @@ pub(crate) const ALL: [Function; 22] = [
     Function::Sin,
     Function::Cos,
     Function::Clip { low: -0.5, high: 0.75 },
+    Function::Elu { alpha: 1.5, beta: 1.0, gamma: 1.0 },
+    Function::Elu { alpha: 2.0, beta: 0.5, gamma: 1.25 },
+    Function::Softplus,
+    Function::Softsign,
+    Function::Mish,
+    Function::Swish { alpha: 0.5 },
+    Function::ThresholdedRelu { alpha: 0.3 },
+    Function::Round,
+    Function::Sign,
+    Function::Tan,
+    Function::Asin,
+    Function::Acos,
+    Function::Atan,
+    Function::Sinh,
+    Function::Cosh,
+    Function::Asinh,
+    Function::Acosh,
+    Function::Atanh,
 ];
 
 #[test]

@@ -238,6 +238,16 @@ fn samples_and_orders_do_not_see_the_batch() {
 }
 
 #[test]
+fn running_sums_do_not_see_the_batch() {
+    for (axis, inner) in [(500, 1), (40, 90)] {
+        check(118, &[], |n| {
+            let (dtype, product, exclusive, reverse) = (DType::F32, false, false, false);
+            Kernel::Scan(Scan { outer: 3 * n, axis, inner, dtype, product, exclusive, reverse })
+        });
+    }
+}
+
+#[test]
 fn movement_does_not_see_the_batch() {
     check(121, &[], |n| {
         Kernel::StridedCopy(StridedCopy {

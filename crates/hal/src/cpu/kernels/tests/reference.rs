@@ -39,6 +39,35 @@ pub(crate) fn function(f: Function, x: f64) -> f64 {
         Function::Sin => x.sin(),
         Function::Cos => x.cos(),
         Function::Clip { low, high } => clip(x, low.into(), high.into()),
+        _ => rare_function(f, x),
+    }
+}
+
+fn rare_function(f: Function, x: f64) -> f64 {
+    let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
+    match f {
+        Function::Elu { alpha, beta, .. } if x < 0.0 => {
+            f64::from(alpha) * (f64::from(beta) * x).exp_m1()
+        }
+        Function::Elu { gamma, .. } => f64::from(gamma) * x,
+        _ if x.is_nan() => x,
+        Function::Softplus => softplus(x),
+        Function::Softsign => x / (1.0 + x.abs()),
+        Function::Mish => x * softplus(x).tanh(),
+        Function::Swish { alpha } => x / (1.0 + (-f64::from(alpha) * x).exp()),
+        Function::ThresholdedRelu { alpha } if x <= f64::from(alpha) => 0.0,
+        Function::Round => x.round_ties_even(),
+        Function::Sign if x != 0.0 => x.signum(),
+        Function::Tan => x.tan(),
+        Function::Asin => x.asin(),
+        Function::Acos => x.acos(),
+        Function::Atan => x.atan(),
+        Function::Sinh => x.sinh(),
+        Function::Cosh => x.cosh(),
+        Function::Asinh => x.asinh(),
+        Function::Acosh => x.acosh(),
+        Function::Atanh => x.atanh(),
+        _ => x,
     }
 }
 
@@ -323,6 +352,9 @@ pub(crate) fn binary(kernel: &Binary, inputs: &[Vec<f32>]) -> Vec<f64> {
             BinaryFunction::Min | BinaryFunction::Max if nan => f64::NAN,
             BinaryFunction::Min => a.min(b),
             BinaryFunction::Max => a.max(b),
+            BinaryFunction::Slope if a < 0.0 => a * b,
+            BinaryFunction::Slope => a,
+            BinaryFunction::Rem => a % b,
         };
         function(kernel.activation, y)
     };

@@ -68,8 +68,6 @@ fn a_convolution_is_left_to_a_library_that_can_express_it() {
     assert_eq!(operands, [0, 1, 2].map(|index| Parameter::Operand { index, offset: 0 }));
     assert_eq!(asked(Conv2d { pads: [0, 1, 1, 1], ..base.clone() }), None);
     assert_eq!(asked(Conv2d { pads: [1, 1, 1, 0], ..base.clone() }), None);
-    let halves = Conv2d { precision: Precision::Bf16, packed: true, ..base.clone() };
-    assert_eq!(asked(halves), None, "it has no bf16 of numbers that are in f32");
     let grouped = Conv2d { groups: 4, stride: [2, 1], dilation: [1, 2], ..base };
     let Some(Call { product: Product::Images(images), .. }) = asked(grouped) else {
         panic!("groups are left to a library");

@@ -2,7 +2,7 @@
 //! nothing.
 
 use super::card::Card;
-use super::{elementwise, movement, products, resample, rows};
+use super::{elementwise, integer, movement, products, resample, rows};
 
 /// What was compared, and what was wrong.
 #[derive(Default)]
@@ -75,6 +75,7 @@ fn device_functions_compute_what_the_reference_does() {
         ("elements", elementwise::check),
         ("movement", movement::check),
         ("resampling and comparisons", resample::check),
+        ("integers and positions", integer::check),
         ("products", products::check),
     ] {
         check(&mut card, &mut report);

@@ -63,6 +63,22 @@ fn functions(card: &mut Card, report: &mut Report) {
         ("sqrt", Function::Sqrt, 0.0, 100.0, 0.51),
         ("reciprocal", Function::Reciprocal, 0.001, 100.0, 0.51),
         ("hard swish", Function::HardSwish, 0.0, 4.0, 4.0),
+        ("elu", Function::Elu { alpha: 1.5, beta: 1.0, gamma: 1.0 }, -20.0, 20.0, 6.0),
+        ("elu near zero", Function::Elu { alpha: 1.0, beta: 0.5, gamma: 1.0 }, -0.01, 0.01, 6.0),
+        ("softplus", Function::Softplus, -80.0, 80.0, 4.0),
+        ("softsign", Function::Softsign, -10.0, 10.0, 4.0),
+        ("mish", Function::Mish, -80.0, 80.0, 8.0),
+        ("swish", Function::Swish { alpha: 1.5 }, -5.0, 5.0, 12.0),
+        ("round", Function::Round, -10.0, 10.0, 0.5),
+        ("tan", Function::Tan, -1.5, 1.5, 4.0),
+        ("asin", Function::Asin, -1.0, 1.0, 4.0),
+        ("acos", Function::Acos, -1.0, 1.0, 4.0),
+        ("atan", Function::Atan, -10.0, 10.0, 4.0),
+        ("sinh", Function::Sinh, -10.0, 10.0, 4.0),
+        ("cosh", Function::Cosh, -10.0, 10.0, 4.0),
+        ("asinh", Function::Asinh, -10.0, 10.0, 4.0),
+        ("acosh", Function::Acosh, 1.0, 10.0, 4.0),
+        ("atanh", Function::Atanh, -0.99, 0.99, 4.0),
     ] {
         let count = 60_000;
         let x: Vec<f32> = (0..count)

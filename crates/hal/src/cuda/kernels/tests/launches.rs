@@ -9,12 +9,15 @@ use super::super::{
 use crate::cpu::kernels::tests::Random;
 use crate::cpu::kernels::tests::compare::random_compare;
 use crate::cpu::kernels::tests::elementwise::broadcast;
+use crate::cpu::kernels::tests::integer::{random_integer, random_integer_reduce};
 use crate::cpu::kernels::tests::movement::dense;
 use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
 use crate::cpu::kernels::tests::quantize::{random_dequantize, random_quantize};
 use crate::cpu::kernels::tests::rank::{random_pick, random_rank};
 use crate::cpu::kernels::tests::resample::random_resample;
 use crate::cpu::kernels::tests::sample::random_sample;
+use crate::cpu::kernels::tests::scan::random_scan;
+use crate::cpu::kernels::tests::scatter::{random_locate, random_scatter};
 use crate::cpu::kernels::tests::spatial::random_pool;
 use crate::dtype::DType;
 use crate::error::ErrorKind;
@@ -94,7 +97,18 @@ fn random_normalize(random: &mut Random, activation: Function) -> Normalize {
     }
 }
 
-/// A kernel of each kind but convolutions, products and routines.
+/// A kernel of each kind that computes with integers or with positions.
+fn random_integer_kernels(random: &mut Random) -> Vec<Kernel> {
+    vec![
+        Kernel::Integer(random_integer(random).0),
+        Kernel::IntegerReduce(random_integer_reduce(random).0),
+        Kernel::Scan(random_scan(random).0),
+        Kernel::Locate(random_locate(random).0),
+        Kernel::Scatter(random_scatter(random).0),
+    ]
+}
+
+/// A kernel of each other kind but convolutions, products and routines.
 fn random_kernels(random: &mut Random) -> Vec<Kernel> {
     let functions = [Function::Relu, Function::Gelu, Function::Clip { low: 0.0, high: 1.0 }];
     let activation = random.pick(&functions);
@@ -169,7 +183,8 @@ fn launches_fit_their_functions() {
     let functions = functions();
     let mut random = Random::new(201);
     for _ in 0..150 {
-        for kernel in random_kernels(&mut random) {
+        let integers = random_integer_kernels(&mut random);
+        for kernel in random_kernels(&mut random).into_iter().chain(integers) {
             check(&functions, &kernel, None, &lower(&kernel, Arithmetic::Tensor).unwrap());
         }
         let conv = random_conv(&mut random);
@@ -225,7 +240,7 @@ pub(super) const ALL: [(Arithmetic, Precision, Arithmetic); 4] = [
     (Arithmetic::MultiplyAdd, Precision::F32, Arithmetic::MultiplyAdd),
     (Arithmetic::Tensor, Precision::F32, Arithmetic::Tensor),
     (Arithmetic::Tensor, Precision::Tf32, Arithmetic::Tf32),
-    (Arithmetic::Tensor, Precision::Bf16, Arithmetic::Bf16),
+    (Arithmetic::Tensor, Precision::Bf16, Arithmetic::Tf32),
 ];
 
 /// The same with a packed constant.
@@ -263,11 +278,11 @@ fn numbers_of_fewer_bits_take_functions_of_their_own() {
     let conv = |channels| Kernel::Conv2d(Conv2d::plain(8, [channels, 256], [32; 2]));
     let matmul = Kernel::MatMul(MatMul::plain(512, 512, 512));
     for kernel in [conv(32), conv(128), matmul] {
-        for (precision, word) in [(Precision::Tf32, "tf32"), (Precision::Bf16, "bf16")] {
+        for precision in [Precision::Tf32, Precision::Bf16] {
             let kernel = in_precision(kernel.clone(), precision);
             let lowered = lower(&kernel, Arithmetic::Tensor).unwrap();
             let first = &lowered.launches[0];
-            assert!(first.function.contains(word), "{kernel:?}: {}", first.function);
+            assert!(first.function.contains("tf32"), "{kernel:?}: {}", first.function);
         }
     }
 }
@@ -376,11 +391,12 @@ fn how_a_constant_is_packed_follows_from_it_alone() {
 }
 
 /// The sources in the order of their names.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 20] = [
     include_str!("../anabranch.cu"),
     include_str!("../compare.cu"),
     include_str!("../convolution.cu"),
     include_str!("../elementwise.cu"),
+    include_str!("../integer.cu"),
     include_str!("../matmul.cu"),
     include_str!("../movement.cu"),
     include_str!("../number.cu"),
@@ -392,6 +408,8 @@ const SOURCES: [&str; 17] = [
     include_str!("../resample.cu"),
     include_str!("../rows.cu"),
     include_str!("../sample.cu"),
+    include_str!("../scan.cu"),
+    include_str!("../scatter.cu"),
     include_str!("../tensor.cu"),
     include_str!("../thin.cu"),
 ];

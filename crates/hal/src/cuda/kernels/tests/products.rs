@@ -25,7 +25,6 @@ fn lost(arithmetic: Arithmetic) -> f64 {
     match arithmetic {
         Arithmetic::MultiplyAdd | Arithmetic::Tensor => 0.0,
         Arithmetic::Tf32 => 1.01 / 1024.0,
-        Arithmetic::Bf16 => 1.01 / 256.0,
     }
 }
 
@@ -122,7 +121,7 @@ const SUBJECTS: [&str; 2] = ["convolution", "matrix product"];
 const TENSOR_SUBJECTS: [&str; 2] = ["convolution on tensors", "product on tensors"];
 const REDUCED_SUBJECTS: [&str; 2] = ["convolution, fewer bits", "product, fewer bits"];
 /// What names of functions contain that tensor cores compute.
-const TENSOR_WORDS: [&str; 4] = ["tensor", "patch", "tf32", "bf16"];
+const TENSOR_WORDS: [&str; 3] = ["tensor", "patch", "tf32"];
 
 fn compare_conv(card: &mut Card, report: &mut Report, random: &mut Random, conv: &Conv2d) {
     let inputs = inputs(random, &Kernel::Conv2d(conv.clone()));

@@ -1,128 +1,108 @@
 //! Functions of single elements.
 
-use anabranch_hal::kernel::Function;
+use anabranch_hal::kernel::{BinaryFunction, Function, IntegerFunction};
 
 use super::{Context, Translated, element_type, meaningless};
 use crate::error::Error;
-use crate::host::{choose_type, function, integer_function, test};
+use crate::host::{
+    self, bitwise_not, choose_type, function, integer_function, is_infinite as infinite,
+    is_nan as nan,
+};
 use crate::onnx::operators::elementwise::upwards;
 use crate::ops::Op;
 
 pub(super) fn unary(context: &mut Context<'_>) -> Result<Translated, Error> {
-    let mut float =
-        |name: &str, default: f32| context.attributes.float(name, default).map(f64::from);
-    let of = |name, apply: fn(f64) -> f64| function(name, move |x| apply(x[0]));
-    Ok(match &*context.operator {
-        "Acos" => of("Acos", f64::acos),
-        "Acosh" => of("Acosh", f64::acosh),
-        "Asin" => of("Asin", f64::asin),
-        "Asinh" => of("Asinh", f64::asinh),
-        "Atan" => of("Atan", f64::atan),
-        "Atanh" => of("Atanh", f64::atanh),
-        "Cosh" => of("Cosh", f64::cosh),
-        "Sinh" => of("Sinh", f64::sinh),
-        "Tan" => of("Tan", f64::tan),
-        "Round" => of("Round", f64::round_ties_even),
-        "Softsign" => of("Softsign", |x| x / (1.0 + x.abs())),
-        "Softplus" => of("Softplus", softplus),
-        "Mish" => of("Mish", |x| x * softplus(x).tanh()),
-        "Sign" => of("Sign", |x| if x == 0.0 || x.is_nan() { x } else { x.signum() }),
-        "Swish" => {
-            let alpha = float("alpha", 1.0)?;
-            if alpha == 1.0 {
-                return Ok(Op::Unary(Function::Silu).into());
-            }
-            function("Swish", move |x| x[0] / (1.0 + (-alpha * x[0]).exp()))
-        }
+    let mut float = |name: &str, default: f32| context.attributes.float(name, default);
+    Ok(Op::Unary(match &*context.operator {
+        "Acos" => Function::Acos,
+        "Acosh" => Function::Acosh,
+        "Asin" => Function::Asin,
+        "Asinh" => Function::Asinh,
+        "Atan" => Function::Atan,
+        "Atanh" => Function::Atanh,
+        "Cosh" => Function::Cosh,
+        "Sinh" => Function::Sinh,
+        "Tan" => Function::Tan,
+        "Round" => Function::Round,
+        "Softsign" => Function::Softsign,
+        "Softplus" => Function::Softplus,
+        "Mish" => Function::Mish,
+        "Sign" => Function::Sign,
+        "Swish" => match float("alpha", 1.0)? {
+            1.0 => Function::Silu,
+            alpha => Function::Swish { alpha },
+        },
         "Celu" => {
             let alpha = float("alpha", 1.0)?;
-            function("Celu", move |x| x[0].max(0.0) + (alpha * (x[0] / alpha).exp_m1()).min(0.0))
+            if alpha <= 0.0 {
+                return Ok(function("Celu", move |x| {
+                    let alpha = f64::from(alpha);
+                    x[0].max(0.0) + (alpha * (x[0] / alpha).exp_m1()).min(0.0)
+                })
+                .into());
+            }
+            Function::Elu { alpha, beta: alpha.recip(), gamma: 1.0 }
         }
-        "Elu" => {
-            let alpha = float("alpha", 1.0)?;
-            function("Elu", move |x| if x[0] < 0.0 { alpha * x[0].exp_m1() } else { x[0] })
-        }
+        "Elu" => Function::Elu { alpha: float("alpha", 1.0)?, beta: 1.0, gamma: 1.0 },
         "Selu" => {
             let (alpha, gamma) = (float("alpha", 1.673_263_2)?, float("gamma", 1.050_701)?);
-            function("Selu", move |x| {
-                gamma * if x[0] <= 0.0 { alpha * x[0].exp_m1() } else { x[0] }
-            })
+            Function::Elu { alpha: gamma * alpha, beta: 1.0, gamma }
         }
-        "ThresholdedRelu" => {
-            let alpha = float("alpha", 1.0)?;
-            function("ThresholdedRelu", move |x| if alpha < x[0] { x[0] } else { 0.0 })
-        }
+        "ThresholdedRelu" => Function::ThresholdedRelu { alpha: float("alpha", 1.0)? },
         _ => {
             let (limit, bias) = (float("lambd", 0.5)?, float("bias", 0.0)?);
-            function("Shrink", move |x| match x[0] {
-                x if x < -limit => x + bias,
-                x if limit < x => x - bias,
-                _ => 0.0,
-            })
+            return Ok(host::shrink(limit, bias).into());
         }
-    }
+    })
     .into())
 }
 
-fn softplus(x: f64) -> f64 {
-    x.max(0.0) + (-x.abs()).exp().ln_1p()
-}
-
 pub(super) fn sloped(_: &mut Context<'_>) -> Result<Translated, Error> {
-    Ok(function("PRelu", |x| if x[0] < 0.0 { x[0] * x[1] } else { x[0] }).into())
+    Ok(Op::Binary(BinaryFunction::Slope).into())
 }
 
 pub(super) fn mean(context: &mut Context<'_>) -> Result<Translated, Error> {
     if context.inputs.iter().any(Option::is_none) {
         return Err(Error::invalid_model("lacks an input"));
     }
-    #[expect(clippy::cast_precision_loss, reason = "a node has few inputs")]
-    Ok(function("Mean", |x| x.iter().sum::<f64>() / x.len() as f64).into())
+    Ok(host::mean().into())
 }
 
 /// The rest of a division: with the sign of the divisor, or of the dividend.
 pub(super) fn modulo(context: &mut Context<'_>) -> Result<Translated, Error> {
     if context.attributes.flag("fmod", false)? {
-        return Ok(function("Mod", |x| x[0] % x[1]).into());
+        return Ok(Op::Binary(BinaryFunction::Rem).into());
     }
-    Ok(integer_function("Mod", |a, b| {
-        let rest = a.checked_rem(b)?;
-        Some(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
-    })
-    .into())
+    Ok(integer_function("Mod", IntegerFunction::Rem).into())
 }
 
 pub(super) fn bits(context: &mut Context<'_>) -> Result<Translated, Error> {
     Ok(match &*context.operator {
-        "BitwiseAnd" => integer_function("BitwiseAnd", |a, b| Some(a & b)),
-        "BitwiseOr" => integer_function("BitwiseOr", |a, b| Some(a | b)),
-        "BitwiseNot" => integer_function("BitwiseNot", |a, _| Some(!a)),
-        _ => integer_function("BitwiseXor", |a, b| Some(a ^ b)),
+        "BitwiseAnd" => integer_function("BitwiseAnd", IntegerFunction::And),
+        "BitwiseOr" => integer_function("BitwiseOr", IntegerFunction::Or),
+        "BitwiseNot" => bitwise_not(),
+        _ => integer_function("BitwiseXor", IntegerFunction::Xor),
     }
     .into())
 }
 
 pub(super) fn bit_shift(context: &mut Context<'_>) -> Result<Translated, Error> {
-    let shift: fn(u64, u32) -> Option<u64> = match &*context.attributes.string("direction", "")? {
-        "LEFT" => u64::checked_shl,
-        "RIGHT" => u64::checked_shr,
+    let shift = match &*context.attributes.string("direction", "")? {
+        "LEFT" => IntegerFunction::ShiftLeft,
+        "RIGHT" => IntegerFunction::ShiftRight,
         other => return Err(meaningless("direction", other)),
     };
-    Ok(integer_function("BitShift", move |a, b| {
-        let places = u32::try_from(b).unwrap_or(u32::MAX);
-        Some(shift(a.cast_unsigned(), places).unwrap_or(0).cast_signed())
-    })
-    .into())
+    Ok(integer_function("BitShift", shift).into())
 }
 
 pub(super) fn is_infinite(context: &mut Context<'_>) -> Result<Translated, Error> {
     let negative = context.attributes.flag("detect_negative", true)?;
     let positive = context.attributes.flag("detect_positive", true)?;
-    Ok(test("IsInf", move |x| x.is_infinite() && if x < 0.0 { negative } else { positive }).into())
+    Ok(infinite(negative, positive).into())
 }
 
 pub(super) fn is_nan(_: &mut Context<'_>) -> Result<Translated, Error> {
-    Ok(test("IsNaN", f64::is_nan).into())
+    Ok(nan().into())
 }
 
 pub(super) fn cast_like(context: &mut Context<'_>) -> Result<Translated, Error> {

@@ -1,8 +1,10 @@
 //! Operators that put elements elsewhere.
 
+use anabranch_hal::kernel::Combine;
+
 use super::{Context, Translated, element_type, meaningless, size};
 use crate::error::Error;
-use crate::host::{self, Combine};
+use crate::host;
 use crate::ops::Op;
 
 fn axis(context: &mut Context<'_>, default: i64) -> Result<i64, Error> {

@@ -1,0 +1,83 @@
+//! Running sums and products.
+
+use crate::dtype::DType;
+use crate::error::Error;
+use crate::kernel::Scan;
+
+use super::integer::Whole;
+use super::operand::{Operands, Plain};
+use super::sums::single;
+use super::tiles::Tiles;
+
+/// Lines that are added up side by side.
+const COLUMNS: usize = 64;
+
+/// How `kernel` is divided: by lines side by side.
+pub(super) fn tiles(kernel: &Scan) -> Tiles {
+    let Scan { outer, axis, inner, .. } = *kernel;
+    if axis * inner == 0 {
+        return Tiles::NONE;
+    }
+    let work = axis.saturating_mul(COLUMNS.min(inner));
+    Tiles::new(outer * inner.div_ceil(COLUMNS), work.saturating_add(30))
+}
+
+/// Runs one tile.
+pub(super) fn run(kernel: &Scan, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
+    match (kernel.dtype, kernel.product) {
+        (DType::F32, false) => lines(kernel, operands, tile, 0.0, add, single),
+        (DType::F32, true) => lines(kernel, operands, tile, 1.0, multiply, single),
+        (DType::I64, product) => whole::<i64>(kernel, operands, tile, product),
+        (_, product) => whole::<i32>(kernel, operands, tile, product),
+    }
+}
+
+fn add(sum: f64, x: f32) -> f64 {
+    sum + f64::from(x)
+}
+
+fn multiply(product: f64, x: f32) -> f64 {
+    product * f64::from(x)
+}
+
+fn whole<T: Whole>(
+    kernel: &Scan,
+    operands: Operands<'_>,
+    tile: usize,
+    product: bool,
+) -> Result<(), Error> {
+    let (start, join) =
+        if product { (T::ONE, T::times as fn(T, T) -> T) } else { (T::default(), T::plus as _) };
+    lines(kernel, operands, tile, start, join, |sum| sum)
+}
+
+/// Adds up elements `T` as numbers `W`.
+fn lines<T: Plain, W: Copy>(
+    kernel: &Scan,
+    operands: Operands<'_>,
+    tile: usize,
+    start: W,
+    join: fn(W, T) -> W,
+    stored: fn(W) -> T,
+) -> Result<(), Error> {
+    let Scan { outer, axis, inner, exclusive, reverse, .. } = *kernel;
+    let x = operands.view::<T>(0, outer * axis * inner)?;
+    let mut y = operands.output::<T>(outer * axis * inner)?;
+    let blocks = inner.div_ceil(COLUMNS);
+    for unit in tiles(kernel).units(tile) {
+        let (o, column) = (unit / blocks, unit % blocks * COLUMNS);
+        let width = COLUMNS.min(inner - column);
+        let mut sums = [start; COLUMNS];
+        for step in 0..axis {
+            let at = if reverse { axis - 1 - step } else { step };
+            let first = (o * axis + at) * inner + column;
+            let (x, y) = (x.window(first, width), y.window_mut(first, width));
+            for ((sum, &x), y) in sums.iter_mut().zip(x).zip(y) {
+                let next = join(*sum, x);
+                *y = stored(if exclusive { *sum } else { next });
+                *sum = next;
+            }
+        }
+    }
+    Ok(())
+}

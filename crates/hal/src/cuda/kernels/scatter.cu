@@ -1,0 +1,108 @@
+// Elements that are written by position, and the positions that tuples of indices name.
+
+#define WIDTH_MAX 8
+
+struct Locate {
+    u64 count, width;
+    u64 extent[WIDTH_MAX], step[WIDTH_MAX];
+    Axes<1> axes;
+};
+
+template <class T>
+static __device__ __forceinline__ void locate_tuples(const T *tuples, i64 *y, u32 *failure, const Locate &p) {
+    u64 at = thread_index();
+    if (at >= p.count) return;
+    i64 position[1];
+    locate(p.axes, at, position);
+    for (u64 i = 0; i < p.width; i++) {
+        i64 index = (i64)tuples[at * p.width + i];
+        if (index < 0) index += (i64)p.extent[i];
+        if (index < 0 || (u64)index >= p.extent[i]) {
+            *failure = 1;
+            index = 0;
+        }
+        position[0] += index * (i64)p.step[i];
+    }
+    y[at] = position[0];
+}
+
+extern "C" __global__ void ab_locate_long(const i64 *tuples, i64 *y, u32 *failure, Locate p) {
+    locate_tuples<i64>(tuples, y, failure, p);
+}
+
+extern "C" __global__ void ab_locate_word(const i32 *tuples, i64 *y, u32 *failure, Locate p) {
+    locate_tuples<i32>(tuples, y, failure, p);
+}
+
+extern "C" __global__ void ab_scatter_begin(u32 *last, u64 rows) {
+    u64 at = thread_index();
+    if (at < rows) last[at] = 0;
+}
+
+// One more than the number of the last update of each row.
+extern "C" __global__ void ab_scatter_last(const i64 *positions, u32 *last, u32 *failure, u64 count, u64 rows) {
+    u64 at = thread_index();
+    if (at >= count) return;
+    i64 row = positions[at];
+    if (row < 0 || (u64)row >= rows) {
+        *failure = 1;
+        return;
+    }
+    atomicMax(last + row, (u32)at + 1);
+}
+
+template <class T>
+static __device__ __forceinline__ void scatter(const T *x, const T *updates, T *y, const u32 *last, u64 total,
+                                               u64 run) {
+    u64 at = thread_index();
+    if (at >= total) return;
+    u64 row = at / run;
+    u32 update = last[row];
+    y[at] = update == 0 ? x[at] : updates[(u64)(update - 1) * run + (at - row * run)];
+}
+
+#define SCATTER(NAME, T)                                                                           \
+    extern "C" __global__ void NAME(const T *x, const i64 *positions, const T *updates, T *y,      \
+                                    const u32 *last, u64 total, u64 run, u32 way, u32 unused) {    \
+        scatter<T>(x, updates, y, last, total, run);                                               \
+    }
+SCATTER(ab_scatter_1, u8)
+SCATTER(ab_scatter_2, u16)
+SCATTER(ab_scatter_4, u32)
+SCATTER(ab_scatter_8, u64)
+
+enum { C_REPLACE, C_ADD, C_MUL, C_MIN, C_MAX };
+
+// Numbers are added and multiplied as W, which is unsigned for integers, so that they wrap.
+template <class T, class W> static __device__ __forceinline__ T combined(u32 way, T old, T fresh) {
+    switch (way) {
+    case C_ADD: return (T)((W)old + (W)fresh);
+    case C_MUL: return (T)((W)old * (W)fresh);
+    case C_MIN: return fresh < old ? fresh : old;
+    default: return fresh > old ? fresh : old;
+    }
+}
+
+// The updates of a row in their order.
+template <class T, class W>
+static __device__ __forceinline__ void combine(const T *x, const i64 *positions, const T *updates, T *y,
+                                               const u32 *last, u64 total, u64 run, u32 way) {
+    u64 at = thread_index();
+    if (at >= total) return;
+    u64 row = at / run;
+    u32 end = last[row];
+    T value = x[at];
+    for (u32 update = 0; update < end; update++)
+        if ((u64)positions[update] == row)
+            value = combined<T, W>(way, value, updates[(u64)update * run + (at - row * run)]);
+    y[at] = value;
+}
+
+#define COMBINE(NAME, T, W)                                                                        \
+    extern "C" __global__ void NAME(const T *x, const i64 *positions, const T *updates, T *y,      \
+                                    const u32 *last, u64 total, u64 run, u32 way, u32 unused) {    \
+        combine<T, W>(x, positions, updates, y, last, total, run, way);                            \
+    }
+COMBINE(ab_combine_float, float, float)
+COMBINE(ab_combine_long, i64, u64)
+COMBINE(ab_combine_word, i32, u32)

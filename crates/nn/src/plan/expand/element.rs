@@ -1,0 +1,238 @@
+//! Functions of elements, and choices by place.
+
+use anabranch_hal::kernel::{
+    BinaryFunction, Combine, Function, Integer, IntegerFunction, Reduction,
+};
+
+use super::{Expanded, PLACES_MAX, Place};
+use crate::dtype::{DType, truncate_i64};
+use crate::error::Error;
+use crate::graph::ValueId;
+use crate::host::Form;
+use crate::ops::{Comparison, Op};
+use crate::shape::resolve_axis;
+use crate::tensor::Tensor;
+
+impl Place<'_, '_> {
+    /// What remains of operators that have kernels for other types.
+    pub(super) fn other_types(&mut self, form: &Form) -> Expanded {
+        match form {
+            Form::Integer(IntegerFunction::Xor) if self.is(0, DType::Bool) => {
+                let (a, b) = (self.input(0)?, self.input(1)?);
+                let same = self.compare(Comparison::Equal, a, b)?;
+                Ok(Some(vec![self.push(Op::Not, &[same])?]))
+            }
+            Form::Argument { axis, largest, last } => self.argument(*axis, *largest, *last),
+            _ => Ok(None),
+        }
+    }
+
+    /// The place of the first integer that is equal to the largest one.
+    fn argument(&mut self, axis: i64, largest: bool, last: bool) -> Expanded {
+        let x = self.input(0)?;
+        let shape = self.shape(x)?;
+        let Some(axis) = resolve_axis(axis, shape.len()) else { return Ok(None) };
+        let Some(result) = self.node.outputs.first().copied().flatten() else { return Ok(None) };
+        let dtype = self.fact(x)?.dtype;
+        if !matches!(dtype, DType::I64 | DType::I32) || PLACES_MAX < shape[axis] {
+            return Ok(None);
+        }
+        let extreme = if largest { Reduction::Max } else { Reduction::Min };
+        let extreme = self.reduce(extreme, x, &[axis])?;
+        let found = self.compare(Comparison::Equal, x, extreme)?;
+        let mut along = vec![1; shape.len()];
+        along[axis] = shape[axis];
+        let places = self.places(shape[axis])?;
+        let places = self.reshape(places, &along)?;
+        let (none, first) = match last {
+            true => (-1, Reduction::Max),
+            false => (signed(shape[axis]), Reduction::Min),
+        };
+        let none = self.integer(DType::I64, none)?;
+        let places = self.select(found, places, none)?;
+        let first = self.reduce(first, places, &[axis])?;
+        let shape = self.shape(result)?;
+        Ok(Some(vec![self.reshape(first, &shape)?]))
+    }
+
+    pub(super) fn bitwise_not(&mut self) -> Expanded {
+        let x = self.input(0)?;
+        let dtype = self.fact(x)?.dtype;
+        if !Integer::takes(dtype) {
+            return Ok(None);
+        }
+        let ones = self.integer(dtype, -1)?;
+        let turned = crate::host::integer_function("BitwiseXor", IntegerFunction::Xor);
+        Ok(Some(vec![self.push(turned, &[x, ones])?]))
+    }
+
+    pub(super) fn shrink(&mut self, limit: f32, bias: f32) -> Expanded {
+        if !self.is(0, DType::F32) {
+            return Ok(None);
+        }
+        let x = self.input(0)?;
+        let (low, high, zero) = (self.number(-limit)?, self.number(limit)?, self.number(0.0)?);
+        let below = self.compare(Comparison::Less, x, low)?;
+        let above = self.compare(Comparison::Less, high, x)?;
+        let (up, down) =
+            (self.with(BinaryFunction::Add, x, bias)?, self.with(BinaryFunction::Sub, x, bias)?);
+        let rest = self.select(above, down, zero)?;
+        Ok(Some(vec![self.select(below, up, rest)?]))
+    }
+
+    /// Elements that are written where max pooling found them.
+    pub(super) fn max_unpool(&mut self) -> Expanded {
+        let (x, places) = (self.input(0)?, self.input(1)?);
+        let Some(result) = self.node.outputs.first().copied().flatten() else { return Ok(None) };
+        let (shape, count) = (self.shape(result)?, self.fact(x)?.count());
+        let fits = self.is(1, DType::I64) && self.fact(places)?.count() == count;
+        if !self.is(0, DType::F32) || !fits {
+            return Ok(None);
+        }
+        let zeros = self.number(0.0)?;
+        let size = self.list(&[shape.iter().product()])?;
+        let zeros = self.push(Op::Expand, &[zeros, size])?;
+        let (x, places) = (self.reshape(x, &[count])?, self.reshape(places, &[count])?);
+        let scatter = crate::host::scatter_elements(0, Combine::Replace);
+        let written = self.push(scatter, &[zeros, places, x])?;
+        Ok(Some(vec![self.reshape(written, &shape)?]))
+    }
+
+    pub(super) fn is_nan(&mut self) -> Expanded {
+        if !self.is(0, DType::F32) {
+            return Ok(None);
+        }
+        let x = self.input(0)?;
+        let same = self.compare(Comparison::Equal, x, x)?;
+        Ok(Some(vec![self.push(Op::Not, &[same])?]))
+    }
+
+    pub(super) fn is_infinite(&mut self, negative: bool, positive: bool) -> Expanded {
+        if !self.is(0, DType::F32) || !(negative || positive) {
+            return Ok(None);
+        }
+        let mut x = self.input(0)?;
+        if negative && positive {
+            x = self.unary(Function::Abs, x)?;
+        }
+        let limit = self.number(if positive { f32::INFINITY } else { f32::NEG_INFINITY })?;
+        Ok(Some(vec![self.compare(Comparison::Equal, x, limit)?]))
+    }
+
+    pub(super) fn mean(&mut self) -> Expanded {
+        let inputs: Vec<ValueId> = self.node.inputs.iter().flatten().copied().collect();
+        if !(0..inputs.len()).all(|index| self.is(index, DType::F32)) {
+            return Ok(None);
+        }
+        let [mut sum, ref rest @ ..] = inputs[..] else { return Ok(None) };
+        for &next in rest {
+            sum = self.binary(BinaryFunction::Add, sum, next)?;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a node has few inputs")]
+        let count = inputs.len() as f32;
+        Ok(Some(vec![self.with(BinaryFunction::Div, sum, count)?]))
+    }
+
+    pub(super) fn cast_like(&mut self) -> Expanded {
+        let (x, like) = (self.input(0)?, self.input(1)?);
+        let (from, to) = (self.fact(x)?.dtype, self.fact(like)?.dtype);
+        if from.is_narrow() || to.is_narrow() {
+            return Ok(None);
+        }
+        Ok(Some(vec![self.push(Op::Cast { to }, &[x])?]))
+    }
+
+    /// One triangle of matrices: the other one is not chosen.
+    pub(super) fn triangle(&mut self, upper: bool) -> Expanded {
+        let x = self.input(0)?;
+        let (dtype, shape) = (self.fact(x)?.dtype, self.shape(x)?);
+        let [.., rows, columns] = shape[..] else { return Ok(None) };
+        let known = match self.optional(1) {
+            None => Some(0),
+            Some(k) => {
+                let k = self.fact(k)?.constant.as_ref().and_then(Tensor::to_i64);
+                k.and_then(|k| k.first().copied())
+            }
+        };
+        let kept = match known {
+            Some(k) => {
+                let is_kept = |row, column| {
+                    let over = signed(row).saturating_add(k);
+                    if upper { over <= signed(column) } else { signed(column) <= over }
+                };
+                match self.mask([rows, columns], is_kept)? {
+                    Some(kept) => kept,
+                    None => return Ok(None),
+                }
+            }
+            None => match self.computed_triangle(upper, [rows, columns])? {
+                Some(kept) => kept,
+                None => return Ok(None),
+            },
+        };
+        let zero = self.constant(Tensor::from_bytes(dtype, &[], &vec![0; dtype.bytes()])?);
+        Ok(Some(vec![self.select(kept, x, zero)?]))
+    }
+
+    /// Which elements are kept where the diagonal is computed.
+    fn computed_triangle(
+        &mut self,
+        upper: bool,
+        [rows, columns]: [usize; 2],
+    ) -> Result<Option<ValueId>, Error> {
+        let mut diagonal = self.input(1)?;
+        let fits = self.is(1, DType::I64) && self.fact(diagonal)?.count() == 1;
+        if !fits || PLACES_MAX < rows.max(columns) {
+            return Ok(None);
+        }
+        diagonal = self.reshape(diagonal, &[])?;
+        // No diagonal is farther away than the matrix is large.
+        let ends = [(BinaryFunction::Max, -signed(rows)), (BinaryFunction::Min, signed(columns))];
+        for (function, end) in ends {
+            let end = self.integer(DType::I64, end)?;
+            diagonal = self.binary(function, diagonal, end)?;
+        }
+        let (row, column) = (self.places(rows)?, self.places(columns)?);
+        let row = self.reshape(row, &[rows, 1])?;
+        let diagonal = self.binary(BinaryFunction::Add, row, diagonal)?;
+        let (least, most) = if upper { (diagonal, column) } else { (column, diagonal) };
+        self.compare(Comparison::LessOrEqual, least, most).map(Some)
+    }
+
+    /// Compares each index with each class, counted from the begin and from the end.
+    pub(super) fn one_hot(&mut self, axis: i64) -> Expanded {
+        let (indices, depth, values) = (self.input(0)?, self.input(1)?, self.input(2)?);
+        let mut shape = self.shape(indices)?;
+        let depth = self.fact(depth)?.constant.as_ref().map(Tensor::to_f64);
+        let depth = depth.and_then(|depth| depth.first().copied());
+        let depth = depth.and_then(|depth| usize::try_from(truncate_i64(depth)).ok());
+        let axis = resolve_axis(axis, shape.len() + 1);
+        let (Some(axis), Some(depth)) = (axis, depth) else { return Ok(None) };
+        let is_narrow = self.fact(indices)?.dtype.is_narrow();
+        if self.fact(values)?.count() != 2 || is_narrow || PLACES_MAX < depth {
+            return Ok(None);
+        }
+        let rank = shape.len() + 1;
+        shape.insert(axis, 1);
+        let indices = self.cast(indices, DType::I64)?;
+        let indices = self.reshape(indices, &shape)?;
+        let mut along = vec![1; rank];
+        along[axis] = depth;
+        let mut classes = |from: i64| -> Result<ValueId, Error> {
+            let classes = (0..depth).map(|class| signed(class) - from).collect();
+            Ok(self.constant(Tensor::from_i64(&along, classes)?))
+        };
+        let (front, back) = (classes(0)?, classes(signed(depth))?);
+        let front = self.compare(Comparison::Equal, indices, front)?;
+        let back = self.compare(Comparison::Equal, indices, back)?;
+        let chosen = self.compare(Comparison::Or, front, back)?;
+        let values = self.reshape(values, &[2])?;
+        let (off, on) = (self.slice(values, 0, [0, 1, 1])?, self.slice(values, 0, [1, 2, 1])?);
+        Ok(Some(vec![self.select(chosen, on, off)?]))
+    }
+}
+
+/// An extent, which memory bounds.
+fn signed(extent: usize) -> i64 {
+    i64::try_from(extent).unwrap_or(i64::MAX)
+}
