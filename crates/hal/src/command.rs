@@ -9,6 +9,10 @@ use crate::device::QueueId;
 use crate::error::Error;
 use crate::kernel::Kernel;
 
+pub(crate) mod rows;
+
+use rows::Rows;
+
 /// One act of a device on a list of operands.
 #[derive(Clone, Debug)]
 pub enum Operation {
@@ -86,6 +90,7 @@ pub struct Executable {
     nodes: Vec<Node>,
     slot_bytes: Vec<usize>,
     private: Option<u32>,
+    rows: Option<Rows>,
 }
 
 impl Executable {
@@ -102,7 +107,8 @@ impl Executable {
             }
             slot_bytes[slot] = operand.offset.saturating_add(operand.bytes).max(slot_bytes[slot]);
         }
-        Self { nodes, slot_bytes, private }
+        let rows = rows::find(&nodes, private);
+        Self { nodes, slot_bytes, private, rows }
     }
 
     /// The operations, in order.
@@ -113,6 +119,11 @@ impl Executable {
     /// The slot whose contents matter only within a launch.
     pub fn private(&self) -> Option<u32> {
         self.private
+    }
+
+    /// The rows of a launch, if they do not see each other: see [`rows`].
+    pub(crate) fn rows(&self) -> Option<Rows> {
+        self.rows
     }
 
     /// The least size of each slot, in bytes.

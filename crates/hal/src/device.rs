@@ -97,6 +97,12 @@ pub struct Completion {
 pub trait Sink: Send + Sync {
     /// Called once for each submission, in order of their values.
     fn finished(&self, completion: Completion);
+
+    /// Whether [`finished`](Self::finished) may call, as far as is known now, what users have
+    /// registered. That may take long, so no other queue is made to wait for it.
+    fn calls_users(&self) -> bool {
+        true
+    }
 }
 
 /// What [`Queue::help`] achieved.

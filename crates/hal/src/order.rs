@@ -202,6 +202,11 @@ impl<W> State<W> {
         self.lane(slot).pending.front().is_some_and(|entry| entry.host)
     }
 
+    /// What the head of the lane carries.
+    pub(crate) fn head(&self, slot: Slot) -> Option<&W> {
+        self.lane(slot).pending.front().map(|entry| &entry.work)
+    }
+
     /// The lane of a queue, while it has a handle, has work, or is named by what has not started.
     pub(crate) fn slot(&self, id: QueueId) -> Option<Slot> {
         self.by_id.get(&id).copied()

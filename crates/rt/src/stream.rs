@@ -105,6 +105,10 @@ impl Sink for Report {
     fn finished(&self, completion: Completion) {
         self.0.finish(completion);
     }
+
+    fn calls_users(&self) -> bool {
+        self.0.has_callbacks()
+    }
 }
 
 impl StreamRef {

@@ -211,6 +211,11 @@ impl Timeline {
         self.run(due);
     }
 
+    /// Whether a callback waits for a value.
+    pub(crate) fn has_callbacks(&self) -> bool {
+        !self.shared.lock().callbacks.is_empty()
+    }
+
     /// Calls `callback` once `value` has ended: now, when it has. The only error is `Closed`, for
     /// what has ended, after [`end_callbacks`](Self::end_callbacks).
     pub(crate) fn on_reach(&self, value: u64, callback: Callback) -> Result<(), Error> {

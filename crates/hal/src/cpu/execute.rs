@@ -10,6 +10,8 @@ use crate::command::{Command, Executable, HostFn, Operand, Operation};
 use crate::cpu::kernels::{Kernels, RawOperand, Scratch};
 use crate::error::{Error, ErrorKind};
 
+pub(crate) mod joint;
+
 #[cfg(test)]
 mod tests;
 

@@ -37,11 +37,11 @@ use std::time::Instant;
 
 use anabranch_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use anabranch_sync::process::Generation;
-use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, hint, model, thread};
+use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, hint, thread};
 
 use crate::command::{Command, Submission};
-use crate::cpu::execute::{self, Spread, Step};
-use crate::cpu::gang::{Gang, Seat};
+use crate::cpu::execute::{self, joint};
+use crate::cpu::gang::Seat;
 use crate::cpu::kernels::{Kernels, Scratch};
 use crate::cpu::patience::Patience;
 use crate::cpu::schedule::{Action, Job, Outcome, State};
@@ -50,15 +50,23 @@ use crate::error::{Error, ErrorKind};
 use crate::order::{Entry, Slot};
 use crate::threads::{self, Threaded, Threads};
 
-/// A submission of short steps runs so long before it asks for help with its tiles: about what it
-/// costs to wake a worker, so that short work never pays more than it could gain. The model has no
-/// time.
-const LONE_NS: u64 = model::bound(0, 0, 20_000) as u64;
+mod crew;
+
+use crew::Crew;
 
 /// What a queue's handle and its submissions share.
 pub(crate) struct Lane {
     sink: Box<dyn Sink>,
     reached: AtomicU64,
+}
+
+impl Lane {
+    /// Whether a report may take long, as far as the sink knows.
+    fn calls_users(&self) -> bool {
+        let mut calls = true;
+        execute::swallow(|| calls = self.sink.calls_users());
+        calls
+    }
 }
 
 /// What a submission carries through the schedule.
@@ -112,6 +120,28 @@ impl Inner {
         let Outcome::Done = self.schedule.apply(action) else {
             unreachable!("this action yields nothing")
         };
+    }
+
+    /// Others that wait for a core and may be run together with a job.
+    fn join(&mut self, job: &Job<Work>) -> Vec<Job<Work>> {
+        let Job { slot, work, .. } = job;
+        let count_max = if job.verdict.is_ok() { joint::count_max(&work.commands) } else { 1 };
+        let fits = |other: &Work| joint::fits(&work.commands, &other.commands);
+        let mut companions = Vec::new();
+        while companions.len() + 1 < count_max {
+            let count = companions.len() + 1;
+            let Some(slot) = self.schedule.companion(*slot, count, fits) else { break };
+            let Outcome::Run(companion) = self.apply(Action::Join { slot }) else {
+                unreachable!("joining a ready queue yields its head")
+            };
+            companions.push(companion);
+        }
+        companions
+    }
+
+    /// Whether the head of a queue may be run together with others.
+    fn is_joinable(&self, slot: Slot) -> bool {
+        self.schedule.head(slot).is_some_and(|work| 1 < joint::count_max(&work.commands))
     }
 
     fn pop_scratch(&mut self) -> Scratch {
@@ -231,7 +261,8 @@ impl Executor {
 
     fn help_locked<'a>(&'a self, mut inner: MutexGuard<'a, Inner>, slot: Slot, value: u64) -> Help {
         loop {
-            let help = match inner.apply(Action::Help { slot, value }) {
+            let joinable = inner.is_joinable(slot);
+            let help = match inner.apply(Action::Help { slot, value, joinable }) {
                 Outcome::Run(job) => {
                     inner = self.perform(inner, job, true);
                     continue;
@@ -270,26 +301,61 @@ impl Executor {
     ) -> MutexGuard<'a, Inner> {
         let mut scratch = if permit { inner.pop_scratch() } else { Scratch::default() };
         self.leave(inner);
-        let Job { slot, value, work: Work { mut commands, lane }, verdict } = job;
-        let start_ns = self.now_ns();
-        let mut crew = Crew { executor: self, start_ns, gang: None };
-        let result = verdict
-            .and_then(|()| execute::run(self.kernels, &mut commands, &mut scratch, &mut crew));
-        let gang = crew.disband();
-        let end_ns = if commands.is_empty() { start_ns } else { self.now_ns() };
-        // Whoever is told may count on the memory to be free.
-        execute::swallow(|| drop(commands));
-        let span = Span { start_ns, end_ns };
-        let completion = Completion { value, span, result: result.clone() };
-        execute::swallow(|| lane.sink.finished(completion));
-        lane.reached.store(value, Ordering::Release);
-        execute::swallow(|| drop(lane));
+        let finish = self.run(job, permit, &mut scratch, &mut Crew::new(self));
         let mut inner = self.inner.lock();
         if permit {
             inner.scratches.push(scratch);
         }
-        inner.note(Action::Finish { slot, value, result, permit, gang });
+        inner.note(finish);
         inner
+    }
+
+    /// The same for several jobs with one permit, each of which has a section of its own.
+    fn perform_together<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+        mut jobs: Vec<Job<Work>>,
+    ) -> MutexGuard<'a, Inner> {
+        let mut scratch = inner.pop_scratch();
+        self.leave(inner);
+        let mut crew = Crew::new(self);
+        let is_sound = jobs.iter().all(|job| job.verdict.is_ok());
+        let all = jobs.iter().map(|job| &job.work.commands[..]);
+        let together = (is_sound && joint::run(self.kernels, all, &mut scratch, &mut crew))
+            .then(|| Span { start_ns: crew.start_ns, end_ns: self.now_ns() });
+        // A callback that takes long is to hold its own queue up, and no other.
+        jobs.sort_by_key(|job| job.work.lane.calls_users());
+        for job in jobs {
+            let finish = match together {
+                Some(span) => report(job, span, false, crew.disband()),
+                None => self.run(job, false, &mut scratch, &mut crew),
+            };
+            let mut inner = self.inner.lock();
+            inner.note(finish);
+            self.leave(inner);
+        }
+        let mut inner = self.inner.lock();
+        inner.scratches.push(scratch);
+        inner.note(Action::Leave);
+        inner
+    }
+
+    /// Runs one job, if its verdict lets it, and reports it.
+    fn run(
+        &self,
+        mut job: Job<Work>,
+        permit: bool,
+        scratch: &mut Scratch,
+        crew: &mut Crew<'_>,
+    ) -> Action<Work, Seat> {
+        let commands = &mut job.work.commands;
+        if job.verdict.is_ok() {
+            job.verdict = execute::run(self.kernels, commands, scratch, crew);
+        }
+        let start_ns = crew.start_ns;
+        let end_ns = if commands.is_empty() { start_ns } else { self.now_ns() };
+        crew.start_ns = end_ns;
+        report(job, Span { start_ns, end_ns }, permit, crew.disband())
     }
 
     /// Ends a section: wakes and starts whom the schedule names.
@@ -338,7 +404,15 @@ impl Executor {
         inner.note(Action::Arrive);
         loop {
             match inner.apply(Action::Work) {
-                Outcome::Run(job) => inner = self.perform(inner, job, true),
+                Outcome::Run(job) => {
+                    let mut jobs = inner.join(&job);
+                    inner = if jobs.is_empty() {
+                        self.perform(inner, job, true)
+                    } else {
+                        jobs.insert(0, job);
+                        self.perform_together(inner, jobs)
+                    };
+                }
                 Outcome::Assist(Seat(gang)) => {
                     let mut scratch = inner.pop_scratch();
                     self.leave(inner);
@@ -394,59 +468,16 @@ impl Threaded for Inner {
     }
 }
 
-/// The runner of a submission and those who assist it.
-struct Crew<'a> {
-    executor: &'a Executor,
-    start_ns: u64,
-    gang: Option<Arc<Gang>>,
-}
-
-impl Crew<'_> {
-    /// Invites workers to a step of several tiles, if permits are to spare, and a worker is awake,
-    /// the step is long, or the submission has run for long enough to be worth a wake-up. True when
-    /// somebody may come.
-    fn recruit(&mut self, step: &Step<'_>) -> bool {
-        let tiles = step.tiles();
-        let here = self.gang.as_ref().map_or(0, |gang| gang.seats());
-        if tiles <= here + 1 || self.executor.spare.load(Ordering::Relaxed) == 0 {
-            return 0 < here;
-        }
-        let near = self.executor.near.load(Ordering::Relaxed);
-        let may_be_short = !near && !step.is_long();
-        if may_be_short && self.executor.now_ns() < self.start_ns.saturating_add(LONE_NS) {
-            return 0 < here;
-        }
-        let gang = self.gang.get_or_insert_with(Gang::new);
-        let mut inner = self.executor.inner.lock();
-        let recruit = Action::Recruit { gang: Seat(Arc::clone(gang)), seats: tiles - 1 - here };
-        if let Outcome::Seated(seats) = inner.apply(recruit) {
-            gang.invite(seats);
-        }
-        self.executor.leave(inner);
-        0 < gang.seats()
-    }
-
-    /// Sends the members away; the seats that nobody took are still to be withdrawn.
-    fn disband(self) -> Option<Seat> {
-        let gang = self.gang?;
-        gang.close();
-        Some(Seat(gang))
-    }
-}
-
-impl Spread for Crew<'_> {
-    fn run(&mut self, mut step: Step<'_>, scratch: &mut Scratch) -> Result<(), Error> {
-        while 1 < step.tiles() {
-            if self.recruit(&step)
-                && let Some(gang) = &self.gang
-            {
-                return gang.run(step, scratch);
-            }
-            step.run_tile(0, scratch)?;
-            step = step.after_first();
-        }
-        step.run_all(scratch)
-    }
+/// Tells the queue that a job has ended as its verdict says. What is left to do is the schedule's.
+fn report(job: Job<Work>, span: Span, permit: bool, gang: Option<Seat>) -> Action<Work, Seat> {
+    let Job { slot, value, work: Work { commands, lane }, verdict: result } = job;
+    // Whoever is told may count on the memory to be free.
+    execute::swallow(|| drop(commands));
+    let completion = Completion { value, span, result: result.clone() };
+    execute::swallow(|| lane.sink.finished(completion));
+    lane.reached.store(value, Ordering::Release);
+    execute::swallow(|| drop(lane));
+    Action::Finish { slot, value, result, permit, gang }
 }
 
 fn entry(lane: &Arc<Lane>, submission: Submission) -> Entry<Work> {

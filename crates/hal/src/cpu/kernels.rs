@@ -41,7 +41,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kernel::Kernel;
 
 pub(crate) use operand::RawOperand;
-pub(crate) use scratch::Scratch;
+pub(crate) use scratch::{PRIVATE_BYTES_MAX, Scratch};
 
 use elementwise::{binary, select, unary};
 use movement::{copy, gather};

@@ -13,6 +13,7 @@
 //! # Transitions
 //! ```text
 //! worker:  arriving -> Work -> Run -> Finish -> Work ...    (permit from Run to Finish)
+//!                        |---> Run, Join ... -> Finish ... -> Leave -> Work   (permit until Leave)
 //!                        |---> Assist -> Leave -> Linger -> arriving   (permit until Leave)
 //!                        |---> Nothing -> Doze -> Rouse -> Work
 //!                        '---> Exit
@@ -27,6 +28,8 @@
 //!
 //! # Invariants
 //! - `permits`: held permits and free ones add up to the cores.
+//! - `joined`: a queue joins another one of its priority only while no permit is free for it, and no
+//!   queue of a higher priority waits.
 //! - `fifo`: a caller runs its own queue only if a permit is left for every queue ahead of it.
 //! - `awake`: after `Settle`, each piece of work for which a permit is free has a token, an
 //!   arriving worker, or a worker that holds a permit and looks again before it sleeps. A worker
@@ -48,6 +51,10 @@ mod tests;
 /// A lower priority is served at the latest after so many starts that passed it over.
 const PASSED_OVER_MAX: usize = 8;
 
+/// Callers run what is their own again after so many starts that nobody joined: more than one of them
+/// makes while it has its core to itself.
+const LONE_STARTS_MAX: usize = 64;
+
 /// What happens to the executor.
 #[derive(Debug)]
 pub(crate) enum Action<W, G> {
@@ -61,16 +68,19 @@ pub(crate) enum Action<W, G> {
     Abandon,
     /// A worker without a permit asks what to do.
     Work,
-    /// A caller without a permit asks for the head of its own queue.
-    Help { slot: Slot, value: u64 },
+    /// A caller without a permit asks for the head of its own queue, which others may join or not.
+    Help { slot: Slot, value: u64, joinable: bool },
     /// A caller without a permit asks for a submission that only has to be reported, after
     /// `Stop`.
     Drain { slot: Slot },
+    /// A worker that has just started a submission starts another one beside it, with the permit
+    /// that it holds.
+    Join { slot: Slot },
     /// A runner has reported and gives its permit back, if it had one.
     Finish { slot: Slot, value: u64, result: Result<(), Error>, permit: bool, gang: Option<G> },
     /// A runner offers up to so many seats at its command.
     Recruit { gang: G, seats: usize },
-    /// A worker leaves a seat and gives its permit back.
+    /// A worker leaves a seat, or has reported what it ran together, and gives its permit back.
     Leave,
     /// A worker without a permit looks around for a moment, and arrives then.
     Linger,
@@ -110,7 +120,7 @@ pub(crate) enum Outcome<W, G> {
     Done,
     /// The slot of the new queue.
     Created(Slot),
-    /// Run this, with a permit unless it was drained.
+    /// Run this, with a permit unless it was drained or joined.
     Run(Job<W>),
     /// Run tiles of this, with a permit.
     Assist(G),
@@ -141,6 +151,8 @@ pub(crate) struct State<W, G> {
     // How many queues were busy at each of the latest starts.
     recent: Vec<usize>,
     next_recent: usize,
+    // Starts since the latest one that joined another.
+    lone_starts: usize,
 }
 
 #[derive(Debug)]
@@ -167,6 +179,7 @@ impl<W, G: Clone + PartialEq> State<W, G> {
             workers: Workers { max: cores, alive: 0, arriving: 0, sleeping: 0, tokens: 0 },
             recent: vec![0; 2 * cores],
             next_recent: 0,
+            lone_starts: LONE_STARTS_MAX,
         }
     }
 
@@ -187,8 +200,9 @@ impl<W, G: Clone + PartialEq> State<W, G> {
             }
             Action::Abandon => self.handles -= 1,
             Action::Work => return self.work(),
-            Action::Help { slot, value } => return self.help(slot, value),
+            Action::Help { slot, value, joinable } => return self.help(slot, value, joinable),
             Action::Drain { slot } => return self.drain(slot),
+            Action::Join { slot } => return self.take(slot, true),
             Action::Finish { slot, value, result, permit, gang } => {
                 self.free += usize::from(permit);
                 self.running -= 1;
@@ -240,6 +254,28 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         self.free.saturating_sub(expected + self.seats.len())
     }
 
+    /// What the head of a queue carries.
+    pub(crate) fn head(&self, slot: Slot) -> Option<&W> {
+        self.order.head(slot)
+    }
+
+    /// A queue of the priority of `slot` whose head `fits`: it may be run together with that of `slot`
+    /// and of `count` queues in all, because otherwise more of them would wait for each free core.
+    /// None while a queue of a higher priority waits.
+    pub(crate) fn companion(
+        &self,
+        slot: Slot,
+        count: usize,
+        fits: impl Fn(&W) -> bool,
+    ) -> Option<Slot> {
+        let class = rank(self.order.priority(slot));
+        let is_urgent = self.ready[..class].iter().any(|list| !list.is_empty());
+        if is_urgent || self.ready_len() <= self.free * count {
+            return None;
+        }
+        self.ready[class].iter().copied().find(|&other| self.order.head(other).is_some_and(&fits))
+    }
+
     /// Whether a worker comes without being woken.
     pub(crate) fn is_near(&self) -> bool {
         0 < self.workers.arriving
@@ -270,6 +306,12 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         self.order.stopped()
     }
 
+    /// Whether more queues than cores have come lately, and run together. While a caller runs what is
+    /// its own, the others find no core to bring theirs, and nobody has company.
+    fn is_social(&self) -> bool {
+        self.lone_starts < LONE_STARTS_MAX
+    }
+
     fn ready_len(&self) -> usize {
         self.ready.iter().map(VecDeque::len).sum()
     }
@@ -293,7 +335,7 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         }
         if let Some(slot) = self.pop_ready() {
             self.free -= 1;
-            return self.start(slot);
+            return self.start(slot, false);
         }
         match self.seats.pop_front() {
             Some(gang) => {
@@ -304,9 +346,12 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         }
     }
 
-    fn help(&mut self, slot: Slot, value: u64) -> Outcome<W, G> {
+    fn help(&mut self, slot: Slot, value: u64, joinable: bool) -> Outcome<W, G> {
         if value <= self.order.done(slot) {
             return Outcome::Reached;
+        }
+        if joinable && self.is_social() {
+            return Outcome::Nothing;
         }
         if !self.order.is_ready(slot) || self.order.wants_device_thread(slot) {
             return Outcome::Nothing;
@@ -318,16 +363,21 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         }
         self.ready[class].remove(index);
         self.free -= 1;
-        self.start(slot)
+        self.start(slot, false)
     }
 
     fn drain(&mut self, slot: Slot) -> Outcome<W, G> {
         if self.order.stopped().is_none() || !self.order.is_ready(slot) {
             return Outcome::Nothing;
         }
+        self.take(slot, false)
+    }
+
+    /// Starts a ready queue, wherever it stands.
+    fn take(&mut self, slot: Slot, joined: bool) -> Outcome<W, G> {
         let (class, index) = self.place(slot);
         self.ready[class].remove(index);
-        self.start(slot)
+        self.start(slot, joined)
     }
 
     /// Where a ready queue stands.
@@ -337,7 +387,8 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         (class, index.expect("a ready queue stands in the list of its priority"))
     }
 
-    fn start(&mut self, slot: Slot) -> Outcome<W, G> {
+    fn start(&mut self, slot: Slot, joined: bool) -> Outcome<W, G> {
+        self.lone_starts = if joined { 0 } else { self.lone_starts.saturating_add(1) };
         self.recent[self.next_recent] = self.order.busy();
         self.next_recent = (self.next_recent + 1) % self.recent.len();
         self.running += 1;

@@ -8,6 +8,8 @@ use crate::device::{Completion, Device, Help, Priority, Queue, QueueId, Sink};
 use crate::error::{Error, ErrorKind};
 use crate::kernel::{Function, Kernel, Unary};
 
+mod joint;
+
 /// What a sink has been told, and a place to wait for more.
 struct Ledger {
     told: Mutex<Vec<Completion>>,
@@ -30,6 +32,10 @@ impl Sink for Teller {
     fn finished(&self, completion: Completion) {
         self.0.told.lock().push(completion);
         self.0.grown.notify_all();
+    }
+
+    fn calls_users(&self) -> bool {
+        false
     }
 }
 

@@ -13,7 +13,7 @@ const ALIGN: usize = 16;
 
 /// The largest private slot that a core brings memory for: of a larger one, little would be left
 /// in its cache at the next launch.
-const PRIVATE_BYTES_MAX: usize = 16 << 20;
+pub(crate) const PRIVATE_BYTES_MAX: usize = 16 << 20;
 
 /// Growable workspace owned by one executing core. Contents do not matter between tiles, but for
 /// packed rows, which all tiles of a step over the same rows share.

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::{Action, Job, Outcome, State};
+use super::{Action, Job, LONE_STARTS_MAX, Outcome, State};
 use crate::device::{Priority, QueueId};
 use crate::error::{Error, ErrorKind};
 use crate::order::{Entry, Slot};
@@ -48,14 +48,19 @@ enum Runner {
     Caller,
 }
 
+/// What one permit runs.
+type Jobs = Vec<(Slot, u64)>;
+
 struct World {
     state: State<(), usize>,
     cores: usize,
     slots: Vec<Slot>,
     latest: Vec<u64>,
-    running: Vec<(Runner, Slot, u64, usize)>,
+    /// For each permit: who runs, which jobs, and its gang.
+    running: Vec<(Runner, Jobs, usize)>,
     // What only a worker may run.
     of_device: BTreeSet<(Slot, u64)>,
+    joins: bool,
     gangs: usize,
     assisting: usize,
     arriving: usize,
@@ -79,6 +84,7 @@ impl World {
             latest: vec![0; QUEUES],
             running: Vec::new(),
             of_device: BTreeSet::new(),
+            joins: false,
             gangs: 0,
             assisting: 0,
             arriving: 1,
@@ -161,7 +167,7 @@ impl World {
 
     fn help(&mut self, queue: usize, value: u64) {
         let slot = self.slots[queue];
-        match self.state.apply(Action::Help { slot, value }) {
+        match self.state.apply(Action::Help { slot, value, joinable: self.joins }) {
             Outcome::Run(job) => self.run(Runner::Caller, &job),
             Outcome::Reached | Outcome::Nothing => {}
             other => panic!("{other:?}"),
@@ -170,19 +176,45 @@ impl World {
     }
 
     fn run(&mut self, runner: Runner, job: &Job<()>) {
-        assert!(self.running.iter().all(|running| running.1 != job.slot), "two runners");
-        let of_device = self.of_device.remove(&(job.slot, job.value));
-        assert!(!of_device || runner == Runner::Worker, "a caller runs what is the device's");
         self.gangs += 1;
-        self.running.push((runner, job.slot, job.value, self.gangs));
+        self.running.push((runner, Vec::new(), self.gangs));
+        self.run_beside(job);
+    }
+
+    /// The latest permit takes one more job.
+    fn run_beside(&mut self, job: &Job<()>) {
+        let mut slots = self.running.iter().flat_map(|running| &running.1).map(|(slot, _)| *slot);
+        assert!(slots.all(|slot| slot != job.slot), "two runners");
+        let (runner, jobs, _) = self.running.last_mut().expect("a permit");
+        let of_device = self.of_device.remove(&(job.slot, job.value));
+        assert!(!of_device || *runner == Runner::Worker, "a caller runs what is the device's");
+        jobs.push((job.slot, job.value));
+    }
+
+    fn join(&mut self, slot: Slot) {
+        let mut count = 1;
+        while let Some(other) = self.state.companion(slot, count, |()| true) {
+            assert!(self.state.free < self.state.ready_len(), "a core is free for it");
+            count += 1;
+            let Outcome::Run(job) = self.state.apply(Action::Join { slot: other }) else {
+                panic!("a companion is ready")
+            };
+            assert_eq!(self.state.order.priority(job.slot), self.state.order.priority(slot));
+            self.run_beside(&job);
+        }
     }
 
     /// A worker without a permit looks for something to do.
     fn work(&mut self) {
         match self.state.apply(Action::Work) {
-            Outcome::Run(job) => self.run(Runner::Worker, &job),
+            Outcome::Run(job) => {
+                self.run(Runner::Worker, &job);
+                if self.joins {
+                    self.join(job.slot);
+                }
+            }
             Outcome::Assist(gang) => {
-                assert!(self.running.iter().any(|running| running.3 == gang), "a gang of nobody");
+                assert!(self.running.iter().any(|running| running.2 == gang), "a gang of nobody");
                 self.assisting += 1;
             }
             Outcome::Nothing => {
@@ -198,18 +230,24 @@ impl World {
         if self.running.is_empty() {
             return;
         }
-        let (runner, slot, value, gang) = self.running.remove(choice % self.running.len());
-        let (permit, gang) = (true, Some(gang));
+        let index = choice % self.running.len();
+        let (runner, jobs, gang) = &mut self.running[index];
+        let (runner, gang) = (*runner, Some(*gang));
+        let (slot, value) = jobs.remove(0);
+        let permit = jobs.is_empty();
+        if permit {
+            self.running.remove(index);
+        }
         self.note(Action::Finish { slot, value, result: Ok(()), permit, gang });
         match runner {
-            Runner::Worker => self.work(),
-            Runner::Caller => self.settle(),
+            Runner::Worker if permit => self.work(),
+            _ => self.settle(),
         }
     }
 
     /// A runner wants so many seats; how many are offered.
     fn recruit(&mut self, choice: usize, seats: usize) -> usize {
-        let gang = self.running[choice % self.running.len()].3;
+        let gang = self.running[choice % self.running.len()].2;
         let Outcome::Seated(offered) = self.state.apply(Action::Recruit { gang, seats }) else {
             panic!("recruiting yields seats")
         };
@@ -266,8 +304,13 @@ impl World {
 
 proptest! {
     #[test]
-    fn random_executors_lose_no_work(cores in 1..5_usize, program in moves()) {
+    fn random_executors_lose_no_work(
+        cores in 1..5_usize,
+        joins in any::<bool>(),
+        program in moves(),
+    ) {
         let mut world = World::new(cores);
+        world.joins = joins;
         for step in &program {
             world.apply(step);
         }
@@ -301,7 +344,7 @@ fn caller_does_not_overtake_the_queue_that_waits() {
     world.apply(&Move::SubmitAndHelp { queue: 0 });
     assert!(world.running.is_empty(), "the only permit is kept for the queue ahead");
     world.apply(&Move::Rouse);
-    assert_eq!(world.running[0].1, world.slots[3]);
+    assert_eq!(world.running[0].1, [(world.slots[3], 1)]);
 }
 
 #[test]
@@ -323,7 +366,7 @@ fn low_priority_is_served_in_the_end() {
     let mut starts = 0;
     loop {
         world.submit(1, Vec::new(), false);
-        let (_, slot, value, _) = world.running.pop().unwrap();
+        let (slot, value) = world.running.pop().unwrap().1[0];
         world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
         let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
         if job.slot == world.slots[2] {
@@ -405,9 +448,9 @@ fn hints_say_what_waits_and_who_comes() {
     assert_eq!(hints(&world), (false, false, false), "it runs the queue");
 }
 
-/// An executor of one core with one queue.
-fn alone() -> (State<(), usize>, Slot) {
-    let mut state = State::new(1);
+/// An executor of so many cores with one queue.
+fn alone(cores: usize) -> (State<(), usize>, Slot) {
+    let mut state = State::new(cores);
     let create = Action::Create { id: QueueId(0), priority: Priority::Normal };
     let Outcome::Created(slot) = state.apply(create) else { panic!("no slot") };
     (state, slot)
@@ -424,7 +467,7 @@ fn submit(state: &mut State<(), usize>, slot: Slot) {
 
 #[test]
 fn it_is_over_when_no_handle_and_no_work_is_left() {
-    let (mut state, slot) = alone();
+    let (mut state, slot) = alone(1);
     submit(&mut state, slot);
     note(&mut state, Action::Abandon);
     let Outcome::Run(job) = state.apply(Action::Work) else { panic!("work is ready") };
@@ -440,7 +483,7 @@ fn it_is_over_when_no_handle_and_no_work_is_left() {
 
 #[test]
 fn it_is_quiet_when_stopped_and_the_last_worker_has_gone() {
-    let (mut state, slot) = alone();
+    let (mut state, slot) = alone(1);
     assert!(!state.is_quiet(), "there is a handle");
     note(&mut state, Action::Enlist);
     note(&mut state, Action::Arrive);
@@ -461,7 +504,7 @@ fn it_is_quiet_when_stopped_and_the_last_worker_has_gone() {
 
 #[test]
 fn after_a_stop_a_submitter_reports_without_a_permit() {
-    let (mut state, slot) = alone();
+    let (mut state, slot) = alone(1);
     submit(&mut state, slot);
     assert!(matches!(state.apply(Action::Drain { slot }), Outcome::Nothing), "nobody stopped it");
     note(&mut state, Action::Stop(error()));
@@ -475,4 +518,100 @@ fn after_a_stop_a_submitter_reports_without_a_permit() {
     note(&mut state, Action::Finish { slot, value, result, permit: false, gang });
     assert_eq!(state.free, 1, "a permit that was not taken does not come back");
     assert!(state.is_quiet());
+}
+
+#[test]
+fn only_what_finds_no_core_joins() {
+    let mut world = World::new(2);
+    for queue in [0, 1, 3] {
+        world.submit(queue, Vec::new(), false);
+    }
+    let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
+    assert_eq!(job.slot, world.slots[1], "the high queue goes first");
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), None, "of its priority is nobody");
+    let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
+    assert_eq!(world.state.companion(job.slot, 1, |()| false), None, "it does not fit");
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), Some(world.slots[3]));
+    let (slot, value) = (world.slots[1], 1);
+    world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), None, "a core is free for it");
+}
+
+#[test]
+fn what_waits_is_shared_between_the_free_cores() {
+    let (mut state, first) = alone(2);
+    submit(&mut state, first);
+    for id in 1..6 {
+        let create = Action::Create { id: QueueId(id), priority: Priority::Normal };
+        let Outcome::Created(slot) = state.apply(create) else { panic!("no slot") };
+        submit(&mut state, slot);
+    }
+    for _ in 0..2 {
+        let Outcome::Run(job) = state.apply(Action::Work) else { panic!("work is ready") };
+        let mut count = 1;
+        while let Some(slot) = state.companion(job.slot, count, |()| true) {
+            let Outcome::Run(_) = state.apply(Action::Join { slot }) else { panic!("it is ready") };
+            count += 1;
+        }
+        assert_eq!(count, 3);
+    }
+}
+
+#[test]
+fn nobody_joins_while_a_higher_queue_waits() {
+    let mut world = World::new(1);
+    world.submit(0, Vec::new(), false);
+    world.submit(3, Vec::new(), false);
+    let Outcome::Run(job) = world.state.apply(Action::Work) else { panic!("work is ready") };
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), Some(world.slots[3]));
+    world.submit(2, Vec::new(), false);
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), Some(world.slots[3]), "a lower one");
+    world.submit(1, Vec::new(), false);
+    assert_eq!(world.state.companion(job.slot, 1, |()| true), None);
+}
+
+/// What comes of a caller's help, which gives its permit back at once.
+fn help(world: &mut World, queue: usize, joinable: bool) -> Outcome<(), usize> {
+    let (slot, value) = (world.slots[queue], world.latest[queue]);
+    let outcome = world.state.apply(Action::Help { slot, value, joinable });
+    if let Outcome::Run(_) = outcome {
+        world.note(Action::Finish { slot, value, result: Ok(()), permit: true, gang: None });
+    }
+    outcome
+}
+
+#[test]
+fn callers_that_outnumber_cores_leave_to_workers_what_finds_company() {
+    let mut world = World::new(1);
+    world.joins = true;
+    world.submit(0, Vec::new(), false);
+    world.submit(3, Vec::new(), false);
+    world.apply(&Move::Arrive);
+    assert_eq!(world.running.iter().map(|(_, jobs, _)| jobs.len()).collect::<Vec<_>>(), [2]);
+    world.finish(0);
+    world.finish(0);
+    world.submit(0, Vec::new(), false);
+    assert!(matches!(help(&mut world, 0, true), Outcome::Nothing), "it may find company again");
+    assert_eq!(world.demand(), 1, "a worker is wanted for it");
+    assert!(matches!(help(&mut world, 0, false), Outcome::Run(_)), "nobody may join it");
+    assert!(matches!(help(&mut world, 0, true), Outcome::Reached));
+    for _ in 0..LONE_STARTS_MAX {
+        world.submit(0, Vec::new(), false);
+        assert!(matches!(help(&mut world, 0, false), Outcome::Run(_)));
+    }
+    world.submit(0, Vec::new(), false);
+    assert!(matches!(help(&mut world, 0, true), Outcome::Run(_)), "nobody else has come");
+}
+
+#[test]
+fn a_caller_runs_its_own_as_long_as_nobody_finds_company() {
+    let mut world = World::new(1);
+    world.submit(0, Vec::new(), false);
+    world.submit(3, Vec::new(), false);
+    world.apply(&Move::Arrive);
+    world.finish(0);
+    world.finish(0);
+    assert_eq!(world.state.order.unreported(), 0);
+    world.submit(0, Vec::new(), false);
+    assert!(matches!(help(&mut world, 0, true), Outcome::Run(_)));
 }

@@ -1,5 +1,8 @@
 //! Host functions and callbacks.
 
+use anabranch_hal::device::Sink;
+
+use super::super::Report;
 use super::*;
 
 #[test]
@@ -107,5 +110,21 @@ fn a_callback_may_go_on_with_the_stream_that_called_it() {
             .unwrap();
         run_all(&control);
         assert_eq!(contents(&buffer), [5; 8]);
+    });
+}
+
+#[test]
+fn lv_5_the_device_knows_whose_report_calls_users() {
+    check_once(|| {
+        let (device, control) = manual();
+        let stream = device.default_stream();
+        let report = Report(Arc::clone(&stream.core().timeline));
+        let buffer = host_buffer(&device, &[0; 4]);
+        stream.submit(fill(&buffer, 1)).unwrap();
+        assert!(!report.calls_users(), "nobody is to be told");
+        stream.on_complete(|_| ()).unwrap();
+        assert!(report.calls_users());
+        run_all(&control);
+        assert!(!report.calls_users(), "who was to be told has been told");
     });
 }
