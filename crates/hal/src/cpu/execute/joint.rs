@@ -87,10 +87,11 @@ fn constants(executable: &Executable) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-/// The private slot of a launch.
+/// The private slot of a launch; of one node, none may name it.
 fn private_bytes(executable: &Executable) -> Option<usize> {
-    let bytes = executable.private().map_or(0, |slot| executable.slot_bytes()[slot as usize]);
-    bytes.checked_next_multiple_of(ALIGN_BYTES)
+    let slot = executable.private();
+    let bytes = slot.and_then(|slot| executable.slot_bytes().get(slot as usize));
+    bytes.copied().unwrap_or(0).checked_next_multiple_of(ALIGN_BYTES)
 }
 
 /// What a core needs for each launch that it runs with others.

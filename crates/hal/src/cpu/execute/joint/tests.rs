@@ -162,6 +162,24 @@ fn together_has_the_bits_of_alone() {
 }
 
 #[test]
+fn one_node_needs_no_private_slot() {
+    model::check_once(|| {
+        let mut world = World::new();
+        let nodes = vec![node(kernel(1, false, Precision::F32), (INPUT, 0), (OUTPUT, 0))];
+        let executable = Arc::new(Executable::new(nodes, Some(BIAS + 1)));
+        let constants = world.constants(Precision::F32);
+        let mut all = [(); 2].map(|()| world.launch(&executable, &constants));
+        assert!(all.len() <= count_max(&all[0]));
+        let expected = all.each_mut().map(|commands| {
+            assert_eq!(alone(commands), Ok(()));
+            output(commands)
+        });
+        assert!(together(&all));
+        assert_eq!(all.each_mut().map(|commands| output(commands)), expected);
+    });
+}
+
+#[test]
 fn only_the_same_launch_with_the_same_constants_fits() {
     model::check_once(|| {
         let mut world = World::new();
