@@ -115,7 +115,7 @@ pub(crate) enum Together {
         interleaved: bool,
         rotated: usize,
     },
-    Einsum(Arc<str>),
+    Einsum(String),
     Trilu {
         upper: bool,
     },

@@ -99,7 +99,7 @@ pub(crate) fn einsum(equation: String) -> Op {
         let shape = layout.output.iter().map(|name| layout.extents[name]).collect();
         Ok(vec![Fact::new(inputs.get(0)?.dtype, shape)])
     };
-    let form = Some(Form::Together(Together::Einsum((&*equation).into())));
+    let form = Some(Form::Together(Together::Einsum(equation.clone())));
     operator_of(form, Effort::Products, "Einsum", &[], infer, move |inputs, facts| {
         let layout = layout(&equation, inputs)?;
         let all: Vec<Name> = layout.output.iter().chain(&layout.summed).copied().collect();
