@@ -228,7 +228,14 @@ pub(crate) fn conv_transpose(window: TransposedWindow) -> Op {
     let own = window.clone();
     let infer = move |inputs: &Facts<'_>, _: usize| {
         let (x, weight) = (inputs.get(0)?, inputs.get(1)?);
-        Ok(vec![Fact::new(x.dtype, own.layout(&x.shape, &weight.shape)?.0)])
+        let (shape, _) = own.layout(&x.shape, &weight.shape)?;
+        match inputs.optional(2) {
+            Some(bias) if bias.shape != [shape[1]] => Err(Error::invalid_model(format!(
+                "a bias of shape {:?} for {} channels",
+                bias.shape, shape[1]
+            ))),
+            _ => Ok(vec![Fact::new(x.dtype, shape)]),
+        }
     };
     operator_of(None, Effort::Products, "ConvTranspose", &[], infer, move |inputs, facts| {
         let (x, weight, bias) = (array(inputs, 0)?, array(inputs, 1)?, optional(inputs, 2)?);

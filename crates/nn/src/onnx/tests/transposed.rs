@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::dtype::DType;
 use crate::host::{TransposedWindow, conv_transpose};
 use crate::ops::{Fact, Facts, Padding};
 use crate::{Tensor, fold, reference};
@@ -90,6 +91,27 @@ proptest! {
         let x = [vec![items, groups * depth], list(0)].concat();
         let weight = [vec![groups * depth, outputs], list(1)].concat();
         compare(window, auto, [&x, &weight], seed);
+    }
+}
+
+#[test]
+fn a_bias_has_an_element_for_each_channel() {
+    let op = conv_transpose(TransposedWindow {
+        strides: vec![1],
+        dilations: vec![1],
+        padding: Padding::Explicit(vec![0, 0]),
+        output_padding: vec![0],
+        output_shape: None,
+        groups: 1,
+    });
+    let infer = |bias: &[usize]| {
+        let shapes: [&[usize]; 3] = [&[1, 1, 3], &[1, 2, 2], bias];
+        let facts = shapes.map(|shape| Fact::new(DType::F32, shape.to_vec()));
+        op.infer(&Facts(facts.iter().map(Some).collect()), 1).map(|facts| facts[0].shape.clone())
+    };
+    assert_eq!(infer(&[2]).unwrap(), [1, 2, 4]);
+    for bias in [&[1][..], &[3], &[], &[2, 1]] {
+        assert!(infer(bias).unwrap_err().to_string().contains("bias"));
     }
 }
 
