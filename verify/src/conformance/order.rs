@@ -1,5 +1,6 @@
 //! D3 order, D4 waits, D5 told once, D11 clock.
 
+use anabranch_hal::buffer::Memory;
 use anabranch_hal::device::Device;
 use anabranch_sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use anabranch_sync::{Arc, Mutex, thread};
@@ -12,7 +13,7 @@ use super::harness::{
 pub(super) fn order(subject: &dyn Subject) -> Outcome {
     const QUEUES: u64 = 4;
     const SUBMISSIONS: u64 = 50;
-    let device: Arc<Box<dyn Device>> = Arc::new(subject.open(1 << 24));
+    let device: Arc<Box<dyn Device>> = Arc::new(subject.open(1 << 27));
     let computes = subject.computes();
     let rivals: Vec<_> = (0..QUEUES)
         .map(|id| {
@@ -23,7 +24,38 @@ pub(super) fn order(subject: &dyn Subject) -> Outcome {
     for rival in rivals {
         rival.join().unwrap_or_else(|_| ensure(false, || "a submitter panicked".to_owned()))?;
     }
+    if computes {
+        ends(&**device)?;
+    }
     device.shutdown();
+    Ok(())
+}
+
+/// What is told has ended, and not only begun: the last bytes of what takes long are read first.
+fn ends(device: &dyn Device) -> Outcome {
+    const ROUNDS: u8 = 6;
+    const BYTES: usize = 32 << 20;
+    const TAIL: usize = 64;
+    let line = Line::new(device, 100)?;
+    let [a, b] = [device.allocate(BYTES)?, device.allocate(BYTES)?];
+    let ends_with = |memory: &Memory, byte: u8| -> Outcome {
+        let mut tail = [0; TAIL];
+        memory.read(BYTES - TAIL, &mut tail)?;
+        ensure(tail == [byte; TAIL], || format!("{byte} was told before it was all there"))
+    };
+    for round in 0..ROUNDS {
+        let (filled, copied) = (3 * round + 1, 3 * round + 2);
+        line.run(filled.into(), vec![fill(&a, filled)]);
+        line.succeed(filled.into())?;
+        ends_with(&a, filled)?;
+        line.run(copied.into(), vec![fill(&a, copied), copy(&a, &b)]);
+        line.succeed(copied.into())?;
+        ends_with(&b, copied)?;
+        // The next round writes what this one reads.
+        line.run(u64::from(copied) + 1, vec![copy(&b, &a)]);
+        line.succeed(u64::from(copied) + 1)?;
+        ends_with(&a, copied)?;
+    }
     Ok(())
 }
 

@@ -201,11 +201,18 @@ impl Judge<'_> {
                         let message = format!("BU-4: {place} reads {object}, whose writer failed");
                         return Err(message);
                     }
-                    let differs = |(known, found): (&Option<u8>, &u8)| {
-                        known.is_some_and(|byte| byte != *found)
-                    };
-                    if computes && contents.iter().zip(bytes).any(differs) {
-                        return Err(format!("SO-1, GR-9: {place} reads wrong bytes of {object}"));
+                    let differs = |&at: &usize| contents[at].is_some_and(|byte| byte != bytes[at]);
+                    let wrong: Vec<usize> = (0..BYTES).filter(differs).collect();
+                    if let (true, Some(&first), Some(last)) =
+                        (computes, wrong.first(), wrong.last())
+                    {
+                        return Err(format!(
+                            "SO-1, GR-9: {place} reads wrong bytes of {object}: {} from {first} to \
+                             {last}, the first is {} and not {:?}",
+                            wrong.len(),
+                            bytes[first],
+                            contents[first]
+                        ));
                     }
                 }
                 Note::ReadPoisoned { object } if !is_poisoned(&objects, *object) => {
