@@ -54,6 +54,12 @@ fn kernel_words(kernel: &Kernel) -> Vec<String> {
             let name = format!("{:?}", sample.sampling).to_lowercase();
             vec![format!("{name}, {} of {}", sample.count, window(sample.in_size))]
         }
+        Kernel::Peak(peak) => vec![extents(&peak.windows.kernel)],
+        Kernel::Fold(fold) => vec![extents(&fold.windows.kernel)],
+        Kernel::Regions(regions) => {
+            let name = if regions.largest { "max" } else { "mean" };
+            vec![format!("{name}, {} of {}", regions.count, window(regions.parts))]
+        }
         Kernel::Rank(rank) => vec![format!("first {} of {}", rank.count, rank.axis)],
         Kernel::Pick(pick) => vec![format!("{} of {}", pick.count, pick.axis)],
         Kernel::Locate(locate) => vec![format!("{} indices each", locate.extents.len())],
