@@ -23,6 +23,8 @@ impl Place<'_, '_> {
                 Ok(Some(vec![self.push(Op::Not, &[same])?]))
             }
             Form::Argument { axis, largest, last } => self.argument(*axis, *largest, *last),
+            Form::Quantize(how) => self.quantized(*how, false),
+            Form::Dequantize(how) => self.quantized(*how, true),
             _ => Ok(None),
         }
     }

@@ -139,3 +139,28 @@ fn powers_and_rests_of_integers() {
         agree(&host::argument(1, true, false, true), &x, &[], 1, 0.0);
     }
 }
+
+#[test]
+fn codes_of_many_types_by_channel_and_by_block() {
+    use DType::{F8E4M3FN, I2, I4, I8, I16, U2, U4, U8, U16};
+    let positive = |shape: &[usize]| {
+        let values = elements(shape).to_f64().into_iter();
+        let values = values.map(|x| crate::dtype::round_f32(0.01 + x.abs())).collect();
+        Some(Tensor::from_f32(shape, values).unwrap())
+    };
+    let x = floats(&[3, 8, 5]);
+    for code in [I16, U16, I8, U8, I4, U4, I2, U2, F8E4M3FN] {
+        for (block, scales) in [(0, vec![]), (0, vec![8]), (4, vec![3, 2, 5])] {
+            let how = host::Quantize { axis: 1, block, dtype: None, saturates: true };
+            let zero = if code == F8E4M3FN { 0 } else { 1 };
+            let zero = whole(code, &scales, zero, 1);
+            let to = [x.clone(), positive(&scales), zero.clone()];
+            agree(&host::quantize(how), &to, &[1, 2], 1, 0.0);
+            agree(&host::quantize(how), &to, &[], 1, 0.0);
+            let codes = meant(&host::quantize(how), &to, 1).remove(0);
+            let back = [Some(codes), positive(&scales), zero];
+            agree(&host::dequantize(how), &back, &[1, 2], 1, 1e-7);
+            agree(&host::dequantize(how), &back[..2], &[], 1, 1e-7);
+        }
+    }
+}
