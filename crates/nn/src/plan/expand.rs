@@ -153,7 +153,7 @@ impl Place<'_, '_> {
                 None => return Ok(None),
             },
             op @ (Op::Conv { .. } | Op::Pool { .. }) => return self.volumes(&op.clone()),
-            op @ Op::Cast { .. } if self.is_narrow(0) => return self.from_narrow(&op.clone()),
+            op @ Op::Cast { .. } if self.is_narrow(0) => return self.looked_up(&op.clone()),
             Op::Resize(resize) => return self.resized(resize),
             Op::Pad { mode } if *mode != PadMode::Constant => return self.continued(*mode),
             op => return self.of_integers(&op.clone()),

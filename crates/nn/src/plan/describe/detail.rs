@@ -56,10 +56,7 @@ fn kernel_words(kernel: &Kernel) -> Vec<String> {
         }
         Kernel::Peak(peak) => vec![extents(&peak.windows.kernel)],
         Kernel::Fold(fold) => vec![extents(&fold.windows.kernel)],
-        Kernel::Regions(regions) => {
-            let name = if regions.largest { "max" } else { "mean" };
-            vec![format!("{name}, {} of {}", regions.count, window(regions.parts))]
-        }
+        Kernel::Regions(regions) => vec![format!("{} of {}", regions.count, window(regions.parts))],
         Kernel::Rank(rank) => vec![format!("first {} of {}", rank.count, rank.axis)],
         Kernel::Pick(pick) => vec![format!("{} of {}", pick.count, pick.axis)],
         Kernel::Locate(locate) => vec![format!("{} indices each", locate.extents.len())],

@@ -31,7 +31,7 @@ impl Place<'_, '_> {
     }
 
     /// What `op` makes of each code of a type, picked by the codes.
-    pub(super) fn from_narrow(&mut self, op: &Op) -> Expanded {
+    pub(super) fn looked_up(&mut self, op: &Op) -> Expanded {
         let x = self.input(0)?;
         let codes: Vec<u8> = (0..=u8::MAX).collect();
         let all = Tensor::from_bytes(self.fact(x)?.dtype, &[CODES.into()], &codes)?;
@@ -61,9 +61,7 @@ impl Place<'_, '_> {
                 | DType::U8
         );
         match to {
-            _ if from.is_narrow() => {
-                self.from_narrow(&host::choose_type(Some(to), false, saturates))
-            }
+            _ if from.is_narrow() => self.looked_up(&host::choose_type(Some(to), false, saturates)),
             DType::I4 | DType::U4 => self.low_bits(to, 15).map(|x| Some(vec![x])),
             DType::I2 | DType::U2 => self.low_bits(to, 3).map(|x| Some(vec![x])),
             _ if to.is_narrow() && exact => self.rounded(to, saturates).map(|x| Some(vec![x])),

@@ -41,6 +41,11 @@ fn wide(x: &[u8]) -> Vec<f64> {
     from_bytes(x).into_iter().map(f64::from).collect()
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a number of elements")]
+fn whole(x: f64) -> usize {
+    x as usize
+}
+
 /// An image as a function of the plane, as the documentation has it.
 fn terms(image: &[f64], [h, w]: [usize; 2], [y, x]: [f64; 2]) -> [f64; 4] {
     if !(-1.0..=h as f64).contains(&y) || !(-1.0..=w as f64).contains(&x) {
@@ -50,7 +55,7 @@ fn terms(image: &[f64], [h, w]: [usize; 2], [y, x]: [f64; 2]) -> [f64; 4] {
         let at = at.clamp(0.0, extent as f64 - 1.0);
         let low = at.floor();
         let high = (low + 1.0).min(extent as f64 - 1.0);
-        (low as usize, high as usize, at - low)
+        (whole(low), whole(high), at - low)
     };
     let ((top, bottom, v), (left, right, u)) = (along(y, h), along(x, w));
     [
@@ -76,7 +81,7 @@ fn expected(regions: &Regions, inputs: &[Vec<u8>]) -> Vec<f64> {
             (corner(2) - corner(0)).max(least) / columns as f64,
         ];
         let samples = part.map(|part| match regions.samples {
-            0 => part.ceil().max(0.0) as usize,
+            0 => whole(part.ceil().max(0.0)),
             samples => samples,
         });
         for channel in 0..regions.channels {

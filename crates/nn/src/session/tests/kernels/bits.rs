@@ -46,7 +46,7 @@ fn floats_of_a_byte_are_rounded_once() {
     for dtype in NARROW {
         for saturates in [true, false] {
             let op = host::choose_type(Some(dtype), false, saturates);
-            agree(&op, &[x.clone()], &[], 1, 0.0);
+            agree(&op, std::slice::from_ref(&x), &[], 1, 0.0);
             agree(&op, &[whole(DType::F16, &[50], -900, 1800)], &[], 1, 0.0);
             agree(&op, &[whole(DType::I16, &[50], -900, 1800)], &[], 1, 0.0);
         }
@@ -64,7 +64,7 @@ fn codes_of_a_byte_are_looked_up() {
         };
         let x = Some(Tensor::from_bytes(dtype, &[many / 2, 2], &codes[..many]).unwrap());
         for to in [DType::F32, DType::F16, DType::I32, DType::U8] {
-            agree(&Op::Cast { to }, &[x.clone()], &[], 1, 0.0);
+            agree(&Op::Cast { to }, std::slice::from_ref(&x), &[], 1, 0.0);
             let like = host::choose_type(None, false, true);
             agree(&like, &[x.clone(), whole(to, &[1], 0, 1)], &[], 1, 0.0);
         }

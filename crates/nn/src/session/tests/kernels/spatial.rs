@@ -73,8 +73,20 @@ fn largest_elements_and_their_places() {
             agree(&op(window(&[3], &[2], &[1, 1], false)), &[x], &[], 2, 0.0);
         }
         for x in [floats(&[2, 3, 6, 7]), few(&[2, 3, 6, 7])] {
-            agree(&op(window(&[2, 2], &[2, 2], &[0; 4], false)), &[x.clone()], &[], 2, 0.0);
-            agree(&op(window(&[3, 2], &[2, 1], &[1, 0, 1, 1], true)), &[x.clone()], &[], 2, 0.0);
+            agree(
+                &op(window(&[2, 2], &[2, 2], &[0; 4], false)),
+                std::slice::from_ref(&x),
+                &[],
+                2,
+                0.0,
+            );
+            agree(
+                &op(window(&[3, 2], &[2, 1], &[1, 0, 1, 1], true)),
+                std::slice::from_ref(&x),
+                &[],
+                2,
+                0.0,
+            );
             let wide =
                 Window { dilations: vec![2, 3], ..window(&[2, 2], &[1, 2], &[2, 1, 0, 2], false) };
             agree(&op(wide), &[x], &[], 2, 0.0);
@@ -91,7 +103,7 @@ fn largest_elements_and_their_places() {
         for dtype in [DType::U8, DType::I8] {
             let x = whole(dtype, &[1, 2, 5, 6], -4, 9);
             let op = op(window(&[2, 3], &[1, 2], &[0, 1, 1, 0], false));
-            agree(&op, &[x.clone()], &[], 2, 0.0);
+            agree(&op, std::slice::from_ref(&x), &[], 2, 0.0);
             let pool =
                 Op::Pool { kind: PoolKind::Max, window: window(&[2, 2], &[2, 2], &[0; 4], true) };
             agree(&pool, &[x], &[], 1, 0.0);
@@ -197,10 +209,9 @@ fn regions_of_images() {
 #[test]
 fn grids_of_affine_maps() {
     for align in [false, true] {
-        for size in [vec![2, 3, 4, 5], vec![2, 1, 3, 4, 2]] {
+        for size in [vec![2_i64, 3, 4, 5], vec![2, 1, 3, 4, 2]] {
             let rank = size.len() - 2;
             let maps = floats(&[2, rank, rank + 1]);
-            let size: Vec<i64> = size.iter().map(|&n| i64::try_from(n).unwrap()).collect();
             let given = [maps, integers(&[size.len()], &size)];
             agree(&host::affine_grid(align), &given, &[1], 1, 1e-6);
         }
