@@ -37,6 +37,8 @@ fn computes(op: &Op) -> bool {
                 | Form::TopK { .. }
                 | Form::GridSample { .. }
                 | Form::RegionAlign(_)
+                | Form::Quantize(_)
+                | Form::Dequantize(_)
                 | Form::Cumulative { .. },
             ) => true,
             Some(Form::Together(together)) => !matches!(

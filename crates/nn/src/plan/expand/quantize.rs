@@ -87,18 +87,19 @@ impl Place<'_, '_> {
             return Ok(None);
         }
         let (shape, scales) = (self.shape(x)?, self.shape(scale)?);
-        let zero = match self.optional(2) {
-            Some(zero) if self.shape(zero)? == scales && self.fact(zero)?.dtype == code => {
-                Some(zero)
+        let zero = self.optional(2);
+        if let Some(zero) = zero {
+            let fact = self.fact(zero)?;
+            if fact.dtype != code || (fact.count() != 1 && fact.shape != scales) {
+                return Ok(None);
             }
-            Some(_) => return Ok(None),
-            None => None,
-        };
+        }
         let Some([whole, along]) = blocks(how, &shape, &scales) else { return Ok(None) };
         let zero = match zero {
             Some(zero) => {
                 let zero = self.cast(zero, DType::F32)?;
-                Some(self.reshape(zero, &along)?)
+                let one = self.fact(zero)?.count() == 1;
+                Some(self.reshape(zero, if one { &[] } else { &along })?)
             }
             None => None,
         };

@@ -161,6 +161,12 @@ fn codes_of_many_types_by_channel_and_by_block() {
             let back = [Some(codes), positive(&scales), zero];
             agree(&host::dequantize(how), &back, &[1, 2], 1, 1e-7);
             agree(&host::dequantize(how), &back[..2], &[], 1, 1e-7);
+            // One zero point for all scales, and scales that are halves.
+            let one = whole(code, &[1], 0, 1);
+            agree(&host::quantize(how), &[x.clone(), positive(&scales), one.clone()], &[], 1, 0.0);
+            let half = Numbers::Floats(positive(&scales).unwrap().to_f64());
+            let half = Some(Tensor::from_numbers(DType::F16, &scales, &half).unwrap());
+            agree(&host::dequantize(how), &[back[0].clone(), half, one], &[], 1, 1e-3);
         }
     }
 }
