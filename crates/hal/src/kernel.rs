@@ -21,6 +21,7 @@ mod routine;
 mod sample;
 mod scan;
 mod scatter;
+mod spatial;
 
 pub use check::{Access, Mismatch, OperandSpec};
 pub use compare::{Compare, Comparison};
@@ -35,6 +36,7 @@ pub use routine::{Body, Routine};
 pub use sample::{Outside, Sample, Sampling};
 pub use scan::Scan;
 pub use scatter::{Combine, Locate, Scatter};
+pub use spatial::{Fold, Peak, Regions, Windows};
 
 use crate::dtype::DType;
 
@@ -71,6 +73,12 @@ pub enum Kernel {
     Resample(Resample),
     /// Images at computed places.
     Sample(Sample),
+    /// The places of the largest elements of windows.
+    Peak(Peak),
+    /// Windows that are laid back where they lie.
+    Fold(Fold),
+    /// Parts of regions of images.
+    Regions(Regions),
     /// The order of elements along an axis.
     Rank(Rank),
     /// Selection of elements by index.

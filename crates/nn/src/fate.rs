@@ -122,14 +122,8 @@ pub enum Misfit {
         /// The input.
         input: usize,
     },
-    /// The last window reaches beyond what is padded.
-    WindowBeyondPadding,
-    /// The kernel takes what is outside of an image for zero.
-    Extrapolation,
     /// The result is of a type whose elements share bytes.
     NarrowResult(DType),
-    /// So many elements are combined with what is there that a device would take long.
-    Updates(usize),
 }
 
 const _: () = {
@@ -202,12 +196,7 @@ impl fmt::Display for Misfit {
             Self::Computed { input } => {
                 write!(f, "the kernel takes input {input} as a constant, and it is computed")
             }
-            Self::WindowBeyondPadding => {
-                f.write_str("the last window reaches beyond the padding, which the kernel counts")
-            }
-            Self::Extrapolation => f.write_str("the kernel sees zero outside of an image"),
             Self::NarrowResult(dtype) => write!(f, "elements of {dtype} share bytes"),
-            Self::Updates(count) => write!(f, "{count} updates are too many to be combined"),
         }
     }
 }

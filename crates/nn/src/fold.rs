@@ -209,6 +209,15 @@ fn binary_numbers(
 ) -> Result<Numbers, Error> {
     let a = stretched(inputs.constant(0)?, &fact.shape)?.numbers();
     let b = stretched(inputs.constant(1)?, &fact.shape)?.numbers();
+    let b = match (&a, b) {
+        // A whole number is a power of integers, whatever its type.
+        (Numbers::Integers(_), Numbers::Floats(b))
+            if function == BinaryFunction::Pow && b.iter().all(|x| x.fract() == 0.0) =>
+        {
+            Numbers::Integers(b.into_iter().map(truncate_i64).collect())
+        }
+        (_, b) => b,
+    };
     let floats = [&a, &b].iter().any(|side| matches!(side, Numbers::Floats(_)));
     if is_float(fact.dtype) || floats {
         let pairs = a.into_floats().into_iter().zip(b.into_floats());
@@ -217,7 +226,11 @@ fn binary_numbers(
     let (Numbers::Integers(a), Numbers::Integers(b)) = (a, b) else {
         return Err(Error::unsupported("mixes integers and floats"));
     };
-    let pairs = a.into_iter().zip(b).map(|(a, b)| function::binary_integer(function, a, b));
+    let of_pair = match fact.dtype {
+        DType::U64 => function::binary_unsigned,
+        _ => function::binary_integer,
+    };
+    let pairs = a.into_iter().zip(b).map(|(a, b)| of_pair(function, a, b));
     let values = pairs.collect::<Option<_>>();
     values.map(Numbers::Integers).ok_or_else(|| Error::invalid_model("divides by zero"))
 }
@@ -226,6 +239,10 @@ fn compare(comparison: Comparison, inputs: &Facts<'_>, fact: &Fact) -> Result<Nu
     let a = stretched(inputs.constant(0)?, &fact.shape)?.numbers();
     let b = stretched(inputs.constant(1)?, &fact.shape)?.numbers();
     let results = match (a, b) {
+        (Numbers::Integers(a), Numbers::Integers(b)) if inputs.get(0)?.dtype == DType::U64 => {
+            let [a, b] = [a, b].map(|x| x.into_iter().map(i64::cast_unsigned).collect::<Vec<_>>());
+            function::compared(comparison, &a, &b, &0)
+        }
         (Numbers::Integers(a), Numbers::Integers(b)) => function::compared(comparison, &a, &b, &0),
         (a, b) => function::compared(comparison, &a.into_floats(), &b.into_floats(), &0.0),
     };

@@ -27,31 +27,34 @@ use anabranch_sync::Arc;
 
 pub(crate) use array::Array;
 pub(crate) use attention::{Attention, attention, layout as attention_layout, rotary_embedding};
-pub(crate) use detection::{non_max_suppression, region_align};
+pub(crate) use detection::{RegionAlign, non_max_suppression, region_align};
 pub(crate) use einsum::{
     Layout as EinsumLayout, Name as EinsumName, einsum, layout as einsum_layout,
 };
 pub(crate) use element::{
     bitwise_not, choose_type, function, integer_function, is_infinite, is_nan, mean, shrink,
 };
-pub(crate) use grid::{affine_grid, grid_sample};
+pub(crate) use grid::{affine_grid, grid_place, grid_sample};
 pub(crate) use index::{
     compress, gather_elements, gather_nd, non_zero, one_hot, reverse_sequence, scatter_elements,
     scatter_nd, tensor_scatter, unique,
 };
-pub(crate) use loss::{Combined, negative_log_likelihood};
-pub(crate) use movement::{PadMode, center_crop_pad, column_to_image, eye_like, pad, trilu};
+pub(crate) use loss::{Combined, Loss, negative_log_likelihood};
+pub(crate) use movement::{
+    Columns, PadMode, center_crop_pad, column_to_image, eye_like, fold_columns, pad, trilu,
+};
 pub(crate) use normalize::evaluate as normalize;
 pub(crate) use normalize::{batch_training, layer_statistics, lp, mean_variance, response};
 pub(crate) use quantize::{Quantize, dequantize, dynamic_quantize, integer_product, quantize};
 pub(crate) use reduce::{
-    argument, cumulative, determinant, hardmax, log_sum, softmax, top_k, window_function,
+    argument, cumulative, determinant, hardmax, log_sum, softmax, softmax_axes, top_k,
+    window_function,
 };
 pub(crate) use resize::{Coordinates, Interpolation, KeepAspect, Resize, Stage, Taps};
 pub(crate) use shapes::{dropout, size_of};
 pub(crate) use window::{
-    TransposedWindow, conv, conv_integer, conv_transpose, lp_pool, matmul, max_pool, max_unpool,
-    pool,
+    TransposedWindow, conv, conv_integer, conv_transpose, lp_pool, matmul, max_places, max_pool,
+    max_unpool, pool,
 };
 
 use crate::dtype::DType;
@@ -102,6 +105,14 @@ pub(crate) enum Form {
     Cumulative { exclusive: bool, reverse: bool, product: bool },
     /// Arithmetic of integers.
     Integer(IntegerFunction),
+    /// The place of the largest element of each window.
+    Peak { window: Window, columns_first: bool },
+    /// Windows that are laid back where they lie.
+    Fold(Columns),
+    /// Parts of regions of images.
+    RegionAlign(RegionAlign),
+    /// The same bits as another type of that size.
+    Bits,
     /// What several other operators make together; see `plan::expand`.
     Together(Together),
 }
@@ -135,7 +146,56 @@ pub(crate) enum Together {
         positive: bool,
     },
     Mean,
-    CastLike,
+    CastLike {
+        saturates: bool,
+    },
+    /// Another type of a byte or less, or from one.
+    NarrowCast {
+        to: DType,
+        saturates: bool,
+    },
+    /// The largest elements of windows, and their places.
+    MaxPool {
+        window: Window,
+        columns_first: bool,
+    },
+    ConvTranspose(TransposedWindow),
+    /// Columns of windows, summed up where the windows lie.
+    ColumnsToImage(Columns),
+    /// Ones on a diagonal.
+    Eye {
+        k: i64,
+    },
+    /// Cuts from both sides of axes, or adds zeros there.
+    CenterCropPad,
+    /// Turns the first elements of each sequence around.
+    ReverseSequence {
+        batch_axis: usize,
+        time_axis: usize,
+    },
+    /// Writes rows from a place of each batch on.
+    TensorScatter {
+        axis: i64,
+        circular: bool,
+    },
+    /// One at the largest element, zero elsewhere.
+    Hardmax {
+        axis: i64,
+        flatten: bool,
+    },
+    /// What classifiers are trained with.
+    Loss(Loss),
+    /// Where affine maps send a regular grid to.
+    AffineGrid {
+        align: bool,
+    },
+    /// A normalisation by the statistics of the batch, which also tells the running ones.
+    BatchTraining {
+        epsilon: f32,
+        momentum: f32,
+    },
+    /// Drops nothing, and says so in a mask.
+    Dropout,
     /// Division by the sum of squares of `size` neighbouring channels.
     Response {
         alpha: f32,

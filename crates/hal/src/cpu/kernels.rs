@@ -10,6 +10,7 @@ mod compare;
 mod convolution;
 mod dots;
 mod elementwise;
+mod fold;
 mod function;
 mod gemm;
 mod integer;
@@ -18,10 +19,12 @@ mod matmul;
 mod movement;
 mod normalize;
 mod operand;
+mod peak;
 mod pooling;
 mod quantize;
 mod rank;
 mod reduce;
+mod regions;
 mod resample;
 mod routine;
 mod sample;
@@ -130,6 +133,9 @@ fn tiles(kernels: Kernels, kernel: &Kernel) -> Tiles {
         Kernel::Select(kernel) => select::tiles(kernel),
         Kernel::Compare(kernel) => compare::tiles(kernel),
         Kernel::Sample(kernel) => sample::tiles(kernel),
+        Kernel::Peak(kernel) => peak::tiles(kernel),
+        Kernel::Fold(kernel) => fold::tiles(kernel),
+        Kernel::Regions(kernel) => regions::tiles(kernel),
         Kernel::Rank(kernel) => rank::tiles(kernel),
         Kernel::Pick(kernel) => rank::pick::tiles(kernel),
         Kernel::Locate(kernel) => scatter::locate::tiles(kernel),
@@ -175,6 +181,9 @@ fn run(
         Kernel::Select(kernel) => select::run(kernel, operands, tile),
         Kernel::Compare(kernel) => compare::run(isa, kernel, operands, tile),
         Kernel::Sample(kernel) => sample::run(kernel, operands, tile),
+        Kernel::Peak(kernel) => peak::run(kernel, operands, tile),
+        Kernel::Fold(kernel) => fold::run(kernel, operands, tile, scratch),
+        Kernel::Regions(kernel) => regions::run(kernel, operands, tile),
         Kernel::Rank(kernel) => rank::run(kernel, operands, tile, scratch),
         Kernel::Pick(kernel) => rank::pick::run(kernel, operands, tile),
         Kernel::Locate(kernel) => scatter::locate::run(kernel, operands, tile),

@@ -23,6 +23,7 @@ mod rows;
 mod sample;
 mod scan;
 mod scatter;
+mod spatial;
 mod tiles;
 
 #[cfg(test)]
@@ -187,6 +188,9 @@ pub(super) fn lower(kernel: &Kernel, means: impl Into<Means>) -> Result<Lowered,
         Kernel::Select(kernel) => elementwise::select(kernel),
         Kernel::Compare(kernel) => compare::lower(kernel),
         Kernel::Sample(kernel) => sample::lower(kernel),
+        Kernel::Peak(kernel) => spatial::peak(kernel),
+        Kernel::Fold(kernel) => spatial::fold(kernel),
+        Kernel::Regions(kernel) => spatial::regions(kernel),
         Kernel::Rank(kernel) => rank::lower(kernel),
         Kernel::Pick(kernel) => rank::pick(kernel),
         Kernel::Locate(kernel) => scatter::locate(kernel),

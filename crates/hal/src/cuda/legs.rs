@@ -92,7 +92,11 @@ fn is_routine(operation: &Operation) -> bool {
 fn may_fail(operation: &Operation) -> bool {
     let Operation::Kernel(kernel) = operation else { return false };
     match &**kernel {
-        Kernel::Gather(_) | Kernel::Pick(_) | Kernel::Locate(_) | Kernel::Scatter(_) => true,
+        Kernel::Gather(_)
+        | Kernel::Pick(_)
+        | Kernel::Locate(_)
+        | Kernel::Scatter(_)
+        | Kernel::Regions(_) => true,
         Kernel::Integer(kernel) => {
             matches!(kernel.function, IntegerFunction::Div | IntegerFunction::Rem)
         }

@@ -25,6 +25,9 @@ impl Kernel {
             Self::Gather(_) => "gather",
             Self::Resample(_) => "resample",
             Self::Sample(_) => "sample",
+            Self::Peak(_) => "peak",
+            Self::Fold(_) => "fold",
+            Self::Regions(_) => "regions",
             Self::Rank(_) => "rank",
             Self::Pick(_) => "pick",
             Self::Locate(_) => "locate",
@@ -84,6 +87,9 @@ impl Kernel {
                 };
                 product(&[2, kernel.batch, kernel.channels, kernel.count, taps])
             }
+            Self::Peak(kernel) => product(&kernel.comparisons()),
+            Self::Fold(kernel) => product(&kernel.additions()),
+            Self::Regions(kernel) => product(&kernel.products()),
             Self::Quantize(kernel) => product(&[2, kernel.outer, kernel.channels, kernel.inner]),
             Self::Dequantize(kernel) => product(&[2, kernel.outer, kernel.channels, kernel.inner]),
             Self::Integer(kernel) => product(&kernel.shape),

@@ -16,6 +16,8 @@ pub enum IntegerFunction {
     Div,
     /// The rest of a division, with the sign of the divisor. A divisor of zero fails the command.
     Rem,
+    /// One over a power is 0, but for powers of 1 and -1.
+    Pow,
     Min,
     Max,
     And,

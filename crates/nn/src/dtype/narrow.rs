@@ -110,16 +110,31 @@ fn power_above(value: f64) -> u8 {
     if value.is_nan() {
         return 0xff;
     }
-    (0..=0xfe).find(|&code| value <= to_f64(DType::F8E8M0, code)).unwrap_or(0xfe)
+    least(0xfe, |code| value <= to_f64(DType::F8E8M0, code))
 }
 
 /// The code of the nearest number up to that of `largest`, among numbers that grow with their
 /// codes; ties to even codes.
 fn nearest(dtype: DType, value: f64, largest: u8) -> u8 {
-    let above = (0..=largest).find(|&code| value <= to_f64(dtype, code)).unwrap_or(largest);
+    let above = least(largest, |code| value <= to_f64(dtype, code));
     let below = above.saturating_sub(1);
     let (up, down) = (to_f64(dtype, above) - value, value - to_f64(dtype, below));
     if down < up || (down == up && below.is_multiple_of(2)) { below } else { above }
+}
+
+/// The least code up to `most` that reaches something, as all codes behind it do; the last one where
+/// none does.
+fn least(most: u8, reaches: impl Fn(u8) -> bool) -> u8 {
+    let (mut low, mut high) = (0, most);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if reaches(middle) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    low
 }
 
 fn low_bits(count: u32) -> u8 {

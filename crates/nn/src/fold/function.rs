@@ -57,27 +57,49 @@ pub(super) fn binary_integer(function: BinaryFunction, a: i64, b: i64) -> Option
         BinaryFunction::Sub => Some(a.wrapping_sub(b)),
         BinaryFunction::Mul => Some(a.wrapping_mul(b)),
         BinaryFunction::Div => (b != 0).then(|| a.wrapping_div(b)),
-        BinaryFunction::Pow => Some(match u32::try_from(b) {
-            Ok(exponent) => a.wrapping_pow(exponent),
-            // One over a large number is nothing; over itself it is itself.
-            Err(_) if b < 0 => match a {
-                1 => 1,
-                -1 => {
-                    if b % 2 == 0 {
-                        1
-                    } else {
-                        -1
-                    }
-                }
-                _ => 0,
-            },
-            Err(_) => 0,
+        // One over a large number is nothing; over itself it is itself.
+        BinaryFunction::Pow if b < 0 => Some(match a {
+            1 => 1,
+            -1 if b % 2 == 0 => 1,
+            -1 => -1,
+            _ => 0,
         }),
+        BinaryFunction::Pow => Some(power(a, b.cast_unsigned())),
         BinaryFunction::Min => Some(a.min(b)),
         BinaryFunction::Max => Some(a.max(b)),
         BinaryFunction::Slope => Some(if a < 0 { a.wrapping_mul(b) } else { a }),
         BinaryFunction::Rem => (b != 0).then(|| a.wrapping_rem(b)),
     }
+}
+
+/// A power that wraps.
+fn power(mut square: i64, mut exponent: u64) -> i64 {
+    let mut result = 1_i64;
+    while exponent != 0 {
+        if exponent % 2 == 1 {
+            result = result.wrapping_mul(square);
+        }
+        square = square.wrapping_mul(square);
+        exponent /= 2;
+    }
+    result
+}
+
+/// As [`binary_integer`], of 64 bits without a sign.
+pub(super) fn binary_unsigned(function: BinaryFunction, a: i64, b: i64) -> Option<i64> {
+    let (left, right) = (a.cast_unsigned(), b.cast_unsigned());
+    let result = match function {
+        BinaryFunction::Div => left.checked_div(right)?,
+        BinaryFunction::Rem => left.checked_rem(right)?,
+        BinaryFunction::Min => left.min(right),
+        BinaryFunction::Max => left.max(right),
+        BinaryFunction::Pow => return Some(power(a, right)),
+        BinaryFunction::Slope => left,
+        BinaryFunction::Add | BinaryFunction::Sub | BinaryFunction::Mul => {
+            return binary_integer(function, a, b);
+        }
+    };
+    Some(result.cast_signed())
 }
 
 /// Compares elements in pairs; what is not `zero` is true.

@@ -1,13 +1,12 @@
 //! Boxes: which of them to keep, and what is inside.
 
-use super::{array, float, known_operator, operator, optional, rounded};
+use anabranch_hal::kernel::Regions;
+
+use super::{Form, array, float, known_operator, operator_with, optional, rounded};
 use crate::dtype::truncate_i64;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
 use crate::tensor::Tensor;
-
-/// Samples along one side of a part of a region: regions come from data, and may be anything.
-const SAMPLES_MAX: usize = 1 << 12;
 
 /// The corners of a box: the lower ones, then the upper ones.
 fn corners(place: &[f64], centred: bool) -> [f64; 4] {
@@ -83,23 +82,32 @@ pub(super) fn suppress(
     Ok(vec![Tensor::from_i64(&[kept.len() / 3, 3], kept)?])
 }
 
+/// How regions are divided, and what becomes of the samples of a part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RegionAlign {
+    pub(crate) size: [usize; 2],
+    pub(crate) scale: f32,
+    /// Samples along each side of a part; 0 for as many as it has elements.
+    pub(crate) samples: usize,
+    pub(crate) half_pixel: bool,
+    pub(crate) largest: bool,
+}
+
 /// The mean or maximum of samples in the parts of regions. Inputs: x, regions, the image of each.
-pub(crate) fn region_align(
-    size: [usize; 2],
-    (scale, samples): (f32, usize),
-    half_pixel: bool,
-    largest: bool,
-) -> Op {
+pub(crate) fn region_align(align: RegionAlign) -> Op {
+    let RegionAlign { size, scale, samples, half_pixel, largest } = align;
     let infer = move |inputs: &Facts<'_>, _: usize| {
         let (x, regions) = (inputs.get(0)?, inputs.get(1)?);
         match (&x.shape[..], &regions.shape[..]) {
-            (&[_, channels, h, w], &[count, 4]) if h != 0 && w != 0 => {
+            (&[_, channels, h, w], &[count, 4])
+                if h != 0 && w != 0 && inputs.get(2)?.count() == count =>
+            {
                 Ok(vec![Fact::new(x.dtype, vec![count, channels, size[0], size[1]])])
             }
             _ => Err(Error::invalid_model(format!("cannot take {regions} from {x}"))),
         }
     };
-    operator("RoiAlign", &[], infer, move |inputs, facts| {
+    operator_with(Form::RegionAlign(align), "RoiAlign", &[], infer, move |inputs, facts| {
         let (x, regions) = (array(inputs, 0)?, array(inputs, 1)?);
         let images = array(inputs, 2)?.data;
         let [batches, channels, h, w] = [0, 1, 2, 3].map(|axis| x.shape[axis]);
@@ -116,7 +124,7 @@ pub(crate) fn region_align(
                 0 => usize::try_from(truncate_i64(part.ceil())).unwrap_or(0),
                 samples => samples,
             });
-            if counts.iter().any(|&count| SAMPLES_MAX < count) {
+            if counts.iter().any(|&count| Regions::SAMPLES_MAX < count) {
                 return Err(Error::invalid_model(format!("takes {counts:?} samples of a part")));
             }
             for channel in 0..channels {

@@ -74,16 +74,16 @@ pub(crate) fn shrink(limit: f32, bias: f32) -> Op {
 
 /// A function of integers, which wrap to the type of input 0.
 pub(crate) fn integer_function(name: &'static str, function: IntegerFunction) -> Op {
-    of_integers(Form::Integer(function), name, move |a, b| integer(function, a, b))
+    of_integers(Form::Integer(function), name, move |dtype, a, b| integer(function, dtype, a, b))
 }
 
 /// Every bit turned around.
 pub(crate) fn bitwise_not() -> Op {
-    of_integers(Form::Together(Together::BitwiseNot), "BitwiseNot", |a, _| Some(!a))
+    of_integers(Form::Together(Together::BitwiseNot), "BitwiseNot", |_, a, _| Some(!a))
 }
 
 /// What there is an operator for; `None` when there is no result.
-fn integer(function: IntegerFunction, a: i64, b: i64) -> Option<i64> {
+fn integer(function: IntegerFunction, dtype: DType, a: i64, b: i64) -> Option<i64> {
     let shifted = |shift: fn(u64, u32) -> Option<u64>| {
         let places = u32::try_from(b).unwrap_or(u32::MAX);
         Some(shift(a.cast_unsigned(), places).unwrap_or(0).cast_signed())
@@ -94,6 +94,9 @@ fn integer(function: IntegerFunction, a: i64, b: i64) -> Option<i64> {
         IntegerFunction::Xor => Some(a ^ b),
         IntegerFunction::ShiftLeft => shifted(u64::checked_shl),
         IntegerFunction::ShiftRight => shifted(u64::checked_shr),
+        IntegerFunction::Rem if dtype == DType::U64 => {
+            a.cast_unsigned().checked_rem(b.cast_unsigned()).map(u64::cast_signed)
+        }
         IntegerFunction::Rem if b != 0 => {
             let rest = a.wrapping_rem(b);
             Some(if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest })
@@ -105,7 +108,7 @@ fn integer(function: IntegerFunction, a: i64, b: i64) -> Option<i64> {
 fn of_integers(
     form: Form,
     name: &'static str,
-    function: impl Fn(i64, i64) -> Option<i64> + Send + Sync + 'static,
+    function: impl Fn(DType, i64, i64) -> Option<i64> + Send + Sync + 'static,
 ) -> Op {
     let infer = |inputs: &Facts<'_>, _: usize| {
         let x = inputs.get(0)?;
@@ -122,7 +125,8 @@ fn of_integers(
         };
         let a = wide(0)?;
         let b = if inputs.len() == 1 { a.clone() } else { wide(1)? };
-        let values: Option<Vec<i64>> = a.into_iter().zip(b).map(|(a, b)| function(a, b)).collect();
+        let pairs = a.into_iter().zip(b);
+        let values: Option<Vec<i64>> = pairs.map(|(a, b)| function(facts[0].dtype, a, b)).collect();
         let none = || Error::invalid_model("divides by zero");
         let values = Numbers::Integers(values.ok_or_else(none)?);
         Ok(vec![Tensor::from_numbers(facts[0].dtype, &facts[0].shape, &values)?])
@@ -172,7 +176,11 @@ pub(crate) fn choose_type(to: Option<DType>, bits: bool, saturates: bool) -> Op 
         }
         Ok(facts)
     };
-    let form = (to.is_none() && !bits).then_some(Form::Together(Together::CastLike));
+    let form = Some(match to {
+        _ if bits => Form::Bits,
+        Some(to) => Form::Together(Together::NarrowCast { to, saturates }),
+        None => Form::Together(Together::CastLike { saturates }),
+    });
     operator_of(form, Effort::Elements, "Cast", &[], infer, move |inputs, facts| {
         let (x, fact) = (inputs.constant(0)?, &facts[0]);
         let tensor = if bits {
@@ -184,7 +192,10 @@ pub(crate) fn choose_type(to: Option<DType>, bits: bool, saturates: bool) -> Op 
                 .collect();
             Tensor::from_bytes(fact.dtype, &fact.shape, &codes)?
         } else if fact.dtype.is_narrow() {
-            let integers = x.to_f64().into_iter().map(truncate_i64).collect();
+            let integers = match x.numbers() {
+                Numbers::Integers(x) => x,
+                Numbers::Floats(x) => x.into_iter().map(truncate_i64).collect(),
+            };
             Tensor::from_numbers(fact.dtype, &fact.shape, &Numbers::Integers(integers))?
         } else {
             Tensor::from_numbers(fact.dtype, &fact.shape, &x.numbers())?

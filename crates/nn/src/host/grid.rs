@@ -2,7 +2,7 @@
 
 use anabranch_hal::kernel::{Outside, Sampling};
 
-use super::{Array, Form, array, float, operator, operator_with, rounded};
+use super::{Array, Form, Together, array, float, operator_with, rounded};
 use crate::dtype::truncate_i64;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
@@ -100,6 +100,13 @@ pub(crate) fn grid_sample(sampling: Sampling, outside: Outside, align: bool) -> 
     })
 }
 
+/// Where element `at` of an axis lies between -1 and 1: its centre, or if `align` such that the first
+/// and the last elements lie on them.
+pub(crate) fn grid_place(at: usize, extent: usize, align: bool) -> f64 {
+    let (at, extent) = (float(at), float(extent));
+    if align { 2.0 * at / (extent - 1.0) - 1.0 } else { (2.0 * at + 1.0) / extent - 1.0 }
+}
+
 /// The places that affine maps send a regular grid to. Inputs: maps, shape of the image.
 pub(crate) fn affine_grid(align: bool) -> Op {
     let infer = |inputs: &Facts<'_>, _: usize| {
@@ -114,23 +121,15 @@ pub(crate) fn affine_grid(align: bool) -> Op {
             _ => Err(Error::invalid_model(format!("cannot make a grid of {maps}"))),
         }
     };
-    operator("AffineGrid", &[1], infer, move |inputs, facts| {
+    let form = Form::Together(Together::AffineGrid { align });
+    operator_with(form, "AffineGrid", &[1], infer, move |inputs, facts| {
         let maps = array(inputs, 0)?;
         let shape = &facts[0].shape;
         let rank = shape.len() - 2;
         let mut result = Array { shape: shape.clone(), data: Vec::new() };
         for index in super::array::indices(&shape[..=rank]) {
-            let mut point: Vec<f64> = (0..rank)
-                .rev()
-                .map(|axis| {
-                    let (at, extent) = (float(index[axis + 1]), float(shape[axis + 1]));
-                    if align {
-                        2.0 * at / (extent - 1.0) - 1.0
-                    } else {
-                        (2.0 * at + 1.0) / extent - 1.0
-                    }
-                })
-                .collect();
+            let place = |axis: usize| grid_place(index[axis], shape[axis], align);
+            let mut point: Vec<f64> = (1..=rank).rev().map(place).collect();
             point.push(1.0);
             for row in 0..rank {
                 let terms = point.iter().enumerate().map(|(i, x)| x * maps.at(&[index[0], row, i]));

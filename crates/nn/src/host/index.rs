@@ -4,9 +4,7 @@ use anabranch_hal::kernel::Combine;
 
 use super::array::indices;
 use super::movement::picked;
-use super::{
-    Form, Together, around, axis_of, known_operator, like_first, operator, operator_with, place,
-};
+use super::{Form, Together, around, axis_of, known_operator, like_first, operator_with, place};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
 use crate::shape::row_major_strides;
@@ -180,7 +178,8 @@ pub(crate) fn tensor_scatter(axis: i64, circular: bool) -> Op {
         same_type(inputs, 1)?;
         like_first(inputs, outputs)
     };
-    operator("TensorScatter", &[], infer, move |inputs, facts| {
+    let form = Form::Together(Together::TensorScatter { axis, circular });
+    operator_with(form, "TensorScatter", &[], infer, move |inputs, facts| {
         let axis = axis_of(inputs.get(0)?, axis)?;
         let shape = &facts[0].shape;
         let strides = row_major_strides(shape);
@@ -192,15 +191,14 @@ pub(crate) fn tensor_scatter(axis: i64, circular: bool) -> Op {
             let start = starts.as_ref().map_or(Ok(0.0), |starts| {
                 starts.data.get(at[0]).copied().ok_or_else(|| Error::invalid_model("lacks a place"))
             })?;
-            let start =
-                usize::try_from(crate::dtype::truncate_i64(start)).unwrap_or(usize::MAX / 2);
-            at[axis] += start;
-            if circular {
-                at[axis] %= shape[axis].max(1);
+            let extent = super::signed(shape[axis]);
+            let start = crate::dtype::truncate_i64(start);
+            let place = start.saturating_add(super::signed(at[axis]));
+            let place = if circular { place.rem_euclid(extent.max(1)) } else { place };
+            if start < 0 && !circular || extent <= place {
+                return Err(Error::invalid_model("writes outside of the cache"));
             }
-            if shape[axis] <= at[axis] {
-                return Err(Error::invalid_model("writes behind the end of the cache"));
-            }
+            at[axis] = usize::try_from(place).unwrap_or(usize::MAX);
             let to = at.iter().zip(&strides).map(|(at, stride)| at * stride).sum();
             apply(Combine::Replace, &mut x, to, &numbers, from);
         }
@@ -255,7 +253,8 @@ pub(crate) fn reverse_sequence(batch_axis: usize, time_axis: usize) -> Op {
         }
         like_first(inputs, outputs)
     };
-    operator("ReverseSequence", &[], infer, move |inputs, facts| {
+    let form = Form::Together(Together::ReverseSequence { batch_axis, time_axis });
+    operator_with(form, "ReverseSequence", &[], infer, move |inputs, facts| {
         let x = inputs.constant(0)?;
         let strides = row_major_strides(x.shape());
         let lengths = super::array(inputs, 1)?.data;

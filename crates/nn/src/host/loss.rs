@@ -1,6 +1,6 @@
 //! What classifiers are trained with.
 
-use super::{array, operator, optional, rounded};
+use super::{Form, Together, array, operator_with, optional, rounded};
 use crate::dtype::truncate_i64;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
@@ -13,13 +13,20 @@ pub(crate) enum Combined {
     Mean,
 }
 
+/// What a loss is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Loss {
+    /// A class whose elements do not count.
+    pub(crate) ignored: Option<i64>,
+    pub(crate) combined: Combined,
+    /// Whether a softmax comes first.
+    pub(crate) softmax: bool,
+}
+
 /// The negative logarithms of probabilities of the right classes. Inputs: logarithms, or numbers
 /// before a softmax if `softmax`; classes; a weight of each class.
-pub(crate) fn negative_log_likelihood(
-    ignored: Option<i64>,
-    combined: Combined,
-    softmax: bool,
-) -> Op {
+pub(crate) fn negative_log_likelihood(loss: Loss) -> Op {
+    let Loss { ignored, combined, softmax } = loss;
     let infer = move |inputs: &Facts<'_>, outputs: usize| {
         let (x, classes) = (inputs.get(0)?, inputs.get(1)?);
         let fits = match &x.shape[..] {
@@ -34,7 +41,8 @@ pub(crate) fn negative_log_likelihood(
         facts.truncate(outputs.max(1));
         Ok(facts)
     };
-    operator("NegativeLogLikelihoodLoss", &[], infer, move |inputs, facts| {
+    let form = Form::Together(Together::Loss(loss));
+    operator_with(form, "NegativeLogLikelihoodLoss", &[], infer, move |inputs, facts| {
         let (mut x, classes) = (array(inputs, 0)?, array(inputs, 1)?);
         if softmax {
             let fact = inputs.get(0)?;

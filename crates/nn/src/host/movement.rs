@@ -1,7 +1,7 @@
 //! Operators that put elements elsewhere.
 
 use super::array::indices;
-use super::{Form, Together, axis_of, like_first, operator, operator_with};
+use super::{Array, Form, Together, axis_of, like_first, operator_with};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op, pad_amounts};
@@ -107,7 +107,7 @@ pub(crate) fn eye_like(dtype: Option<DType>, k: i64) -> Op {
             _ => Err(Error::invalid_model(format!("needs a matrix, not {x}"))),
         }
     };
-    operator("EyeLike", &[], infer, move |_, facts| {
+    operator_with(Form::Together(Together::Eye { k }), "EyeLike", &[], infer, move |_, facts| {
         let on = |index: Vec<usize>| {
             i64::from(super::signed(index[0]).saturating_add(k) == super::signed(index[1]))
         };
@@ -133,7 +133,8 @@ pub(crate) fn center_crop_pad(axes: Option<Vec<i64>>) -> Op {
         }
         Ok(vec![Fact::new(x.dtype, shape)])
     };
-    operator("CenterCropPad", &[1], infer, |inputs, facts| {
+    let form = Form::Together(Together::CenterCropPad);
+    operator_with(form, "CenterCropPad", &[1], infer, |inputs, facts| {
         let x = inputs.constant(0)?;
         let strides = row_major_strides(x.shape());
         let shape = &facts[0].shape;
@@ -154,56 +155,83 @@ pub(crate) fn center_crop_pad(axes: Option<Vec<i64>>) -> Op {
     })
 }
 
-/// Sums columns of windows where the windows lie. Inputs: x, extents of the image, of the window.
-pub(crate) fn column_to_image(strides: Vec<usize>, dilations: Vec<usize>, pads: Vec<usize>) -> Op {
-    let extents = |inputs: &Facts<'_>, index: usize| -> Result<Vec<usize>, Error> {
-        let values = inputs.integers(index)?.unwrap_or_default();
-        let extents = values.iter().map(|&value| usize::try_from(value)).collect();
-        let invalid = |_| Error::invalid_model(format!("has extents {values:?}"));
-        let extents: Result<Vec<usize>, _> = extents;
-        extents.map_err(invalid)
-    };
-    let infer = move |inputs: &Facts<'_>, _: usize| {
-        let x = inputs.get(0)?;
-        let (image, window) = (extents(inputs, 1)?, extents(inputs, 2)?);
-        let taps: usize = window.iter().product();
-        match x.shape[..] {
-            [n, c, _] if taps != 0 && c.is_multiple_of(taps) && image.len() == window.len() => {
-                Ok(vec![Fact::new(x.dtype, [vec![n, c / taps], image].concat())])
-            }
-            _ => Err(Error::invalid_model(format!("has no columns of {window:?} in {x}"))),
-        }
-    };
-    operator("Col2Im", &[1, 2], infer, move |inputs, facts| {
-        let x = super::array(inputs, 0)?;
-        let (image, window) = (extents(inputs, 1)?, extents(inputs, 2)?);
+/// Windows over an image whose columns are laid back.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Columns {
+    /// Extents of the image, and of the window; known when shapes are.
+    pub(crate) image: Vec<usize>,
+    pub(crate) window: Vec<usize>,
+    /// Places of the window along each axis.
+    pub(crate) counts: Vec<usize>,
+    /// One entry for each axis, or none.
+    pub(crate) strides: Vec<usize>,
+    pub(crate) dilations: Vec<usize>,
+    /// Elements before the image, and behind it.
+    pub(crate) pads: Vec<usize>,
+}
+
+/// The entry of an axis, or what there is without one.
+fn of(values: &[usize], axis: usize, default: usize) -> usize {
+    values.get(axis).copied().unwrap_or(default)
+}
+
+impl Columns {
+    /// The same for the extents that inputs 1 and 2 tell.
+    pub(crate) fn placed(&self, inputs: &Facts<'_>) -> Result<Self, Error> {
+        let extents = |index: usize| -> Result<Vec<usize>, Error> {
+            let values = inputs.integers(index)?.unwrap_or_default();
+            let extents = values.iter().map(|&value| usize::try_from(value)).collect();
+            let invalid = |_| Error::invalid_model(format!("has extents {values:?}"));
+            let extents: Result<Vec<usize>, _> = extents;
+            extents.map_err(invalid)
+        };
+        let (image, window) = (extents(1)?, extents(2)?);
         let rank = image.len();
-        let of =
-            |values: &[usize], axis: usize, default| values.get(axis).copied().unwrap_or(default);
-        let counts: Vec<usize> = (0..rank)
-            .map(|axis| {
-                let padded = image[axis] + of(&pads, axis, 0) + of(&pads, axis + rank, 0);
-                let reach = of(&dilations, axis, 1) * (window[axis].max(1) - 1) + 1;
-                padded.checked_sub(reach).map_or(0, |room| room / of(&strides, axis, 1).max(1) + 1)
-            })
-            .collect();
-        let places: usize = counts.iter().product();
-        if x.shape[2] != places {
-            return Err(Error::invalid_model(format!("has {} columns, not {places}", x.shape[2])));
+        let list = |values: &[usize]| (0..rank).map(|axis| of(values, axis, 1).max(1)).collect();
+        let (strides, dilations): (Vec<usize>, Vec<usize>) =
+            (list(&self.strides), list(&self.dilations));
+        let pads: Vec<usize> = (0..2 * rank).map(|place| of(&self.pads, place, 0)).collect();
+        let unfit = || Error::invalid_model(format!("has windows of {window:?} over {image:?}"));
+        let count = |axis: usize| -> Option<usize> {
+            let padded = image[axis].checked_add(pads[axis])?.checked_add(pads[axis + rank])?;
+            let reach = dilations[axis].checked_mul(of(&window, axis, 1).max(1) - 1)?;
+            let room = padded.checked_sub(reach.checked_add(1)?);
+            Some(room.map_or(0, |room| room / strides[axis] + 1))
+        };
+        let counts: Option<Vec<usize>> = (0..rank).map(count).collect();
+        let counts = counts.ok_or_else(unfit)?;
+        Ok(Self { image, window, counts, strides, dilations, pads })
+    }
+
+    /// What there is of `x`, which has a column for each place of the window.
+    fn infer(&self, x: &Fact) -> Result<Vec<Fact>, Error> {
+        let product = |extents: &[usize]| crate::shape::element_count(extents);
+        let taps = product(&self.window).filter(|&taps| taps != 0);
+        let same = self.image.len() == self.window.len();
+        match (&x.shape[..], taps) {
+            (&[n, c, count], Some(taps))
+                if c.is_multiple_of(taps) && same && product(&self.counts) == Some(count) =>
+            {
+                Ok(vec![Fact::new(x.dtype, [&[n, c / taps], &self.image[..]].concat())])
+            }
+            _ => Err(Error::invalid_model(format!("has no columns of {:?} in {x}", self.window))),
         }
-        let mut result = super::Array::filled(&facts[0].shape, 0.0);
-        let (channels, taps) = (facts[0].shape[1], window.iter().product::<usize>());
+    }
+
+    fn compute(&self, x: &Array, fact: &Fact) -> Result<Vec<Tensor>, Error> {
+        let mut result = Array::filled(&fact.shape, 0.0);
+        let (channels, taps) = (fact.shape[1], self.window.iter().product::<usize>());
         for batch in 0..x.shape[0] {
             for channel in 0..channels {
-                for (t, tap) in indices(&window).enumerate() {
-                    for (p, place) in indices(&counts).enumerate() {
-                        let inside: Option<Vec<usize>> = (0..rank)
-                            .map(|axis| {
-                                let at = place[axis] * of(&strides, axis, 1)
-                                    + tap[axis] * of(&dilations, axis, 1);
-                                at.checked_sub(of(&pads, axis, 0)).filter(|&at| at < image[axis])
-                            })
-                            .collect();
+                for (t, tap) in indices(&self.window).enumerate() {
+                    for (p, place) in indices(&self.counts).enumerate() {
+                        let along = |axis: usize| {
+                            let at = place[axis] * self.strides[axis];
+                            let at = (at + tap[axis] * self.dilations[axis])
+                                .checked_sub(self.pads[axis]);
+                            at.filter(|&at| at < self.image[axis])
+                        };
+                        let inside: Option<Vec<usize>> = (0..self.image.len()).map(along).collect();
                         if let Some(inside) = inside {
                             let at = result.position(&[vec![batch, channel], inside].concat());
                             result.data[at] += x.at(&[batch, channel * taps + t, p]);
@@ -212,6 +240,25 @@ pub(crate) fn column_to_image(strides: Vec<usize>, dilations: Vec<usize>, pads: 
                 }
             }
         }
-        Ok(vec![result.tensor(facts[0].dtype)?])
+        Ok(vec![result.tensor(fact.dtype)?])
+    }
+}
+
+/// Sums columns of windows where the windows lie. Inputs: x, extents of the image, of the window.
+pub(crate) fn column_to_image(columns: Columns) -> Op {
+    let own = columns.clone();
+    let form = Form::Together(Together::ColumnsToImage(columns.clone()));
+    let infer = move |inputs: &Facts<'_>, _: usize| own.placed(inputs)?.infer(inputs.get(0)?);
+    operator_with(form, "Col2Im", &[1, 2], infer, move |inputs, facts| {
+        columns.placed(inputs)?.compute(&super::array(inputs, 0)?, &facts[0])
+    })
+}
+
+/// The same where all extents are known. Inputs: x.
+pub(crate) fn fold_columns(columns: Columns) -> Op {
+    let own = columns.clone();
+    let infer = move |inputs: &Facts<'_>, _: usize| own.infer(inputs.get(0)?);
+    operator_with(Form::Fold(columns.clone()), "Col2Im", &[], infer, move |inputs, facts| {
+        columns.compute(&super::array(inputs, 0)?, &facts[0])
     })
 }

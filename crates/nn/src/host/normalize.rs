@@ -1,9 +1,7 @@
 //! Normalisations, and what they note about the data.
 
 use super::array::indices;
-use super::{
-    Array, Form, Together, array, float, like_first, operator, operator_with, optional, rounded,
-};
+use super::{Array, Form, Together, array, float, like_first, operator_with, optional, rounded};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Norm, Op, reduced_axes};
@@ -130,7 +128,8 @@ pub(crate) fn batch_training(epsilon: f32, momentum: f32) -> Op {
         facts.truncate(outputs);
         Ok(facts)
     };
-    operator("BatchNormalization", &[], infer, move |inputs, facts| {
+    let form = Form::Together(Together::BatchTraining { epsilon, momentum });
+    operator_with(form, "BatchNormalization", &[], infer, move |inputs, facts| {
         let x = array(inputs, 0)?;
         let channels = x.shape.get(1).copied().unwrap_or(1);
         let inner: usize = x.shape.iter().skip(2).product();

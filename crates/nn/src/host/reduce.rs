@@ -190,7 +190,7 @@ pub(crate) fn log_sum(exponentials: bool, keep: bool, none_is_none: bool) -> Op 
 }
 
 /// The axes that a softmax runs along, as the middle of three.
-fn softmax_axes(shape: &[usize], axis: i64, flatten: bool) -> [usize; 3] {
+pub(crate) fn softmax_axes(shape: &[usize], axis: i64, flatten: bool) -> [usize; 3] {
     let rank = shape.len();
     let axis = crate::shape::resolve_axis(axis, rank).unwrap_or(rank);
     let count = |extents: &[usize]| extents.iter().product::<usize>();
@@ -220,15 +220,18 @@ pub(crate) fn softmax(
     rounded(fact, x.data)
 }
 
-/// One at the first largest element, zero elsewhere.
+/// One at the first largest element, zero elsewhere; NaN is larger than every number.
 pub(crate) fn hardmax(axis: i64, flatten: bool) -> Op {
-    operator("Hardmax", &[], like_first, move |inputs, facts| {
+    let form = Form::Together(Together::Hardmax { axis, flatten });
+    operator_with(form, "Hardmax", &[], like_first, move |inputs, facts| {
         let x = array(inputs, 0)?;
         let middle =
             Array { shape: softmax_axes(&x.shape, axis, flatten).to_vec(), data: Vec::new() };
         let mut result = vec![0.0; x.data.len()];
         for line in lines(&middle, 1) {
-            let better = |best: usize, at: usize| if x.data[best] < x.data[at] { at } else { best };
+            let better = |best: usize, at: usize| {
+                if order(x.data[best], x.data[at]) == Ordering::Less { at } else { best }
+            };
             if let Some(best) = line.into_iter().reduce(better) {
                 result[best] = 1.0;
             }

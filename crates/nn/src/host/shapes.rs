@@ -1,6 +1,6 @@
 //! Operators that look at shapes only, or at nothing.
 
-use super::{Effort, like_first, operator, operator_of};
+use super::{Effort, Form, Together, like_first, operator_of, operator_with};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
@@ -32,7 +32,7 @@ pub(crate) fn dropout() -> Op {
         facts.truncate(outputs.max(1));
         Ok(facts)
     };
-    operator("Dropout", &[1, 2], infer, |inputs, facts| {
+    operator_with(Form::Together(Together::Dropout), "Dropout", &[1, 2], infer, |inputs, facts| {
         let mut results = vec![inputs.constant(0)?.clone()];
         for fact in &facts[1..] {
             results.push(super::rounded(fact, vec![1.0; fact.count()])?);

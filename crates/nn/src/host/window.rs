@@ -2,8 +2,7 @@
 
 use super::array::indices;
 use super::{
-    Array, Effort, Form, Together, array, float, operator, operator_of, operator_with, optional,
-    rounded,
+    Array, Effort, Form, Together, array, float, operator_of, operator_with, optional, rounded,
 };
 use crate::dtype::DType;
 use crate::error::Error;
@@ -127,7 +126,7 @@ pub(crate) fn conv_integer(window: Window, groups: usize, scaled: bool) -> Op {
 }
 
 /// The window of a transposed convolution, as a model describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TransposedWindow {
     pub(crate) strides: Vec<usize>,
     pub(crate) dilations: Vec<usize>,
@@ -175,7 +174,11 @@ impl TransposedWindow {
 
 impl TransposedWindow {
     /// Shape of the result, and how many elements before the first of each axis are dropped.
-    fn layout(&self, x: &[usize], weight: &[usize]) -> Result<(Vec<usize>, Vec<usize>), Error> {
+    pub(crate) fn layout(
+        &self,
+        x: &[usize],
+        weight: &[usize],
+    ) -> Result<(Vec<usize>, Vec<usize>), Error> {
         let unfit = || Error::invalid_model(format!("cannot convolve {x:?} back with {weight:?}"));
         let fits = 3 <= x.len() && x.len() == weight.len() && x[1] == weight[0];
         if !fits || self.groups == 0 || !x[1].is_multiple_of(self.groups) {
@@ -237,7 +240,8 @@ pub(crate) fn conv_transpose(window: TransposedWindow) -> Op {
             _ => Ok(vec![Fact::new(x.dtype, shape)]),
         }
     };
-    operator_of(None, Effort::Products, "ConvTranspose", &[], infer, move |inputs, facts| {
+    let form = Some(Form::Together(Together::ConvTranspose(window.clone())));
+    operator_of(form, Effort::Products, "ConvTranspose", &[], infer, move |inputs, facts| {
         let (x, weight, bias) = (array(inputs, 0)?, array(inputs, 1)?, optional(inputs, 2)?);
         Ok(vec![window.compute(&x, &weight, bias.as_ref())?.tensor(facts[0].dtype)?])
     })
@@ -292,8 +296,32 @@ pub(crate) fn pool(
     rounded(fact, result)
 }
 
-/// Max pooling that also tells where each element was: its number in the whole tensor, with the
-/// columns of the image counted first if they are to be.
+/// The largest elements of windows with their numbers in the whole tensor, where the columns of the
+/// image are counted first if they are to be: the first of equal ones, and NaN is larger than every
+/// number. A window that sees nothing has the first number of its plane.
+fn largest(
+    x: &Array,
+    window: &Window,
+    columns_first: bool,
+    count: usize,
+) -> Result<(Vec<f64>, Vec<i64>), Error> {
+    let image = x.shape[2..].to_vec();
+    let mut values = vec![f64::NEG_INFINITY; count];
+    let mut places = vec![0; count];
+    each_window(x, window, |to, plane, found, _| {
+        let larger = |best: usize, at: usize| {
+            let (old, new) = (x.data[plane + best], x.data[plane + at]);
+            if old < new || (new.is_nan() && !old.is_nan()) { at } else { best }
+        };
+        let best = found.iter().copied().reduce(larger);
+        values[to] = best.map_or(f64::NEG_INFINITY, |at| x.data[plane + at]);
+        let within = |at| if columns_first { transposed(at, &image) } else { at };
+        places[to] = super::signed(plane + best.map_or(0, within));
+    })?;
+    Ok((values, places))
+}
+
+/// Max pooling that also tells where each element was.
 pub(crate) fn max_pool(window: Window, columns_first: bool) -> Op {
     let own = window.clone();
     let infer = move |inputs: &Facts<'_>, outputs: usize| {
@@ -303,24 +331,29 @@ pub(crate) fn max_pool(window: Window, columns_first: bool) -> Op {
         facts.truncate(outputs.max(1));
         Ok(facts)
     };
-    operator("MaxPool", &[], infer, move |inputs, facts| {
+    let form = Form::Together(Together::MaxPool { window: window.clone(), columns_first });
+    operator_with(form, "MaxPool", &[], infer, move |inputs, facts| {
         let x = array(inputs, 0)?;
-        let image = x.shape[2..].to_vec();
-        let mut values = vec![f64::NEG_INFINITY; facts[0].count()];
-        let mut places = vec![0; values.len()];
-        each_window(&x, &window, |to, plane, found, _| {
-            for &at in found {
-                if values[to] < x.data[plane + at] {
-                    let within = if columns_first { transposed(at, &image) } else { at };
-                    (values[to], places[to]) = (x.data[plane + at], super::signed(plane + within));
-                }
-            }
-        })?;
+        let (values, places) = largest(&x, &window, columns_first, facts[0].count())?;
         let mut results = vec![rounded(&facts[0], values)?];
         if let Some(fact) = facts.get(1) {
             results.push(Tensor::from_i64(&fact.shape, places)?);
         }
         Ok(results)
+    })
+}
+
+/// Only where each element was.
+pub(crate) fn max_places(window: Window, columns_first: bool) -> Op {
+    let own = window.clone();
+    let infer = move |inputs: &Facts<'_>, _: usize| {
+        Ok(vec![Fact::new(DType::I64, own.infer_pool(inputs)?.shape)])
+    };
+    let form = Form::Peak { window: window.clone(), columns_first };
+    operator_with(form, "MaxPool", &[], infer, move |inputs, facts| {
+        let x = array(inputs, 0)?;
+        let (_, places) = largest(&x, &window, columns_first, facts[0].count())?;
+        Ok(vec![Tensor::from_i64(&facts[0].shape, places)?])
     })
 }
 

@@ -5,13 +5,18 @@
 //! need to know nothing of this.
 
 mod attention;
+mod bits;
 mod element;
+mod image;
+mod loss;
 mod narrow;
 mod norm;
+mod place;
 mod product;
 mod quantize;
 mod rotary;
 mod volume;
+mod window;
 
 use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 
@@ -20,7 +25,7 @@ use crate::dtype::DType;
 use crate::error::Error;
 use crate::fold::Budget;
 use crate::graph::{Graph, Node, Value, ValueId};
-use crate::host::{Form, Together};
+use crate::host::{Form, PadMode, Together};
 use crate::limits::Limits;
 use crate::ops::{Comparison, Fact, Op};
 use crate::tensor::Tensor;
@@ -148,6 +153,9 @@ impl Place<'_, '_> {
                 None => return Ok(None),
             },
             op @ (Op::Conv { .. } | Op::Pool { .. }) => return self.volumes(&op.clone()),
+            op @ Op::Cast { .. } if self.is_narrow(0) => return self.looked_up(&op.clone()),
+            Op::Resize(resize) => return self.resized(resize),
+            Op::Pad { mode } if *mode != PadMode::Constant => return self.continued(*mode),
             op => return self.of_integers(&op.clone()),
         };
         match &together {
@@ -164,7 +172,24 @@ impl Place<'_, '_> {
             Together::IsNan => self.is_nan(),
             Together::IsInfinite { negative, positive } => self.is_infinite(*negative, *positive),
             Together::Mean => self.mean(),
-            Together::CastLike => self.cast_like(),
+            Together::CastLike { saturates } => self.cast_like(*saturates),
+            Together::NarrowCast { to, saturates } => self.narrow_cast(*to, *saturates),
+            Together::MaxPool { window, columns_first } => self.max_pool(window, *columns_first),
+            Together::ConvTranspose(window) => self.conv_transpose(window),
+            Together::ColumnsToImage(columns) => self.columns_to_image(columns),
+            Together::Eye { k } => self.eye(*k),
+            Together::CenterCropPad => self.center_crop_pad(),
+            Together::ReverseSequence { batch_axis, time_axis } => {
+                self.reverse_sequence(*batch_axis, *time_axis)
+            }
+            Together::TensorScatter { axis, circular } => self.tensor_scatter(*axis, *circular),
+            Together::Hardmax { axis, flatten } => self.hardmax(*axis, *flatten),
+            Together::Loss(loss) => self.loss(*loss),
+            Together::AffineGrid { align } => self.affine_grid(*align),
+            Together::BatchTraining { epsilon, momentum } => {
+                self.batch_training(*epsilon, *momentum)
+            }
+            Together::Dropout => self.dropout(),
             Together::Response { alpha, beta, bias, size } => {
                 self.response([*alpha, *beta, *bias], *size)
             }
@@ -189,6 +214,11 @@ impl Place<'_, '_> {
         input.ok_or_else(|| Error::invalid_model(format!("lacks input {index}")))
     }
 
+    /// The first result, if somebody asks for it.
+    fn result(&self) -> Option<ValueId> {
+        self.node.outputs.first().copied().flatten()
+    }
+
     fn optional(&self, index: usize) -> Option<ValueId> {
         self.node.inputs.get(index).copied().flatten()
     }
@@ -205,6 +235,12 @@ impl Place<'_, '_> {
     fn is(&self, index: usize, dtype: DType) -> bool {
         let fact = self.optional(index).map(|id| self.fact(id));
         fact.is_some_and(|fact| fact.is_ok_and(|fact| fact.dtype == dtype))
+    }
+
+    /// Whether an input is there and of a type of a byte or less.
+    fn is_narrow(&self, index: usize) -> bool {
+        let fact = self.optional(index).map(|id| self.fact(id));
+        fact.is_some_and(|fact| fact.is_ok_and(|fact| fact.dtype.is_narrow()))
     }
 
     /// A value that is known.
@@ -355,4 +391,9 @@ impl Place<'_, '_> {
     ) -> Result<ValueId, Error> {
         self.push(Op::MatMul { transpose_a: false, transpose_b, alpha }, &[a, b])
     }
+}
+
+/// An extent, which memory bounds.
+fn signed(extent: usize) -> i64 {
+    i64::try_from(extent).unwrap_or(i64::MAX)
 }

@@ -13,6 +13,7 @@ mod position;
 mod quantize;
 mod resample;
 mod routine;
+mod spatial;
 mod weights;
 mod window;
 

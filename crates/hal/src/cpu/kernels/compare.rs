@@ -25,6 +25,7 @@ pub(super) fn run(
         DType::F32 => answer::<f32>(isa, kernel, operands, tile),
         DType::I64 => answer::<i64>(isa, kernel, operands, tile),
         DType::I32 => answer::<i32>(isa, kernel, operands, tile),
+        DType::U64 => answer::<u64>(isa, kernel, operands, tile),
         _ => answer::<u8>(isa, kernel, operands, tile),
     }
 }

@@ -21,6 +21,8 @@ pub(super) trait Whole: Plain + Ord {
     fn over(self, divisor: Self) -> Self;
     /// With the sign of the divisor, which is not zero.
     fn rest(self, divisor: Self) -> Self;
+    /// One over a power is 0, but for powers of 1 and -1.
+    fn power(self, exponent: Self) -> Self;
     fn and(self, other: Self) -> Self;
     fn or(self, other: Self) -> Self;
     fn xor(self, other: Self) -> Self;
@@ -61,6 +63,28 @@ macro_rules! whole {
                 let rest = self.wrapping_rem(divisor);
                 let other = rest != 0 && (rest < 0) != (divisor < 0);
                 if other { rest.wrapping_add(divisor) } else { rest }
+            }
+
+            #[inline(always)]
+            #[allow(unused_comparisons, reason = "some types have no sign")]
+            fn power(self, exponent: Self) -> Self {
+                if exponent < 0 {
+                    return match self {
+                        1 => 1,
+                        x if x.wrapping_add(1) != 0 => 0,
+                        x if exponent & 1 == 1 => x,
+                        _ => 1,
+                    };
+                }
+                let (mut result, mut square, mut rest): (Self, Self, Self) = (1, self, exponent);
+                while rest != 0 {
+                    if rest & 1 == 1 {
+                        result = result.wrapping_mul(square);
+                    }
+                    square = square.wrapping_mul(square);
+                    rest >>= 1;
+                }
+                result
             }
 
             #[inline(always)]
@@ -144,6 +168,7 @@ impl<T: Whole> Work for Tile<'_, T> {
             IntegerFunction::Mul => pairs.apply(T::times),
             IntegerFunction::Div => return divide(pairs, T::over),
             IntegerFunction::Rem => return divide(pairs, T::rest),
+            IntegerFunction::Pow => pairs.apply(T::power),
             IntegerFunction::Min => pairs.apply(T::min),
             IntegerFunction::Max => pairs.apply(T::max),
             IntegerFunction::And => pairs.apply(T::and),

@@ -12,12 +12,14 @@ pub(crate) mod products;
 pub(crate) mod quantize;
 pub(crate) mod rank;
 pub(crate) mod reference;
+pub(crate) mod regions;
 pub(crate) mod resample;
 pub(crate) mod rows;
 pub(crate) mod sample;
 pub(crate) mod scan;
 pub(crate) mod scatter;
 pub(crate) mod spatial;
+pub(crate) mod windows;
 mod winograd;
 
 use super::*;

@@ -14,6 +14,7 @@
 #include "compare.cu"
 #include "rank.cu"
 #include "sample.cu"
+#include "spatial.cu"
 #include "quantize.cu"
 #include "integer.cu"
 #include "scan.cu"

@@ -29,6 +29,7 @@ pub(super) fn lower(kernel: &Compare) -> Result<Lowered, Error> {
         DType::F32 => "ab_compare_float",
         DType::I64 => "ab_compare_long",
         DType::I32 => "ab_compare_word",
+        DType::U64 => "ab_compare_unsigned_long",
         _ => "ab_compare_byte",
     };
     let mut parameters: Vec<_> = (0..3).map(operand).collect();

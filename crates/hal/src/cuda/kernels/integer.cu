@@ -1,6 +1,17 @@
 // Arithmetic of integers, which wraps.
 
-enum { I_ADD, I_SUB, I_MUL, I_DIV, I_REM, I_MIN, I_MAX, I_AND, I_OR, I_XOR, I_LEFT, I_RIGHT };
+enum { I_ADD, I_SUB, I_MUL, I_DIV, I_REM, I_MIN, I_MAX, I_AND, I_OR, I_XOR, I_LEFT, I_RIGHT, I_POW };
+
+// One over a power is 0, but for powers of 1 and -1.
+template <class T, class W> static __device__ __noinline__ T power(T base, T exponent) {
+    if (exponent < (T)0) return base == (T)1 ? base : base != (T)-1 ? (T)0 : exponent & 1 ? base : (T)1;
+    W result = 1, square = (W)base;
+    for (u64 rest = (u64)exponent; rest; rest >>= 1) {
+        if (rest & 1) result *= square;
+        square *= square;
+    }
+    return (T)result;
+}
 
 // In W, which is unsigned and at least as wide: what does not fit wraps when it is stored.
 template <class T, class W>
@@ -16,6 +27,7 @@ static __device__ __forceinline__ T whole(u32 function, T a, T b, bool &failed) 
     case I_OR: return (T)(a | b);
     case I_XOR: return (T)(a ^ b);
     case I_LEFT: return b < (T)0 || (u64)b >= 8 * sizeof(T) ? (T)0 : (T)((W)a << (u32)b);
+    case I_POW: return power<T, W>(a, b);
     case I_RIGHT: return b < (T)0 || (u64)b >= 8 * sizeof(T) ? (T)0 : (T)(a >> (u32)b);
     default: break;
     }

@@ -23,6 +23,7 @@ fn code(function: IntegerFunction) -> u32 {
         IntegerFunction::Xor => 9,
         IntegerFunction::ShiftLeft => 10,
         IntegerFunction::ShiftRight => 11,
+        IntegerFunction::Pow => 12,
     }
 }
 

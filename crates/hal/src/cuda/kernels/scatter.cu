@@ -51,6 +51,60 @@ extern "C" __global__ void ab_scatter_last(const i64 *positions, u32 *last, u32 
     atomicMax(last + row, (u32)at + 1);
 }
 
+// The updates of each row as a list, by one more than their numbers, in the order of time.
+extern "C" __global__ void ab_scatter_lists(const i64 *positions, u32 *heads, u32 *next, u32 *failure, u64 count,
+                                            u64 rows) {
+    u64 at = thread_index();
+    if (at >= count) return;
+    i64 row = positions[at];
+    if (row < 0 || (u64)row >= rows) {
+        *failure = 1;
+        return;
+    }
+    next[at] = atomicExch(heads + row, (u32)at + 1);
+}
+
+// Puts each list into the order of numbers, so that nothing is left of time: runs of one, two, four
+// and so on are merged in pairs.
+extern "C" __global__ void ab_scatter_order(u32 *heads, u32 *next, u64 rows) {
+    u64 row = thread_index();
+    if (row >= rows) return;
+    u32 list = heads[row];
+    bool sorted = list == 0;
+    for (u32 size = 1; !sorted; size *= 2) {
+        u32 left = list, tail = 0;
+        list = 0;
+        sorted = true;
+        while (left) {
+            u32 right = left, lefts = 0, rights = size;
+            while (lefts < size && right) {
+                lefts++;
+                right = next[right - 1];
+            }
+            sorted = sorted && right == 0;
+            while (lefts || (rights && right)) {
+                bool from_left = lefts && (!rights || !right || left < right);
+                u32 taken = from_left ? left : right;
+                if (from_left) {
+                    left = next[left - 1];
+                    lefts--;
+                } else {
+                    right = next[right - 1];
+                    rights--;
+                }
+                if (tail)
+                    next[tail - 1] = taken;
+                else
+                    list = taken;
+                tail = taken;
+            }
+            left = right;
+        }
+        next[tail - 1] = 0;
+    }
+    heads[row] = list;
+}
+
 template <class T>
 static __device__ __forceinline__ void scatter(const T *x, const T *updates, T *y, const u32 *last, u64 total,
                                                u64 run) {
@@ -62,8 +116,8 @@ static __device__ __forceinline__ void scatter(const T *x, const T *updates, T *
 }
 
 #define SCATTER(NAME, T)                                                                           \
-    extern "C" __global__ void NAME(const T *x, const i64 *positions, const T *updates, T *y,      \
-                                    const u32 *last, u64 total, u64 run, u32 way, u32 unused) {    \
+    extern "C" __global__ void NAME(const T *x, const T *updates, T *y, const u32 *last,           \
+                                    u64 total, u64 run, u32 way, u32 unused) {                     \
         scatter<T>(x, updates, y, last, total, run);                                               \
     }
 SCATTER(ab_scatter_1, u8)
@@ -85,23 +139,21 @@ template <class T, class W> static __device__ __forceinline__ T combined(u32 way
 
 // The updates of a row in their order.
 template <class T, class W>
-static __device__ __forceinline__ void combine(const T *x, const i64 *positions, const T *updates, T *y,
-                                               const u32 *last, u64 total, u64 run, u32 way) {
+static __device__ __forceinline__ void combine(const T *x, const T *updates, T *y, const u32 *heads, const u32 *next,
+                                               u64 total, u64 run, u32 way) {
     u64 at = thread_index();
     if (at >= total) return;
     u64 row = at / run;
-    u32 end = last[row];
     T value = x[at];
-    for (u32 update = 0; update < end; update++)
-        if ((u64)positions[update] == row)
-            value = combined<T, W>(way, value, updates[(u64)update * run + (at - row * run)]);
+    for (u32 update = heads[row]; update; update = next[update - 1])
+        value = combined<T, W>(way, value, updates[(u64)(update - 1) * run + (at - row * run)]);
     y[at] = value;
 }
 
 #define COMBINE(NAME, T, W)                                                                        \
-    extern "C" __global__ void NAME(const T *x, const i64 *positions, const T *updates, T *y,      \
-                                    const u32 *last, u64 total, u64 run, u32 way, u32 unused) {    \
-        combine<T, W>(x, positions, updates, y, last, total, run, way);                            \
+    extern "C" __global__ void NAME(const T *x, const T *updates, T *y, const u32 *heads,          \
+                                    const u32 *next, u64 total, u64 run, u32 way, u32 unused) {    \
+        combine<T, W>(x, updates, y, heads, next, total, run, way);                                \
     }
 COMBINE(ab_combine_float, float, float)
 COMBINE(ab_combine_long, i64, u64)

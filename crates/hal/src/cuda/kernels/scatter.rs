@@ -32,35 +32,48 @@ pub(super) fn locate(kernel: &Locate) -> Result<Lowered, Error> {
     launch_threads(function, count, parameters).map(Lowered::one)
 }
 
-/// The last update of each row is found first, so that results do not depend on time. Then each
-/// element of the output takes that update, or combines all updates of its row up to it.
+/// The last update of each row, or all of them in their order, are found first, so that results do
+/// not depend on time. Then each element of the output takes what its row has.
 pub(super) fn lower(kernel: &Scatter) -> Result<Lowered, Error> {
     let Scatter { combine, dtype, rows, run, count } = *kernel;
     if rows * run == 0 {
         return Ok(Lowered::nothing());
     }
     small("updates", count)?;
-    let last = Parameter::Scratch(0);
-    let mut launches =
-        vec![launch_threads("ab_scatter_begin", rows, vec![last.clone(), long(rows)])?];
-    if count != 0 {
-        let parameters =
-            vec![operand(1), last.clone(), Parameter::Failure, long(count), long(rows)];
-        launches.push(launch_threads("ab_scatter_last", count, parameters)?);
-    }
-    let (function, way) = match (combine, dtype.bytes(), dtype) {
-        (Combine::Replace, 1, _) => ("ab_scatter_1", 0),
-        (Combine::Replace, 2, _) => ("ab_scatter_2", 0),
-        (Combine::Replace, 4, _) => ("ab_scatter_4", 0),
-        (Combine::Replace, ..) => ("ab_scatter_8", 0),
-        (way, _, DType::F32) => ("ab_combine_float", code(way)),
-        (way, _, DType::I64) => ("ab_combine_long", code(way)),
-        (way, ..) => ("ab_combine_word", code(way)),
+    // Of each row its last update, or the first of the list of all, and of each update the next one.
+    let (heads, links) = (Parameter::Scratch(0), (rows * size_of::<u32>()).next_multiple_of(256));
+    let next = Parameter::Scratch(links);
+    let begin = vec![heads.clone(), long(rows)];
+    let mut launches = vec![launch_threads("ab_scatter_begin", rows, begin)?];
+    let function = match (combine, dtype.bytes(), dtype) {
+        (Combine::Replace, 1, _) => "ab_scatter_1",
+        (Combine::Replace, 2, _) => "ab_scatter_2",
+        (Combine::Replace, 4, _) => "ab_scatter_4",
+        (Combine::Replace, ..) => "ab_scatter_8",
+        (_, _, DType::F32) => "ab_combine_float",
+        (_, _, DType::I64) => "ab_combine_long",
+        _ => "ab_combine_word",
     };
-    let mut parameters = vec![operand(0), operand(1), operand(2), operand(3), last];
-    parameters.extend([long(rows * run), long(run), word(way), word(0)]);
+    let mut parameters = vec![operand(0), operand(2), operand(3), heads.clone()];
+    let mut scratch_bytes = links;
+    let known = [Parameter::Failure, long(count), long(rows)];
+    if combine == Combine::Replace {
+        if count != 0 {
+            let parameters = [operand(1), heads].into_iter().chain(known).collect();
+            launches.push(launch_threads("ab_scatter_last", count, parameters)?);
+        }
+    } else {
+        if count != 0 {
+            let lists = [operand(1), heads.clone(), next.clone()].into_iter().chain(known);
+            launches.push(launch_threads("ab_scatter_lists", count, lists.collect())?);
+            let order = vec![heads, next.clone(), long(rows)];
+            launches.push(launch_threads("ab_scatter_order", rows, order)?);
+        }
+        parameters.push(next);
+        scratch_bytes += count * size_of::<u32>();
+    }
+    parameters.extend([long(rows * run), long(run), word(code(combine)), word(0)]);
     launches.push(launch_threads(function, rows * run, parameters)?);
-    let scratch_bytes = rows * size_of::<u32>();
     Ok(Lowered { launches, scratch_bytes, ..Lowered::default() })
 }
 

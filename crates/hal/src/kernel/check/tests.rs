@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::kernel::{
-    Combine, Compare, Comparison, Dequantize, Function, Integer, IntegerFunction, IntegerReduce,
-    Locate, MatrixLayout, Outside, Pick, Pooling, Quantize, Rank, Reduction, Resample, Sample,
-    Sampling, Scan, Scatter,
+    Combine, Compare, Comparison, Dequantize, Fold, Function, Integer, IntegerFunction,
+    IntegerReduce, Locate, MatrixLayout, Outside, Peak, Pick, Pooling, Quantize, Rank, Reduction,
+    Regions, Resample, Sample, Sampling, Scan, Scatter, Windows,
 };
 
 const HUGE: usize = usize::MAX;
@@ -356,6 +356,52 @@ fn samples() {
     refused(Kernel::Sample(Sample { count: HUGE, ..sample.clone() }));
     refused(Kernel::Sample(Sample { in_size: [HUGE, 2], batch: 0, ..sample.clone() }));
     refused(Kernel::Sample(Sample { channels: HUGE, ..sample }));
+}
+
+#[test]
+fn windows_and_regions() {
+    let windows = Windows {
+        size: [2, 5, 6],
+        count: [1, 3, 4],
+        kernel: [2, 3, 1],
+        stride: [1, 2, 1],
+        dilation: [1; 3],
+        before: [0, 1, 0],
+    };
+    let peak = Peak { planes: 2, windows, columns_first: false };
+    assert_eq!(sizes(&Kernel::Peak(peak.clone())), [Some(480), Some(192)]);
+    let fold = Fold { planes: 2, windows };
+    assert_eq!(sizes(&Kernel::Fold(fold.clone())), [Some(576), Some(480)]);
+    for windows in [
+        Windows { kernel: [2, 0, 1], ..windows },
+        Windows { stride: [0, 2, 1], ..windows },
+        Windows { dilation: [1, 1, 0], ..windows },
+        Windows { dilation: [1, HUGE, 1], ..windows },
+        Windows { before: [0, 0, usize::MAX], ..windows },
+        Windows { count: [HUGE, 0, 1], ..windows },
+        Windows { size: [1, 0, HUGE], ..windows },
+    ] {
+        refused(Kernel::Peak(Peak { windows, ..peak.clone() }));
+        refused(Kernel::Fold(Fold { windows, ..fold.clone() }));
+    }
+    refused(Kernel::Fold(Fold { planes: HUGE, ..fold }));
+    let regions = Regions {
+        batch: 2,
+        channels: 3,
+        in_size: [4, 5],
+        count: 7,
+        parts: [2, 3],
+        scale: 1.0,
+        samples: 2,
+        half_pixel: true,
+        largest: false,
+    };
+    let found = sizes(&Kernel::Regions(regions.clone()));
+    assert_eq!(found, [Some(480), Some(112), Some(56), Some(504)]);
+    refused(Kernel::Regions(Regions { in_size: [0, 5], ..regions.clone() }));
+    refused(Kernel::Regions(Regions { in_size: [4, 0], ..regions.clone() }));
+    refused(Kernel::Regions(Regions { count: HUGE, ..regions.clone() }));
+    refused(Kernel::Regions(Regions { parts: [HUGE, 0], ..regions }));
 }
 
 #[test]

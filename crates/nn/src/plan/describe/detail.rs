@@ -54,6 +54,9 @@ fn kernel_words(kernel: &Kernel) -> Vec<String> {
             let name = format!("{:?}", sample.sampling).to_lowercase();
             vec![format!("{name}, {} of {}", sample.count, window(sample.in_size))]
         }
+        Kernel::Peak(peak) => vec![extents(&peak.windows.kernel)],
+        Kernel::Fold(fold) => vec![extents(&fold.windows.kernel)],
+        Kernel::Regions(regions) => vec![format!("{} of {}", regions.count, window(regions.parts))],
         Kernel::Rank(rank) => vec![format!("first {} of {}", rank.count, rank.axis)],
         Kernel::Pick(pick) => vec![format!("{} of {}", pick.count, pick.axis)],
         Kernel::Locate(locate) => vec![format!("{} indices each", locate.extents.len())],

@@ -6,6 +6,7 @@ use super::NodeInfo;
 use crate::error::Error;
 use crate::fate::{Fate, Folding};
 use crate::graph::{Body, Gone, Graph, Node, OriginId, PartId};
+use crate::host::Form;
 use crate::ops::{Movement, Op};
 use crate::plan::Stages;
 
@@ -68,12 +69,13 @@ fn planned_fate(
         return Ok(Fate::Unneeded);
     }
     let inputs = stages.known.inputs(node)?;
-    let same_type = match node.op {
-        Op::Cast { to } => inputs.get(0)?.dtype == to,
+    let same_bits = match &node.op {
+        Op::Cast { to } => inputs.get(0)?.dtype == *to,
+        Op::Host(host) => host.form() == Some(&Form::Bits),
         _ => false,
     };
     let moves = Movement::of(&node.op, &inputs, node.outputs.len())?.is_some();
-    Ok(if moves || same_type { Fate::View } else { Fate::Empty })
+    Ok(if moves || same_bits { Fate::View } else { Fate::Empty })
 }
 
 /// What became of a node that no plan sees. What is part of the same node of the file says nothing.

@@ -4,11 +4,11 @@ use anabranch_hal::kernel::{
     BinaryFunction, Combine, Function, Integer, IntegerFunction, Reduction,
 };
 
-use super::{Expanded, PLACES_MAX, Place};
+use super::{Expanded, PLACES_MAX, Place, signed};
 use crate::dtype::{DType, truncate_i64};
 use crate::error::Error;
 use crate::graph::ValueId;
-use crate::host::Form;
+use crate::host::{self, Form};
 use crate::ops::{Comparison, Op};
 use crate::shape::resolve_axis;
 use crate::tensor::Tensor;
@@ -23,19 +23,25 @@ impl Place<'_, '_> {
                 Ok(Some(vec![self.push(Op::Not, &[same])?]))
             }
             Form::Argument { axis, largest, last } => self.argument(*axis, *largest, *last),
+            Form::Quantize(how) => self.quantized(*how, false),
+            Form::Dequantize(how) => self.quantized(*how, true),
             _ => Ok(None),
         }
     }
 
     /// The place of the first integer that is equal to the largest one.
     fn argument(&mut self, axis: i64, largest: bool, last: bool) -> Expanded {
-        let x = self.input(0)?;
+        let mut x = self.input(0)?;
         let shape = self.shape(x)?;
         let Some(axis) = resolve_axis(axis, shape.len()) else { return Ok(None) };
-        let Some(result) = self.node.outputs.first().copied().flatten() else { return Ok(None) };
+        let Some(result) = self.result() else { return Ok(None) };
         let dtype = self.fact(x)?.dtype;
-        if !matches!(dtype, DType::I64 | DType::I32) || PLACES_MAX < shape[axis] {
+        let small = matches!(dtype, DType::I16 | DType::I8 | DType::U16 | DType::U8);
+        if !(matches!(dtype, DType::I64 | DType::I32) || small) || PLACES_MAX < shape[axis] {
             return Ok(None);
+        }
+        if small {
+            x = self.cast(x, DType::I32)?;
         }
         let extreme = if largest { Reduction::Max } else { Reduction::Min };
         let extreme = self.reduce(extreme, x, &[axis])?;
@@ -62,7 +68,7 @@ impl Place<'_, '_> {
             return Ok(None);
         }
         let ones = self.integer(dtype, -1)?;
-        let turned = crate::host::integer_function("BitwiseXor", IntegerFunction::Xor);
+        let turned = host::integer_function("BitwiseXor", IntegerFunction::Xor);
         Ok(Some(vec![self.push(turned, &[x, ones])?]))
     }
 
@@ -83,7 +89,7 @@ impl Place<'_, '_> {
     /// Elements that are written where max pooling found them.
     pub(super) fn max_unpool(&mut self) -> Expanded {
         let (x, places) = (self.input(0)?, self.input(1)?);
-        let Some(result) = self.node.outputs.first().copied().flatten() else { return Ok(None) };
+        let Some(result) = self.result() else { return Ok(None) };
         let (shape, count) = (self.shape(result)?, self.fact(x)?.count());
         let fits = self.is(1, DType::I64) && self.fact(places)?.count() == count;
         if !self.is(0, DType::F32) || !fits {
@@ -93,7 +99,7 @@ impl Place<'_, '_> {
         let size = self.list(&[shape.iter().product()])?;
         let zeros = self.push(Op::Expand, &[zeros, size])?;
         let (x, places) = (self.reshape(x, &[count])?, self.reshape(places, &[count])?);
-        let scatter = crate::host::scatter_elements(0, Combine::Replace);
+        let scatter = host::scatter_elements(0, Combine::Replace);
         let written = self.push(scatter, &[zeros, places, x])?;
         Ok(Some(vec![self.reshape(written, &shape)?]))
     }
@@ -133,13 +139,14 @@ impl Place<'_, '_> {
         Ok(Some(vec![self.with(BinaryFunction::Div, sum, count)?]))
     }
 
-    pub(super) fn cast_like(&mut self) -> Expanded {
+    pub(super) fn cast_like(&mut self, saturates: bool) -> Expanded {
         let (x, like) = (self.input(0)?, self.input(1)?);
-        let (from, to) = (self.fact(x)?.dtype, self.fact(like)?.dtype);
-        if from.is_narrow() || to.is_narrow() {
-            return Ok(None);
-        }
-        Ok(Some(vec![self.push(Op::Cast { to }, &[x])?]))
+        let to = self.fact(like)?.dtype;
+        let op = match to.is_narrow() {
+            true => host::choose_type(Some(to), false, saturates),
+            false => Op::Cast { to },
+        };
+        Ok(Some(vec![self.push(op, &[x])?]))
     }
 
     /// One triangle of matrices: the other one is not chosen.
@@ -230,9 +237,4 @@ impl Place<'_, '_> {
         let (off, on) = (self.slice(values, 0, [0, 1, 1])?, self.slice(values, 0, [1, 2, 1])?);
         Ok(Some(vec![self.select(chosen, on, off)?]))
     }
-}
-
-/// An extent, which memory bounds.
-fn signed(extent: usize) -> i64 {
-    i64::try_from(extent).unwrap_or(i64::MAX)
 }

@@ -36,11 +36,22 @@ fn computes(op: &Op) -> bool {
                 Form::Argument { .. }
                 | Form::TopK { .. }
                 | Form::GridSample { .. }
+                | Form::RegionAlign(_)
+                | Form::Quantize(_)
+                | Form::Dequantize(_)
                 | Form::Cumulative { .. },
             ) => true,
             Some(Form::Together(together)) => !matches!(
                 together,
-                Together::Trilu { .. } | Together::OneHot { .. } | Together::CastLike
+                Together::Trilu { .. }
+                    | Together::OneHot { .. }
+                    | Together::CastLike { .. }
+                    | Together::NarrowCast { .. }
+                    | Together::Eye { .. }
+                    | Together::CenterCropPad
+                    | Together::ReverseSequence { .. }
+                    | Together::TensorScatter { .. }
+                    | Together::Dropout
             ),
             _ => false,
         },
@@ -82,6 +93,13 @@ impl Place<'_, '_> {
         let Some(x) = self.optional(0) else { return Ok(None) };
         let dtype = self.fact(x)?.dtype;
         let result = match op {
+            Op::Binary(BinaryFunction::Rem) if Integer::takes(dtype) => {
+                let b = self.input(1)?;
+                let quotient = self.binary(BinaryFunction::Div, x, b)?;
+                let whole = self.binary(BinaryFunction::Mul, quotient, b)?;
+                Some(self.binary(BinaryFunction::Sub, x, whole)?)
+            }
+            Op::Binary(BinaryFunction::Pow) => self.power(x)?,
             Op::Unary(function) if Integer::takes(dtype) => self.integer_unary(*function, x)?,
             Op::Clip if Integer::takes(dtype) || self.has_computed_bounds()? => self.clip(x)?,
             Op::Reduce { reduction, keep_axes, none_is_none }
@@ -100,6 +118,26 @@ impl Place<'_, '_> {
             _ => None,
         };
         Ok(result.map(|result| vec![result]))
+    }
+
+    /// A power with an exponent of another type.
+    fn power(&mut self, x: ValueId) -> Result<Option<ValueId>, Error> {
+        let by = self.input(1)?;
+        let (base, fact) = (self.fact(x)?.dtype, self.fact(by)?);
+        if base == DType::F32 && fact.constant.is_none() && Integer::takes(fact.dtype) {
+            let by = self.cast(by, DType::F32)?;
+            return self.binary(BinaryFunction::Pow, x, by).map(Some);
+        }
+        let whole = |tensor: &Tensor| tensor.to_f64().iter().all(|x| x.fract() == 0.0);
+        if let Some(tensor) = fact.constant.as_ref().filter(|tensor| whole(tensor))
+            && Integer::takes(base)
+            && fact.dtype == DType::F32
+        {
+            let by = Tensor::from_numbers(base, tensor.shape(), &tensor.numbers())?;
+            let by = self.constant(by);
+            return self.binary(BinaryFunction::Pow, x, by).map(Some);
+        }
+        Ok(None)
     }
 
     fn integer_unary(&mut self, function: Function, x: ValueId) -> Result<Option<ValueId>, Error> {
@@ -205,13 +243,16 @@ impl Place<'_, '_> {
         let small = matches!(dtype, DType::I16 | DType::I8 | DType::U16 | DType::U8 | DType::Bool);
         match reduction {
             _ if IntegerReduce::takes(dtype, reduction) => Ok(None),
+            _ if matches!(dtype, DType::U64 | DType::U32) && reduction != Reduction::Mean => {
+                self.unsigned_reduce(x, reduction, &reduced)
+            }
             // In 32 bits, and back: neither is outside of the type.
             Reduction::Max | Reduction::Min if small => {
                 let wide = self.cast(x, DType::I32)?;
                 let most = self.push(reduced(reduction), &[&[wide], &axes[..]].concat())?;
                 self.cast(most, dtype).map(Some)
             }
-            Reduction::Mean if IntegerReduce::takes(dtype, Reduction::Sum) => {
+            Reduction::Mean if !small => {
                 let inputs = crate::ops::Facts(
                     [x].iter().chain(&axes).map(|id| self.fact(*id).ok()).collect(),
                 );

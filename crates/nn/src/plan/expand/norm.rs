@@ -64,9 +64,8 @@ impl Place<'_, '_> {
     pub(super) fn lp_pool(&mut self, window: Option<&Window>, p: i64) -> Expanded {
         let x = self.input(0)?;
         let shape = self.shape(x)?;
-        let fits = (3..=4).contains(&shape.len()) && !shape.contains(&0);
-        let whole = window.is_none_or(|window| !window.ceil && window.kernel.is_some());
-        if !self.is(0, DType::F32) || !fits || !whole || p < 1 {
+        let whole = window.is_none_or(|window| window.kernel.is_some());
+        if !self.is(0, DType::F32) || shape.contains(&0) || !whole || p < 1 {
             return Ok(None);
         }
         #[expect(clippy::cast_precision_loss, reason = "a norm is a small number")]
@@ -84,9 +83,19 @@ impl Place<'_, '_> {
                 self.reduce(Reduction::Sum, powers, &axes)?
             }
             Some(window) => {
-                let count = window.kernel.iter().flatten().product();
+                let placed = window.place(&shape[2..], None)?;
+                let count = placed.kernel.iter().product();
+                // Zeros as far as the last window reaches, so that all count alike.
+                let behind = (0..placed.output.len()).map(|axis| {
+                    let first = placed.output[axis].saturating_sub(1) * placed.strides[axis];
+                    let reach = (placed.kernel[axis] - 1) * placed.dilations[axis] + 1;
+                    (first + reach).saturating_sub(placed.begins[axis] + shape[axis + 2])
+                });
+                let ends: Vec<usize> = placed.begins.iter().copied().chain(behind).collect();
+                let padding = Padding::Explicit(ends);
+                let window = Window { padding, ceil: false, ..window.clone() };
                 let kind = PoolKind::Average { count_padding: true };
-                let mean = self.push(Op::Pool { kind, window: window.clone() }, &[powers])?;
+                let mean = self.push(Op::Pool { kind, window }, &[powers])?;
                 self.with(BinaryFunction::Mul, mean, float(count))?
             }
         };
@@ -115,6 +124,39 @@ impl Place<'_, '_> {
         let distance = self.binary(BinaryFunction::Sub, x, mean)?;
         let squares = self.binary(BinaryFunction::Mul, distance, distance)?;
         Ok((distance, self.reduce(Reduction::Mean, squares, axes)?))
+    }
+
+    /// Everything but the channels is one set.
+    pub(super) fn batch_training(&mut self, epsilon: f32, momentum: f32) -> Expanded {
+        let x = self.input(0)?;
+        let shape = self.shape(x)?;
+        let floats = (0..5).all(|index| self.is(index, DType::F32));
+        let channels = shape.get(1).copied().unwrap_or(1);
+        let counts = (1..5).map(|index| Ok(self.fact(self.input(index)?)?.count()));
+        let counts = counts.collect::<Result<Vec<usize>, Error>>()?;
+        if !floats || shape.contains(&0) || counts != [channels; 4] {
+            return Ok(None);
+        }
+        let axes: Vec<usize> = (0..shape.len()).filter(|&axis| axis != 1).collect();
+        let (distance, variance) = self.centred(x, &axes)?;
+        let mean = self.reduce(Reduction::Mean, x, &axes)?;
+        let along = self.shape(variance)?;
+        let (scale, shift) = (self.input(1)?, self.input(2)?);
+        let (scale, shift) = (self.reshape(scale, &along)?, self.reshape(shift, &along)?);
+        let spread = self.with(BinaryFunction::Add, variance, epsilon)?;
+        let spread = self.unary(Function::Sqrt, spread)?;
+        let result = self.binary(BinaryFunction::Div, distance, spread)?;
+        let result = self.binary(BinaryFunction::Mul, result, scale)?;
+        let mut results = vec![self.binary(BinaryFunction::Add, result, shift)?];
+        for (index, new) in [(3, mean), (4, variance)] {
+            let old = self.input(index)?;
+            let own = self.shape(old)?;
+            let new = self.reshape(new, &own)?;
+            let old = self.with(BinaryFunction::Mul, old, momentum)?;
+            let new = self.with(BinaryFunction::Mul, new, 1.0 - momentum)?;
+            results.push(self.binary(BinaryFunction::Add, old, new)?);
+        }
+        Ok(Some(results))
     }
 
     pub(super) fn layer_statistics(&mut self, axis: i64, epsilon: f32) -> Expanded {

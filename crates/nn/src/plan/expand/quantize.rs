@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::graph::ValueId;
 use crate::host::{self, Quantize};
 use crate::ops::{Op, Window, product_shape};
+use crate::shape::resolve_axis;
 
 /// Integers up to here are exact in `f32`, and so is every sum of products that stays below, in
 /// whatever order, on tensor cores too: a factor has fewer than eleven bits.
@@ -16,6 +17,29 @@ const EXACT_MAX: usize = 1 << 24;
 /// How long sums of products of two numbers of at most these magnitudes may be.
 fn depth_max(magnitudes: [usize; 2]) -> usize {
     EXACT_MAX / (magnitudes[0] * magnitudes[1])
+}
+
+/// The shape of elements whose scales have a shape that stretches to it: both are given.
+fn blocks(how: Quantize, shape: &[usize], scales: &[usize]) -> Option<[Vec<usize>; 2]> {
+    if scales.iter().product::<usize>() == 1 {
+        return Some([shape.to_vec(), Vec::new()]);
+    }
+    let axis = resolve_axis(how.axis, shape.len())?;
+    if how.block == 0 {
+        let mut along = vec![1; shape.len()];
+        along[axis] = shape[axis];
+        return (scales == [shape[axis]]).then(|| [shape.to_vec(), along]);
+    }
+    let fits = shape[axis] == scales.get(axis)?.checked_mul(how.block)?;
+    let same =
+        scales.len() == shape.len() && (0..shape.len()).all(|i| i == axis || scales[i] == shape[i]);
+    let (mut whole, mut along) = (shape.to_vec(), scales.to_vec());
+    if !(fits && same) {
+        return None;
+    }
+    whole.splice(axis..=axis, [scales[axis], how.block]);
+    along.insert(axis + 1, 1);
+    Some([whole, along])
 }
 
 impl Place<'_, '_> {
@@ -48,6 +72,76 @@ impl Place<'_, '_> {
         let how = Quantize { axis: 1, block: 0, dtype: None, saturates: true };
         let codes = self.push(host::quantize(how), &[x, scale, start])?;
         Ok(Some(vec![codes, scale, start]))
+    }
+
+    /// Codes of types that no kernel makes, and scales of blocks.
+    pub(super) fn quantized(&mut self, how: Quantize, back: bool) -> Expanded {
+        let (x, scale) = (self.input(0)?, self.input(1)?);
+        let Some(result) = self.result() else { return Ok(None) };
+        let own = crate::plan::lower::misfit(self.node, &self.all.known.inputs(self.node)?);
+        let (from, to) = (self.fact(x)?.dtype, self.fact(result)?.dtype);
+        let (code, float) = if back { (from, to) } else { (to, from) };
+        let bytes = matches!(code, DType::I16 | DType::U16 | DType::I8 | DType::U8);
+        let floats = float == DType::F32 && self.is(1, DType::F32);
+        if own.is_none() || !floats || !(bytes || code.is_narrow()) {
+            return Ok(None);
+        }
+        let (shape, scales) = (self.shape(x)?, self.shape(scale)?);
+        let zero = self.optional(2);
+        if let Some(zero) = zero {
+            let fact = self.fact(zero)?;
+            if fact.dtype != code || (fact.count() != 1 && fact.shape != scales) {
+                return Ok(None);
+            }
+        }
+        let Some([whole, along]) = blocks(how, &shape, &scales) else { return Ok(None) };
+        let zero = match zero {
+            Some(zero) => {
+                let zero = self.cast(zero, DType::F32)?;
+                let one = self.fact(zero)?.count() == 1;
+                Some(self.reshape(zero, if one { &[] } else { &along })?)
+            }
+            None => None,
+        };
+        let scale = self.reshape(scale, &along)?;
+        let mut y = self.reshape(x, &whole)?;
+        if back {
+            y = self.cast(y, DType::F32)?;
+            if let Some(zero) = zero {
+                y = self.binary(BinaryFunction::Sub, y, zero)?;
+            }
+            y = self.binary(BinaryFunction::Mul, y, scale)?;
+        } else {
+            y = self.binary(BinaryFunction::Div, y, scale)?;
+            if !code.is_float() {
+                y = self.unary(Function::Round, y)?;
+            }
+            if let Some(zero) = zero {
+                y = self.binary(BinaryFunction::Add, y, zero)?;
+            }
+            y = self.coded(y, code, how.saturates)?;
+        }
+        Ok(Some(vec![self.reshape(y, &shape)?]))
+    }
+
+    /// Whole numbers, or floats, as codes of a type that ends where they do not.
+    fn coded(&mut self, y: ValueId, code: DType, saturates: bool) -> Result<ValueId, Error> {
+        let ends = match code {
+            DType::I4 => Some((-8.0, 7.0)),
+            DType::U4 => Some((0.0, 15.0)),
+            DType::I2 => Some((-2.0, 1.0)),
+            DType::U2 => Some((0.0, 3.0)),
+            _ => None,
+        };
+        let mut y = y;
+        if let Some((low, high)) = ends {
+            y = self.with(BinaryFunction::Max, y, low)?;
+            y = self.with(BinaryFunction::Min, y, high)?;
+        }
+        match code.is_narrow() {
+            true => self.push(host::choose_type(Some(code), false, saturates), &[y]),
+            false => self.cast(y, code),
+        }
     }
 
     /// The distances of quantised numbers from their zero points, as floats, which hold them, and

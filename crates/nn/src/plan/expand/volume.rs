@@ -9,37 +9,43 @@ use crate::graph::ValueId;
 use crate::host::PadMode;
 use crate::ops::{Op, Padding, Placed, PoolKind, Window};
 
-/// The window that is left within an image.
-fn image(placed: &Placed, ceil: bool) -> Window {
-    let ends = [&placed.begins[1..], &placed.ends[1..]].concat();
+/// The window that is left along the axes from `first` on.
+fn inner(placed: &Placed, first: usize, ceil: bool) -> Window {
+    let ends = [&placed.begins[first..], &placed.ends[first..]].concat();
     Window {
-        kernel: Some(placed.kernel[1..].to_vec()),
-        strides: placed.strides[1..].to_vec(),
-        dilations: placed.dilations[1..].to_vec(),
+        kernel: Some(placed.kernel[first..].to_vec()),
+        strides: placed.strides[first..].to_vec(),
+        dilations: placed.dilations[first..].to_vec(),
         padding: Padding::Explicit(ends),
         ceil,
     }
 }
 
 impl Place<'_, '_> {
-    /// Convolutions and the largest elements of volumes.
+    /// Convolutions and pools of volumes.
     pub(super) fn volumes(&mut self, op: &Op) -> Expanded {
         let Some(x) = self.optional(0) else { return Ok(None) };
-        let shape = self.shape(x)?;
+        let (shape, dtype) = (self.shape(x)?, self.fact(x)?.dtype);
+        let small = matches!(dtype, DType::I16 | DType::I8 | DType::U16 | DType::U8);
+        if matches!(op, Op::Pool { kind: PoolKind::Max, .. }) && small {
+            // Floats hold all of them.
+            let wide = self.cast(x, DType::F32)?;
+            let most = self.push(op.clone(), &[wide])?;
+            return Ok(Some(vec![self.cast(most, dtype)?]));
+        }
         let floats = (0..self.node.inputs.len())
             .all(|index| self.optional(index).is_none() || self.is(index, DType::F32));
-        if shape.len() != 5 || shape.contains(&0) || !floats {
+        if shape.len() < 5 || shape.contains(&0) || !floats {
             return Ok(None);
         }
-        let deep = |kernel: &[usize]| kernel.first().is_some_and(|&depth| PARTS_MAX < depth);
+        let deep = |depth: &usize| PARTS_MAX < *depth;
         let taps = self.optional(1).map_or(Ok(Vec::new()), |weight| self.shape(weight))?;
         let result = match op {
-            Op::Conv { .. } if taps.get(2..).is_some_and(deep) => return Ok(None),
-            Op::Pool { window, .. } if window.kernel.as_deref().is_some_and(deep) => {
+            Op::Conv { .. } if shape.len() != 5 || taps.get(2).is_some_and(deep) => {
                 return Ok(None);
             }
             Op::Conv { window, groups } => self.convolution(x, window, *groups)?,
-            Op::Pool { kind: PoolKind::Max, window } => self.largest(x, window)?,
+            Op::Pool { kind, window } => self.pooled(x, *kind, window)?,
             _ => return Ok(None),
         };
         Ok(Some(vec![result]))
@@ -57,12 +63,11 @@ impl Place<'_, '_> {
         let placed = window.place(&shape[2..], Some(&taps[2..]))?;
         let depth = placed.output[0];
         let images = [shape[0] * depth, shape[1], shape[3], shape[4]];
-        let zero = self.number(0.0)?;
-        let x = self.surrounded(x, 2, &placed, zero)?;
-        let op = Op::Conv { window: image(&placed, false), groups };
+        let x = self.surrounded(x, &placed)?;
+        let op = Op::Conv { window: inner(&placed, 1, false), groups };
         let mut sum: Option<ValueId> = None;
         for tap in 0..placed.kernel[0] {
-            let slice = self.seen(x, 2, &placed, tap)?;
+            let slice = self.seen(x, &placed, tap)?;
             let slice = self.transpose(slice, &[0, 2, 1, 3, 4])?;
             let slice = self.reshape(slice, &images)?;
             let part = self.slice(weight, 2, [tap, tap + 1, 1])?;
@@ -82,56 +87,54 @@ impl Place<'_, '_> {
         self.transpose(result, &[0, 2, 1, 3, 4])
     }
 
-    /// The largest of each image, then along the depth.
-    fn largest(&mut self, x: ValueId, window: &Window) -> Result<ValueId, Error> {
+    /// Pools of images, which are then pooled along one axis after the other: what a window counts
+    /// is a product of what it counts along each axis.
+    fn pooled(&mut self, x: ValueId, kind: PoolKind, window: &Window) -> Result<ValueId, Error> {
         let shape = self.shape(x)?;
         let placed = window.place(&shape[2..], None)?;
-        let planes = self.reshape(x, &[shape[0] * shape[1], shape[2], shape[3], shape[4]])?;
-        let window = image(&placed, window.ceil);
-        let pooled = self.push(Op::Pool { kind: PoolKind::Max, window }, &[planes])?;
-        let nothing = self.number(f32::NEG_INFINITY)?;
-        let pooled = self.surrounded(pooled, 1, &placed, nothing)?;
-        let mut most = self.seen(pooled, 1, &placed, 0)?;
-        for tap in 1..placed.kernel[0] {
-            let next = self.seen(pooled, 1, &placed, tap)?;
-            most = self.binary(BinaryFunction::Max, most, next)?;
+        let images = placed.output.len() - 2;
+        let many: usize = shape[..2 + images].iter().product();
+        let rest = &shape[2 + images..];
+        let mut pooled = self.reshape(x, &[&[many, 1], rest].concat())?;
+        let op = Op::Pool { kind, window: inner(&placed, images, window.ceil) };
+        pooled = self.push(op, &[pooled])?;
+        for axis in (0..images).rev() {
+            let many: usize = shape[..2 + axis].iter().product();
+            let behind: usize = placed.output[axis + 1..].iter().product();
+            pooled = self.reshape(pooled, &[many, 1, shape[2 + axis], behind])?;
+            let along = Window {
+                kernel: Some(vec![placed.kernel[axis], 1]),
+                strides: vec![placed.strides[axis], 1],
+                dilations: vec![placed.dilations[axis], 1],
+                padding: Padding::Explicit(vec![placed.begins[axis], 0, placed.ends[axis], 0]),
+                ceil: window.ceil,
+            };
+            pooled = self.push(Op::Pool { kind, window: along }, &[pooled])?;
         }
-        self.reshape(most, &[&shape[..2], &placed.output[..]].concat())
+        self.reshape(pooled, &[&shape[..2], &placed.output[..]].concat())
     }
 
-    /// The volume with as much of `value` around its depth as windows reach.
-    fn surrounded(
-        &mut self,
-        x: ValueId,
-        axis: usize,
-        placed: &Placed,
-        value: ValueId,
-    ) -> Result<ValueId, Error> {
+    /// The volume with as many zeros around its depth as windows reach.
+    fn surrounded(&mut self, x: ValueId, placed: &Placed) -> Result<ValueId, Error> {
         let shape = self.shape(x)?;
         let reach = (placed.output[0].max(1) - 1) * placed.strides[0]
             + (placed.kernel[0] - 1) * placed.dilations[0]
             + 1;
-        let behind = reach.saturating_sub(placed.begins[0] + shape[axis]);
+        let behind = reach.saturating_sub(placed.begins[0] + shape[2]);
         if placed.begins[0] == 0 && behind == 0 {
             return Ok(x);
         }
         let mut amounts = vec![0; 2 * shape.len()];
-        amounts[axis] = placed.begins[0];
-        amounts[shape.len() + axis] = behind;
+        amounts[2] = placed.begins[0];
+        amounts[shape.len() + 2] = behind;
         let amounts = self.list(&amounts)?;
-        self.push(Op::Pad { mode: PadMode::Constant }, &[x, amounts, value])
+        self.push(Op::Pad { mode: PadMode::Constant }, &[x, amounts])
     }
 
     /// What one tap of the depth sees, for all places of the window.
-    fn seen(
-        &mut self,
-        x: ValueId,
-        axis: usize,
-        placed: &Placed,
-        tap: usize,
-    ) -> Result<ValueId, Error> {
+    fn seen(&mut self, x: ValueId, placed: &Placed, tap: usize) -> Result<ValueId, Error> {
         let (start, step) = (tap * placed.dilations[0], placed.strides[0]);
         let end = start + (placed.output[0].max(1) - 1) * step + 1;
-        self.slice(x, axis, [start, end, step])
+        self.slice(x, 2, [start, end, step])
     }
 }

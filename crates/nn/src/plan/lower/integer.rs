@@ -21,7 +21,8 @@ pub(super) fn function(function: BinaryFunction) -> Option<IntegerFunction> {
         BinaryFunction::Div => IntegerFunction::Div,
         BinaryFunction::Min => IntegerFunction::Min,
         BinaryFunction::Max => IntegerFunction::Max,
-        BinaryFunction::Pow | BinaryFunction::Slope | BinaryFunction::Rem => return None,
+        BinaryFunction::Pow => IntegerFunction::Pow,
+        BinaryFunction::Slope | BinaryFunction::Rem => return None,
     })
 }
 

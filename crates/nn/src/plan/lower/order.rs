@@ -52,6 +52,10 @@ impl Lowering<'_> {
             &Form::ScatterNd { combine } => self.scatter_nd(node, inputs, combine),
             &Form::Cumulative { .. } => self.scan(node, inputs, form),
             &Form::Integer(function) => self.integer(node, function),
+            Form::Peak { window, columns_first } => self.peak(node, inputs, window, *columns_first),
+            Form::Fold(columns) => self.fold(node, inputs, columns),
+            &Form::RegionAlign(align) => self.regions(node, inputs, align),
+            Form::Bits => self.bits(node),
             Form::Together(_) => Err(Error::unsupported("has no kernel of its own")),
         }
     }

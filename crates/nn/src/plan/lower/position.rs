@@ -12,10 +12,6 @@ use crate::host::Form;
 use crate::ops::{Fact, Facts};
 use crate::shape::{resolve_axis, row_major_strides};
 
-/// The most updates that are combined with what is there: a device may look at all of them for each
-/// element, so that results do not depend on time.
-const COMBINED_MAX: usize = 1 << 14;
-
 /// Why kernels do not write elements, or pick them, by index.
 pub(super) fn misfit(node: &Node, inputs: &Facts<'_>, form: &Form) -> Option<Misfit> {
     let dtype = |index: usize| inputs.optional(index).map(|fact| fact.dtype);
@@ -30,16 +26,11 @@ pub(super) fn misfit(node: &Node, inputs: &Facts<'_>, form: &Form) -> Option<Mis
         let width = shape(1).last().copied().unwrap_or(0);
         (Locate::WIDTH_MAX < width).then(unfit)
     };
-    let combined = |combine: Combine, count: usize| {
-        let many = combine != Combine::Replace && COMBINED_MAX < count;
-        let types = unlike(0, &|dtype| Scatter::takes(dtype, combine));
-        types.or_else(|| many.then_some(Misfit::Updates(count)))
-    };
+    let combined = |combine: Combine| unlike(0, &|dtype| Scatter::takes(dtype, combine));
     match *form {
         Form::GatherNd { .. } => unlike(1, &index).or_else(wide),
         Form::ScatterNd { combine } => {
-            let count = shape(1).iter().rev().skip(1).product();
-            unlike(1, &index).or_else(wide).or_else(|| combined(combine, count))
+            unlike(1, &index).or_else(wide).or_else(|| combined(combine))
         }
         Form::ScatterElements { axis, combine } => {
             let axis = resolve_axis(axis, shape(0).len());
@@ -47,7 +38,7 @@ pub(super) fn misfit(node: &Node, inputs: &Facts<'_>, form: &Form) -> Option<Mis
             // What sticks out is an error that the definition tells.
             let sticks_out = others.any(|(i, (x, index))| Some(i) != axis && x < index);
             let inside = unlike(1, &index).or_else(|| sticks_out.then(unfit));
-            inside.or_else(|| combined(combine, shape(1).iter().product()))
+            inside.or_else(|| combined(combine))
         }
         Form::Cumulative { .. } => {
             let axis = inputs.optional(1).filter(|fact| fact.constant.is_none());

@@ -1,6 +1,6 @@
 //! Operators that are computed on the host side of the device.
 
-use anabranch_hal::kernel::{Compare, Integer, IntegerReduce, Kernel, Routine};
+use anabranch_hal::kernel::{BinaryFunction, Compare, Integer, IntegerReduce, Kernel, Routine};
 
 use super::{Home, Lowering, Spot, integer, position, quantize};
 use crate::dtype::DType;
@@ -30,13 +30,7 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
     let image = || (!(3..=4).contains(&rank)).then(|| Misfit::ImageAxes(rank.saturating_sub(2)));
     match &node.op {
         Op::Conv { .. } => any_foreign().or_else(image),
-        Op::Pool { kind, window } => {
-            // The kernel takes what sticks out for padding.
-            let sticks_out =
-                window.ceil && *kind == crate::ops::PoolKind::Average { count_padding: true };
-            let beyond = || sticks_out.then_some(Misfit::WindowBeyondPadding);
-            foreign(0).or_else(image).or_else(beyond)
-        }
+        Op::Pool { .. } => foreign(0).or_else(image),
         Op::GlobalPool { .. } => foreign(0).or_else(|| image().filter(|_| rank < 3)),
         Op::AdaptiveAveragePool { .. } | Op::Normalize { .. } | Op::MatMul { .. } => any_foreign(),
         Op::Unary(_) | Op::Softmax { .. } => foreign(0),
@@ -48,16 +42,16 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
             if typed(0).is_some_and(|x| Integer::takes(x.1))
                 && integer::function(*function).is_some() =>
         {
-            None
+            // Only an exponent may be of another type.
+            let other = typed(1).filter(|other| Some(other.1) != typed(0).map(|x| x.1));
+            other.filter(|_| *function == BinaryFunction::Pow).map(unlike)
         }
         // A constant exponent becomes an `f32`.
         Op::Binary(_) => foreign(0).or_else(|| foreign(1).filter(|_| is_computed(1).is_some())),
         Op::Concat { .. } | Op::Gather { .. } | Op::Where => None,
         Op::Pad { mode: PadMode::Constant } => is_computed(2),
         Op::Pad { .. } => foreign(0),
-        Op::Resize(resize) => {
-            foreign(0).or_else(|| resize.extrapolates().then_some(Misfit::Extrapolation))
-        }
+        Op::Resize(_) => foreign(0),
         Op::Compare(_) => (0..2).find_map(compared),
         Op::Not => compared(0),
         Op::Cast { to } if to.is_narrow() => Some(Misfit::NarrowResult(*to)),
@@ -78,6 +72,12 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
                 | Form::ScatterNd { .. }
                 | Form::Cumulative { .. }),
             ) => position::misfit(node, inputs, form),
+            Some(Form::Peak { .. } | Form::Fold(_)) => foreign(0),
+            Some(Form::RegionAlign(_)) => {
+                let images = typed(2).filter(|typed| typed.1 != DType::I64).map(unlike);
+                (0..2).find_map(foreign).or(images)
+            }
+            Some(Form::Bits) => None,
             Some(Form::Integer(_)) => {
                 typed(0).filter(|&(_, dtype)| !Integer::takes(dtype)).map(unlike)
             }

@@ -5,8 +5,8 @@ use super::*;
 use crate::dtype::DType;
 use crate::kernel::{Compare, Comparison};
 
-pub(crate) const COMPARED: [DType; 5] =
-    [DType::F32, DType::I64, DType::I32, DType::U8, DType::Bool];
+pub(crate) const COMPARED: [DType; 6] =
+    [DType::F32, DType::I64, DType::I32, DType::U64, DType::U8, DType::Bool];
 
 /// A question with its inputs as they lie in memory: few different numbers, so that many are equal.
 pub(crate) fn random_compare(random: &mut Random) -> (Compare, Vec<Vec<u8>>) {
@@ -31,6 +31,7 @@ fn number(random: &mut Random, dtype: DType) -> Vec<u8> {
             random.pick(&[i64::MIN, -1, 0, 1, 1 << 32, (1 << 53) + 1]).to_le_bytes().into()
         }
         DType::I32 => random.pick(&[i32::MIN, -1, 0, 1, i32::MAX]).to_le_bytes().into(),
+        DType::U64 => random.pick(&[0, 1, 1 << 63, (1 << 63) + 1, u64::MAX]).to_le_bytes().into(),
         _ => vec![random.pick(&[0, 1, 127, 128, 255])],
     }
 }
@@ -69,6 +70,7 @@ fn comparisons_are_right() {
             DType::F32 => answers(&compare, &inputs, f32::from_le_bytes),
             DType::I64 => answers(&compare, &inputs, i64::from_le_bytes),
             DType::I32 => answers(&compare, &inputs, i32::from_le_bytes),
+            DType::U64 => answers(&compare, &inputs, u64::from_le_bytes),
             _ => answers(&compare, &inputs, u8::from_le_bytes),
         };
         let kernel = Kernel::Compare(compare);

@@ -44,8 +44,10 @@ fn number(random: &mut Random, dtype: DType) -> i128 {
 
 /// A function with its inputs as they lie in memory; nothing is divided by zero.
 pub(crate) fn random_integer(random: &mut Random) -> (Integer, Vec<Vec<u8>>) {
-    use IntegerFunction::{Add, And, Div, Max, Min, Mul, Or, Rem, ShiftLeft, ShiftRight, Sub, Xor};
-    let all = [Add, Sub, Mul, Div, Rem, Min, Max, And, Or, Xor, ShiftLeft, ShiftRight];
+    use IntegerFunction::{
+        Add, And, Div, Max, Min, Mul, Or, Pow, Rem, ShiftLeft, ShiftRight, Sub, Xor,
+    };
+    let all = [Add, Sub, Mul, Div, Rem, Pow, Min, Max, And, Or, Xor, ShiftLeft, ShiftRight];
     let (shape, [a_strides, b_strides]) = broadcast(random);
     let function = random.pick(&all);
     let types = if function == ShiftRight { &TYPES[4..] } else { &TYPES };
@@ -65,6 +67,27 @@ pub(crate) fn random_integer(random: &mut Random) -> (Integer, Vec<Vec<u8>>) {
     (integer, inputs)
 }
 
+/// A power as a product of its factors, where they are few, and of squares.
+fn power(dtype: DType, base: i128, exponent: i128) -> i128 {
+    let times = |a: i128, b: i128| wrapped(dtype, a.wrapping_mul(b));
+    match (base, exponent) {
+        (1, _) => 1,
+        (-1, _) if is_signed(dtype) => {
+            if exponent % 2 == 0 {
+                1
+            } else {
+                -1
+            }
+        }
+        (_, ..0) => 0,
+        (_, 0..64) => (0..exponent).fold(1, |product, _| times(product, base)),
+        _ => {
+            let root = power(dtype, base, exponent / 2);
+            times(times(root, root), if exponent % 2 == 0 { 1 } else { base })
+        }
+    }
+}
+
 fn expected(kernel: &Integer, inputs: &[Vec<u8>]) -> Vec<u8> {
     let dtype = kernel.dtype;
     let count: usize = kernel.shape.iter().product();
@@ -79,6 +102,7 @@ fn expected(kernel: &Integer, inputs: &[Vec<u8>]) -> Vec<u8> {
             IntegerFunction::Mul => a.wrapping_mul(b),
             IntegerFunction::Div => a / b,
             IntegerFunction::Rem => a - b * (a.div_euclid(b) - i128::from(b < 0 && a % b != 0)),
+            IntegerFunction::Pow => power(dtype, a, b),
             IntegerFunction::Min => a.min(b),
             IntegerFunction::Max => a.max(b),
             IntegerFunction::And => a & b,

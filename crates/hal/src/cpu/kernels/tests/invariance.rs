@@ -158,6 +158,15 @@ fn pools_do_not_see_other_planes() {
             })
         });
     }
+    let windows = Windows {
+        size: [3, 19, 23],
+        count: [2, 10, 12],
+        kernel: [2, 3, 3],
+        stride: [1, 2, 2],
+        dilation: [1, 1, 1],
+        before: [0, 1, 1],
+    };
+    check(94, &[], |n| Kernel::Fold(Fold { planes: 5 * n, windows }));
     check(92, &[], |n| {
         let (in_size, out_size) = ([17, 19], [5, 4]);
         Kernel::AdaptiveAveragePool2d(AdaptiveAveragePool2d { planes: 9 * n, in_size, out_size })

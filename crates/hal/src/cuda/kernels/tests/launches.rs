@@ -14,11 +14,13 @@ use crate::cpu::kernels::tests::movement::dense;
 use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
 use crate::cpu::kernels::tests::quantize::{random_dequantize, random_quantize};
 use crate::cpu::kernels::tests::rank::{random_pick, random_rank};
+use crate::cpu::kernels::tests::regions::random_regions;
 use crate::cpu::kernels::tests::resample::random_resample;
 use crate::cpu::kernels::tests::sample::random_sample;
 use crate::cpu::kernels::tests::scan::random_scan;
 use crate::cpu::kernels::tests::scatter::{random_locate, random_scatter};
 use crate::cpu::kernels::tests::spatial::random_pool;
+use crate::cpu::kernels::tests::windows::{random_fold, random_peak};
 use crate::dtype::DType;
 use crate::error::ErrorKind;
 use crate::kernel::*;
@@ -150,6 +152,9 @@ fn random_kernels(random: &mut Random) -> Vec<Kernel> {
         Kernel::Resample(random_resample(random).0),
         Kernel::Compare(random_compare(random).0),
         Kernel::Sample(random_sample(random).0),
+        Kernel::Peak(random_peak(random).0),
+        Kernel::Fold(random_fold(random).0),
+        Kernel::Regions(random_regions(random).0),
         Kernel::Rank(random_rank(random).0),
         Kernel::Quantize(random_quantize(random).0),
         Kernel::Dequantize(random_dequantize(random).0),
@@ -391,7 +396,7 @@ fn how_a_constant_is_packed_follows_from_it_alone() {
 }
 
 /// The sources in the order of their names.
-const SOURCES: [&str; 20] = [
+const SOURCES: [&str; 21] = [
     include_str!("../anabranch.cu"),
     include_str!("../compare.cu"),
     include_str!("../convolution.cu"),
@@ -410,6 +415,7 @@ const SOURCES: [&str; 20] = [
     include_str!("../sample.cu"),
     include_str!("../scan.cu"),
     include_str!("../scatter.cu"),
+    include_str!("../spatial.cu"),
     include_str!("../tensor.cu"),
     include_str!("../thin.cu"),
 ];

@@ -6,8 +6,10 @@ use super::elementwise::same;
 use crate::cpu::kernels::tests::compare::random_compare;
 use crate::cpu::kernels::tests::quantize::{random_dequantize, random_quantize};
 use crate::cpu::kernels::tests::rank::{random_pick, random_rank};
+use crate::cpu::kernels::tests::regions::random_regions;
 use crate::cpu::kernels::tests::resample::{random_resample, reference, tolerance};
 use crate::cpu::kernels::tests::sample::random_sample;
+use crate::cpu::kernels::tests::windows::{folded, random_fold, random_peak};
 use crate::cpu::kernels::tests::{Random, from_bytes, run_here, to_bytes};
 use crate::cuda::kernels::{Arithmetic, lower};
 use crate::kernel::Kernel;
@@ -54,6 +56,40 @@ pub(super) fn check(card: &mut Card, report: &mut Report) {
         same(card, report, &Kernel::Dequantize(back), &inputs, count * 4, 4);
     }
     samples(card, report, &mut random);
+    spatial(card, report, &mut random);
+}
+
+/// Windows over volumes, and regions of images, which the processor finds by the same operations.
+fn spatial(card: &mut Card, report: &mut Report, random: &mut Random) {
+    for round in 0..400 {
+        let (peak, x) = random_peak(random);
+        let bytes = peak.planes * peak.windows.count.iter().product::<usize>() * 8;
+        same(card, report, &Kernel::Peak(peak), &[x], bytes, 8);
+        let (fold, x) = random_fold(random);
+        let expected = folded(&fold, &x);
+        let kernel = Kernel::Fold(fold);
+        let lowered = lower(&kernel, Arithmetic::Tensor).unwrap();
+        let found = card.run(&lowered, &[to_bytes(&x)], expected.len() * 4, ALIGNED);
+        let within = |i: usize| 1e-7 * expected[i].abs() + 1e-12;
+        let (what, found) = (|| format!("{kernel:?}"), from_bytes(&found.expect("it is done")));
+        report.compare("windows laid back", &what, &found, &expected, &within);
+        let (regions, mut inputs) = random_regions(random);
+        let bytes = regions.count * regions.channels * regions.parts.iter().product::<usize>() * 4;
+        if round % 4 == 0 && 0 < regions.count {
+            inputs[2][..8].copy_from_slice(&random.pick(&[3i64, -4, i64::MIN]).to_le_bytes());
+        }
+        let kernel = Kernel::Regions(regions);
+        let lowered = lower(&kernel, Arithmetic::Tensor).unwrap();
+        let expected = run_here(&kernel, &inputs, bytes).ok();
+        let found = card.run(&lowered, &inputs, bytes, ALIGNED).ok();
+        let what = || format!("{kernel:?}");
+        let (Some(found), Some(expected)) = (&found, &expected) else {
+            report.expect_equal(&what, &found.is_some(), &expected.is_some());
+            continue;
+        };
+        let expected: Vec<f64> = from_bytes(expected).into_iter().map(f64::from).collect();
+        report.compare("regions", &what, &from_bytes(found), &expected, &|_| 2e-7);
+    }
 }
 
 /// Samples beside those of the processor, which finds its elements by the same operations.

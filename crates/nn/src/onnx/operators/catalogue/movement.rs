@@ -40,7 +40,8 @@ pub(super) fn center_crop_pad(context: &mut Context<'_>) -> Result<Translated, E
 pub(super) fn column_to_image(context: &mut Context<'_>) -> Result<Translated, Error> {
     let mut sizes = |name: &str| context.attributes.sizes(name).map(Option::unwrap_or_default);
     let (strides, dilations, pads) = (sizes("strides")?, sizes("dilations")?, sizes("pads")?);
-    Ok(host::column_to_image(strides, dilations, pads).into())
+    let columns = host::Columns { strides, dilations, pads, ..host::Columns::default() };
+    Ok(host::column_to_image(columns).into())
 }
 
 pub(super) fn compress(context: &mut Context<'_>) -> Result<Translated, Error> {

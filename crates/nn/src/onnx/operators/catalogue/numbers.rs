@@ -3,7 +3,7 @@
 use super::{Context, Translated, element_type, meaningless, size};
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::host::{self, Attention, Combined, Quantize};
+use crate::host::{self, Attention, Combined, Loss, Quantize};
 
 /// Operators without attributes.
 pub(super) fn plain(context: &mut Context<'_>) -> Result<Translated, Error> {
@@ -101,7 +101,7 @@ pub(super) fn loss(context: &mut Context<'_>) -> Result<Translated, Error> {
         other => return Err(meaningless("reduction", other)),
     };
     let softmax = context.operator == "SoftmaxCrossEntropyLoss";
-    Ok(host::negative_log_likelihood(ignored, combined, softmax).into())
+    Ok(host::negative_log_likelihood(Loss { ignored, combined, softmax }).into())
 }
 
 pub(super) fn quantize(context: &mut Context<'_>) -> Result<Translated, Error> {

@@ -79,7 +79,9 @@ pub(super) fn region_align(context: &mut Context<'_>) -> Result<Translated, Erro
     let width = size(context, "output_width")?.unwrap_or(1);
     let samples = size(context, "sampling_ratio")?.unwrap_or(0);
     let scale = context.attributes.float("spatial_scale", 1.0)?;
-    Ok(host::region_align([height, width], (scale, samples), half_pixel, largest).into())
+    let size = [height, width];
+    let align = host::RegionAlign { size, scale, samples, half_pixel, largest };
+    Ok(host::region_align(align).into())
 }
 
 /// What an older resampling is.
