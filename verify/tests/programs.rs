@@ -4,6 +4,7 @@
 //! from. `ANABRANCH_SEED` draws the same programs again.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -20,16 +21,25 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
 }
 
+/// Steps of a program.
+const SHORT: Range<usize> = 1..120;
+const LONG: Range<usize> = 2_000..4_000;
+
 fn place(operands: usize) -> impl Strategy<Value = Place> {
     (0..operands, 0..BLOCKS).prop_map(|(operand, block)| Place { operand, block })
+}
+
+/// Bytes of which a block of numbers is, often of what is no number.
+fn byte() -> impl Strategy<Value = u8> {
+    prop_oneof![3 => any::<u8>(), 1 => Just(0xff)]
 }
 
 fn operation(operands: usize) -> impl Strategy<Value = Operation> {
     use Operation as Op;
     let pair = || (place(operands), place(operands));
     prop_oneof![
-        3 => (place(operands), any::<u8>()).prop_map(|(to, byte)| Op::Fill { to, byte }),
-        2 => (0..operands, any::<u8>()).prop_map(|(to, byte)| Op::FillAll { to, byte }),
+        3 => (place(operands), byte()).prop_map(|(to, byte)| Op::Fill { to, byte }),
+        2 => (0..operands, byte()).prop_map(|(to, byte)| Op::FillAll { to, byte }),
         4 => pair().prop_map(|(from, to)| Op::Copy { from, to }),
         2 => (0..operands, 0..operands).prop_map(|(from, to)| Op::CopyAll { from, to }),
         3 => pair().prop_map(|(from, to)| Op::Reverse { from, to }),
@@ -73,7 +83,7 @@ fn surroundings() -> impl Strategy<Value = Step> {
         6 => (1..4_u8).prop_map(|count| Step::Drive { count }),
         3 => (0..BUFFERS, 0..STREAMS)
             .prop_map(|(buffer, stream)| Step::Renew { buffer, stream }),
-        1 => (0..BUFFERS, any::<u8>())
+        1 => (0..BUFFERS, byte())
             .prop_map(|(buffer, byte)| Step::HostWrite { buffer, byte }),
         2 => (0..BUFFERS).prop_map(|buffer| Step::HostRead { buffer }),
         1 => Just(Step::SynchronizeAll),
@@ -86,11 +96,15 @@ fn step(loss: u32) -> impl Strategy<Value = Step> {
     prop_oneof![200 => work(), 130 => stream(), 120 => surroundings(), loss => Just(Step::Lose)]
 }
 
-/// Programs of up to so many steps, which lose the device with this weight.
-fn case(on: impl Strategy<Value = On>, steps_max: usize, loss: u32) -> impl Strategy<Value = Case> {
+/// Programs of so many steps, which lose the device with this weight.
+fn case(
+    on: impl Strategy<Value = On>,
+    steps: Range<usize>,
+    loss: u32,
+) -> impl Strategy<Value = Case> {
     // Enough for what a program holds at once, or for little more than its first buffers.
     let memory_bytes = prop_oneof![Just(1_usize << 20), Just(1 << 14)];
-    let steps = prop::collection::vec(step(loss), 1..steps_max);
+    let steps = prop::collection::vec(step(loss), steps);
     (on, memory_bytes, 1_usize..5, 1_usize..6, steps).prop_map(
         |(on, memory_bytes, in_flight_max, commands_per_buffer_max, steps)| Case {
             found: String::new(),
@@ -177,7 +191,7 @@ fn every_case_of_the_corpus_holds() {
 
 #[test]
 fn programs_with_faults_on_a_device_that_waits() {
-    let total = explore("manual", 300, &case(Just(On::Manual), 120, 1));
+    let total = explore("manual", 300, &case(Just(On::Manual), SHORT, 1));
     assert!(0 < total.failed && 0 < total.refused && 0 < total.starved && total.lost, "{total:?}");
     println!("{total:?}");
 }
@@ -186,14 +200,14 @@ fn programs_with_faults_on_a_device_that_waits() {
 fn programs_with_faults_on_a_device_in_any_order() {
     let on = (any::<bool>(), any::<u64>())
         .prop_map(|(lazy, seed)| if lazy { On::Lazy(seed) } else { On::Automatic(seed) });
-    let total = explore("sim", 300, &case(on, 120, 1));
+    let total = explore("sim", 300, &case(on, SHORT, 1));
     assert!(0 < total.failed && 0 < total.refused && 0 < total.starved && total.lost, "{total:?}");
     println!("{total:?}");
 }
 
 #[test]
 fn programs_with_faults_on_the_device_that_computes_nothing() {
-    let total = explore("null", 200, &case(Just(On::Null), 120, 1));
+    let total = explore("null", 200, &case(Just(On::Null), SHORT, 1));
     assert!(0 < total.failed && 0 < total.refused, "{total:?}");
     println!("{total:?}");
 }
@@ -201,7 +215,7 @@ fn programs_with_faults_on_the_device_that_computes_nothing() {
 #[test]
 fn programs_with_faults_on_the_processor() {
     let on = (1_usize..4).prop_map(On::Cpu);
-    let total = explore("cpu", 60, &case(on, 120, 1));
+    let total = explore("cpu", 60, &case(on, SHORT, 1));
     assert!(0 < total.failed && 0 < total.refused, "{total:?}");
     println!("{total:?}");
 }
@@ -209,10 +223,10 @@ fn programs_with_faults_on_the_processor() {
 #[cfg(feature = "cuda")]
 #[test]
 fn programs_with_faults_on_cuda() {
-    let total = explore("cuda", 60, &case(Just(On::Cuda), 120, 1));
+    let total = explore("cuda", 60, &case(Just(On::Cuda), SHORT, 1));
     assert!(0 < total.failed && 0 < total.refused, "{total:?}");
     println!("{total:?}");
-    let total = explore("cuda, long", 4, &case(Just(On::Cuda), 4_000, 0));
+    let total = explore("cuda, long", 4, &case(Just(On::Cuda), LONG, 0));
     assert!(1_000 < total.commands, "{total:?}");
     println!("{total:?}");
 }
@@ -225,7 +239,7 @@ fn long_programs_with_faults() {
         Just(On::Null),
         Just(On::Cpu(2)),
     ];
-    let total = explore("long", 8, &case(on, 4_000, 0));
+    let total = explore("long", 8, &case(on, LONG, 0));
     assert!(1_000 < total.commands, "{total:?}");
     println!("{total:?}");
 }
@@ -243,7 +257,7 @@ fn fk_1_fk_3_a_child_may_do_nothing_whatever_its_parent_was_doing() {
 
 #[test]
 fn a_case_is_what_its_file_says() {
-    let strategy = case(Just(On::Lazy(7)), 40, 1);
+    let strategy = case(Just(On::Lazy(7)), 1..40, 1);
     let mut runner = TestRunner::deterministic();
     let case = strategy.new_tree(&mut runner).unwrap().current();
     assert_eq!(Case::from_text(&case.to_text()), Ok(case.clone()));

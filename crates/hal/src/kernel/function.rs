@@ -31,7 +31,9 @@ pub enum Function {
     Log,
     Sqrt,
     Reciprocal,
+    /// The other sign, of NaN as well, whose other bits stay.
     Neg,
+    /// No sign, as for [`Function::Neg`].
     Abs,
     Floor,
     Ceil,

@@ -112,8 +112,9 @@ static __device__ __noinline__ float4 apply(Activation f, float4 quad) {
     case LOG: EACH(logf(x)); break;
     case SQRT: EACH(sqrtf(x)); break;
     case RECIPROCAL: EACH(1.0f / x); break;
-    case NEG: EACH(-x); break;
-    case ABS: EACH(fabsf(x)); break;
+    // As bits: arithmetic makes the same NaN of every NaN.
+    case NEG: EACH(__uint_as_float(__float_as_uint(x) ^ 0x80000000u)); break;
+    case ABS: EACH(__uint_as_float(__float_as_uint(x) & 0x7fffffffu)); break;
     case FLOOR: EACH(floorf(x)); break;
     case CEIL: EACH(ceilf(x)); break;
     case SIN: EACH(sinf(x)); break;

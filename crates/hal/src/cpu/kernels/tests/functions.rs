@@ -90,6 +90,29 @@ fn special_values_go_through() {
     }
 }
 
+#[test]
+fn signs_are_bits() {
+    for isa in Isa::all() {
+        for (function, x, y) in SIGNS {
+            let kernel = Kernel::Unary(Unary { function, count: 19 });
+            let found = run(isa, &kernel, &[vec![f32::from_bits(x); 19]]);
+            assert!(found.iter().all(|found| found.to_bits() == y), "{} {x:x}", isa.name());
+        }
+    }
+}
+
+/// What is turned to what, bit by bit.
+pub(crate) const SIGNS: [(Function, u32, u32); 8] = [
+    (Function::Neg, 0xffff_ff7f, 0x7fff_ff7f),
+    (Function::Neg, 0x7f80_0001, 0xff80_0001),
+    (Function::Neg, 0xffff_ffff, 0x7fff_ffff),
+    (Function::Neg, 0x0000_0080, 0x8000_0080),
+    (Function::Neg, 0x8000_0000, 0x0000_0000),
+    (Function::Abs, 0xffff_ff7f, 0x7fff_ff7f),
+    (Function::Abs, 0xff80_0001, 0x7f80_0001),
+    (Function::Abs, 0x8000_0080, 0x0000_0080),
+];
+
 fn half(bits: u16) -> f64 {
     let (exponent, mantissa) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
     let size = match exponent {

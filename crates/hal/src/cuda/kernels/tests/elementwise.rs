@@ -4,6 +4,7 @@ use super::card::{Card, Placement};
 use super::device::Report;
 use super::rows::compare;
 use crate::cpu::kernels::tests::elementwise::{broadcast, place, random_binary};
+use crate::cpu::kernels::tests::functions::SIGNS;
 use crate::cpu::kernels::tests::{Random, reference, run_here};
 use crate::cuda::kernels::{Arithmetic, lower};
 use crate::dtype::DType;
@@ -45,6 +46,10 @@ fn functions(card: &mut Card, report: &mut Report) {
             let tolerance = |i: usize| 1e-6 * expected[i].abs() + 1e-7;
             compare(card, report, "special values", &kernel, &[x], &expected, &tolerance);
         }
+    }
+    for (function, x, _) in SIGNS {
+        let kernel = Kernel::Unary(Unary { function, count: 19 });
+        same(card, report, &kernel, &[x.to_le_bytes().repeat(19)], 19 * 4, 4);
     }
     for (subject, function, low, high, limit) in [
         ("exp", Function::Exp, -87.0, 88.7, 2.0),
