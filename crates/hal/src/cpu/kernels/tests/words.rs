@@ -35,6 +35,7 @@ fn reduced(isa: Isa, conv: &Conv2d, inputs: &[Vec<f32>]) -> Vec<f32> {
 
 /// What an image, or the weight of an output channel, becomes: integers without their zero, and
 /// what one of them stands for.
+#[expect(clippy::cast_possible_truncation, reason = "integers of a few bits")]
 fn integers(values: &[f32], is_image: bool) -> (Vec<i64>, f32) {
     let (low, high) = values.iter().fold((0.0f32, 0.0f32), |(l, h), &x| (l.min(x), h.max(x)));
     if !is_image {
