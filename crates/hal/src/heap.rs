@@ -9,6 +9,7 @@ use anabranch_sync::process::Generation;
 
 use crate::buffer::{ALIGN_BYTES, Memory};
 use crate::error::{Error, ErrorKind};
+use crate::pages;
 
 #[cfg(test)]
 mod tests;
@@ -103,7 +104,9 @@ fn zeroed(bytes: usize) -> Result<(NonNull<u8>, Option<Layout>), Error> {
     let layout = Layout::from_size_align(padded, HEADER_ALIGN).map_err(|_| refused())?;
     // SAFETY: The layout is not empty.
     let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(refused)?;
-    advise(start, padded);
+    if LARGE_BYTES <= padded {
+        pages::prefer_large(start, padded);
+    }
     let skip = ALIGN_BYTES - start.addr().get() % ALIGN_BYTES;
     // SAFETY: The offset is at most the padding.
     let address = unsafe { start.add(skip) };
@@ -114,26 +117,7 @@ fn zeroed(bytes: usize) -> Result<(NonNull<u8>, Option<Layout>), Error> {
     Ok((address, Some(layout)))
 }
 
-/// Asks for large pages where much is allocated at once: they come sooner, and need fewer entries in
-/// the tables that the processor looks addresses up in.
-#[cfg(target_os = "linux")]
-fn advise(start: NonNull<u8>, bytes: usize) {
-    const SMALL_PAGE_BYTES: usize = 4096;
-    let skip = start.addr().get().next_multiple_of(SMALL_PAGE_BYTES) - start.addr().get();
-    if LARGE_BYTES <= bytes {
-        // SAFETY: The first page boundary lies inside the allocation, which has many pages.
-        let address = unsafe { start.add(skip) };
-        // SAFETY: Advice about pages that lie in the allocation; their contents stay.
-        let _ =
-            unsafe { libc::madvise(address.as_ptr().cast(), bytes - skip, libc::MADV_HUGEPAGE) };
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn advise(_: NonNull<u8>, _: usize) {}
-
 /// Allocations from this size on are worth large pages, of which they may waste a part of one.
-#[cfg(target_os = "linux")]
 const LARGE_BYTES: usize = 8 << 20;
 
 /// Gives memory back that [`zeroed`] handed out with this layout.

@@ -9,6 +9,7 @@ mod compare;
 mod elementwise;
 mod extent;
 mod facts;
+mod function;
 mod integer;
 #[cfg(test)]
 mod plain;
@@ -23,7 +24,8 @@ mod scatter;
 
 pub use check::{Access, Mismatch, OperandSpec};
 pub use compare::{Compare, Comparison};
-pub use elementwise::{Binary, BinaryFunction, Function, Unary};
+pub use elementwise::{Binary, BinaryFunction, Unary};
+pub use function::Function;
 pub use integer::{Integer, IntegerFunction, IntegerReduce};
 pub use precision::Precision;
 pub use quantize::{Dequantize, Quantize};

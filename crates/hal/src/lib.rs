@@ -22,5 +22,6 @@ mod heap;
 pub mod kernel;
 pub mod null;
 mod order;
+pub mod pages;
 pub mod sim;
 mod threads;

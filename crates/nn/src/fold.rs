@@ -17,7 +17,7 @@ use crate::shape::{View, resolve_axis};
 use crate::tensor::{Numbers, Tensor, is_float};
 
 pub(crate) use budget::Budget;
-pub(crate) use function::{binary, unary};
+pub(crate) use function::binary;
 
 /// The results of `op` on inputs that are all constant, or `None` when it is not folded.
 /// `facts` are what [`Op::infer`] says about the results.
@@ -76,7 +76,7 @@ fn computed(op: &Op, inputs: &Facts<'_>, fact: &Fact) -> Result<Option<Vec<Tenso
                 let values = x.into_iter().map(|x| function::unary_integer(*function, x));
                 Numbers::Integers(values.map(Option::unwrap_or_default).collect())
             }
-            _ => unary_numbers(inputs.constant(0)?, |x| unary(*function, x)),
+            _ => unary_numbers(inputs.constant(0)?, |x| function.of(x)),
         },
         Op::Clip => clip(inputs)?,
         Op::Binary(function) => binary_numbers(*function, inputs, fact)?,

@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
+use anabranch_hal::pages;
 use anabranch_sync::Arc;
 
 pub(crate) use convert::{Numbers, is_float};
@@ -120,6 +121,7 @@ impl Tensor {
             let message = format!("no memory for a {dtype} tensor of shape {}", Show(shape));
             Error::new(crate::ErrorKind::OutOfMemory, message)
         })?;
+        pages::prefer(&mut words);
         let target = &mut bytemuck::cast_slice_mut(&mut words)[..bytes];
         fill(target)?;
         if dtype == DType::Bool {

@@ -5,22 +5,26 @@
 //! run tiles of one step after the other, until the submission ends or other work waits.
 //!
 //! # State
-//! `control` holds the number of the step (its epoch) and how many of its tiles nobody has claimed.
-//! `done` counts the tiles of this step that have run. `step` points to what the runner's stack
-//! holds.
+//! `control` holds the range of tiles that nobody has claimed. `done` counts those that have run.
+//! `step` points to what the runner's stack holds, with the number of the step (its epoch).
+//!
+//! The runner claims from the front of the range and members from its end. So neighbours stay with
+//! one core, which has at hand what they share, and what the step before left of them.
 //!
 //! # Transitions
 //! ```text
-//! runner:  done = 0; write step; control = (epoch, tiles)      publish
-//! anyone:  control = (epoch, n) -> (epoch, n - 1)              claim of tile n - 1
+//! runner:  done = 0; write step; control = 0..tiles      publish
+//! runner:  control = a..b -> a + 1..b                    claim of tile a
+//! member:  control = a..b -> a..b - 1                    claim of tile b - 1
 //! anyone:  run the tile; done += 1
 //! runner:  wait until done == tiles
 //! ```
 //!
 //! # Who may touch what
-//! The step is read only with a claimed tile of its epoch in hand, and the runner does not leave an
-//! epoch before every claimed tile has been counted, so the pointers are alive. A member that comes
-//! late finds no tile and touches nothing: the runner never waits for members, only for tiles.
+//! The step is read only with a claimed tile in hand. A claim is of the range as it is when it succeeds,
+//! so of the present epoch, and the runner does not leave that before every claimed tile has been
+//! counted; so the pointers are alive. A member that comes late finds no tile and touches nothing:
+//! the runner never waits for members, only for tiles.
 //!
 //! # Orderings
 //! The release store that publishes pairs with the acquire of a claim; the release of `done` pairs
@@ -33,6 +37,7 @@
 //! # Checked by
 //! `model_*` beside this file, and `model_tiles_*` in `cpu/tests.rs`.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use anabranch_sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -53,7 +58,7 @@ pub(crate) struct Gang {
     done: AtomicU32,
     closed: AtomicBool,
     seats: AtomicU32,
-    step: UnsafeCell<Option<NonNull<Step<'static>>>>,
+    step: UnsafeCell<Option<Published>>,
     rest: Mutex<Rest>,
     rested: Condvar,
 }
@@ -71,10 +76,18 @@ unsafe impl Send for Gang {}
 // SAFETY: As above.
 unsafe impl Sync for Gang {}
 
-/// A tile in the hands of whoever runs it.
-struct Claim {
+/// A step with its epoch.
+#[derive(Clone, Copy)]
+struct Published {
+    step: NonNull<Step<'static>>,
     epoch: u32,
-    tile: usize,
+}
+
+/// The end of the range from which tiles are claimed.
+#[derive(Clone, Copy)]
+enum End {
+    Front,
+    Back,
 }
 
 impl Gang {
@@ -110,16 +123,18 @@ impl Gang {
         let Some(tiles) = u32::try_from(step.tiles()).ok().filter(|tiles| 0 < *tiles) else {
             return step.run_all(scratch);
         };
-        let epoch = epoch(self.control.load(Ordering::Relaxed)).wrapping_add(1);
         self.done.store(0, Ordering::Relaxed);
         let address = NonNull::from(&step).cast();
-        self.step.with_mut(|slot| {
+        let epoch = self.step.with_mut(|slot| {
             // SAFETY: Nobody holds a claim between epochs, so nobody reads.
-            unsafe { *slot = Some(address) }
+            let slot = unsafe { &mut *slot };
+            let epoch = slot.map_or(1, |before| before.epoch.wrapping_add(1));
+            *slot = Some(Published { step: address, epoch });
+            epoch
         });
-        self.control.store(pack(epoch, tiles), Ordering::Release);
-        while let Some(claim) = self.claim() {
-            self.run_tile(&step, &claim, scratch);
+        self.control.store(pack(0, tiles), Ordering::Release);
+        while let Some(tile) = self.claim(End::Front) {
+            self.run_tile(&step, epoch, tile, scratch);
         }
         self.wait(epoch, tiles);
         match self.rest.lock().failure.take() {
@@ -133,7 +148,7 @@ impl Gang {
     pub(crate) fn assist(&self, scratch: &mut Scratch, leave: impl Fn() -> bool) {
         let mut patience = Patience::default();
         while !leave() {
-            let Some(claim) = self.claim() else {
+            let Some(tile) = self.claim(End::Back) else {
                 if !patience.lasts() || self.closed.load(Ordering::Relaxed) {
                     break;
                 }
@@ -141,33 +156,44 @@ impl Gang {
                 continue;
             };
             patience = Patience::default();
-            let step = self.step.with(|slot| {
+            let published = self.step.with(|slot| {
                 // SAFETY: The claim keeps the runner in this epoch, so the step was written before
                 // the claim and is not written during it.
                 unsafe { *slot }
             });
-            let step = step.expect("the first epoch begins after a step was written");
+            let Published { step, epoch } =
+                published.expect("the first tiles come after a step was written");
             // SAFETY: The step lives on the runner's stack until this tile is counted.
             let step = unsafe { step.as_ref() };
-            self.run_tile(step, &claim, scratch);
+            self.run_tile(step, epoch, tile, scratch);
         }
         self.seats.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn claim(&self) -> Option<Claim> {
-        let take = |control: u64| (0 < unclaimed(control)).then(|| control - 1);
-        let control = self.control.fetch_update(Ordering::Acquire, Ordering::Relaxed, take).ok()?;
-        Some(Claim { epoch: epoch(control), tile: unclaimed(control) as usize - 1 })
+    fn claim(&self, end: End) -> Option<usize> {
+        let take = |control: u64| {
+            let tiles = unclaimed(control);
+            (!tiles.is_empty()).then_some(match end {
+                End::Front => pack(tiles.start + 1, tiles.end),
+                End::Back => pack(tiles.start, tiles.end - 1),
+            })
+        };
+        let before = self.control.fetch_update(Ordering::Acquire, Ordering::Relaxed, take).ok()?;
+        let tiles = unclaimed(before);
+        Some(match end {
+            End::Front => tiles.start,
+            End::Back => tiles.end - 1,
+        } as usize)
     }
 
     /// Runs a claimed tile and counts it. Whoever counts the last one wakes the runner, if it is
     /// another thread and sleeps.
-    fn run_tile(&self, step: &Step<'_>, claim: &Claim, scratch: &mut Scratch) {
+    fn run_tile(&self, step: &Step<'_>, epoch: u32, tile: usize, scratch: &mut Scratch) {
         let tiles = step.tiles();
-        if let Err(error) = step.run_tile(claim.tile, scratch) {
+        if let Err(error) = step.run_tile(tile, scratch) {
             let mut rest = self.rest.lock();
-            if rest.failure.as_ref().is_none_or(|(tile, _)| claim.tile < *tile) {
-                rest.failure = Some((claim.tile, error));
+            if rest.failure.as_ref().is_none_or(|(first, _)| tile < *first) {
+                rest.failure = Some((tile, error));
             }
         }
         // The step may be gone as soon as the last tile is counted.
@@ -175,7 +201,7 @@ impl Gang {
             return;
         }
         let mut rest = self.rest.lock();
-        rest.finished = rest.finished.max(claim.epoch);
+        rest.finished = rest.finished.max(epoch);
         let sleeping = rest.sleeping;
         drop(rest);
         if sleeping {
@@ -198,16 +224,13 @@ impl Gang {
     }
 }
 
-fn pack(epoch: u32, unclaimed: u32) -> u64 {
-    u64::from(epoch) << 32 | u64::from(unclaimed)
+fn pack(start: u32, end: u32) -> u64 {
+    u64::from(start) << 32 | u64::from(end)
 }
 
-fn epoch(control: u64) -> u32 {
-    u32::try_from(control >> 32).unwrap_or(0)
-}
-
-fn unclaimed(control: u64) -> u32 {
-    u32::try_from(control & u64::from(u32::MAX)).unwrap_or(0)
+fn unclaimed(control: u64) -> Range<u32> {
+    let half = |word: u64| u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0);
+    half(control >> 32)..half(control)
 }
 
 /// A seat, compared by the gang that it belongs to.

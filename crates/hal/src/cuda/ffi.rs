@@ -20,7 +20,7 @@ use cudarc::driver::sys::{self, CUresult};
 use crate::error::{Error, ErrorKind};
 
 pub(super) use graph::Overlap;
-pub(super) use library::Denial;
+pub(super) use library::{Denial, Handle, Library};
 pub(super) use memory::{allocate_host, free, free_host};
 pub(super) use stream::Start;
 

@@ -11,7 +11,7 @@ use anabranch_sync::{Arc, Mutex};
 
 use super::ffi::blas::{self, Blas, Compute};
 use super::ffi::dnn::{self, Dnn, Math};
-use super::ffi::{self, Address, Denial, Outcome, Stream};
+use super::ffi::{self, Address, Denial, Handle, Library, Outcome, Stream};
 use super::kernels::{Arithmetic, Factor, Images, Matrices, Offer, Product};
 use crate::device::Libraries;
 use crate::error::{Error, ErrorKind};
@@ -48,10 +48,10 @@ enum Plan {
 }
 
 /// What a stream has of the libraries. One thread at a time uses it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(super) struct Handles {
-    blas: Option<blas::Handle>,
-    dnn: Option<dnn::Handle>,
+    blas: Option<Handle<Blas>>,
+    dnn: Option<Handle<Dnn>>,
     /// Where calls are captured. Nothing ever runs there.
     pub(super) capture: Stream,
 }
@@ -63,12 +63,29 @@ type Found = (&'static str, Result<usize, String>);
 pub(super) fn list() -> [Found; 2] {
     let blas = Blas::find().map(|found| found.version());
     let dnn = Dnn::find().map(|found| found.version());
-    [(blas::NAME, blas), (dnn::NAME, dnn)]
+    [(Blas::NAME, blas), (Dnn::NAME, dnn)]
 }
 
 /// A version as people write it.
 pub(super) fn version(number: usize) -> String {
     format!("{}.{}.{}", number / 10_000, number / 100 % 100, number % 100)
+}
+
+/// A library with its version.
+fn named<L: Library>(library: L) -> String {
+    format!("{} {}", L::NAME, version(library.version()))
+}
+
+/// A library that was looked for; an error if it is missing and `always` to be used.
+fn kept<L: Library>(found: Result<L, String>, always: bool) -> Result<Option<L>, Error> {
+    match found {
+        Ok(library) => Ok(Some(library)),
+        Err(reason) if always => {
+            let message = format!("{} cannot be used: {reason}", L::NAME);
+            Err(Error::new(ErrorKind::Unsupported, message))
+        }
+        Err(_) => Ok(None),
+    }
 }
 
 impl Shelf {
@@ -94,21 +111,9 @@ impl Shelf {
         dnn: Result<Dnn, String>,
     ) -> Result<Self, Error> {
         let always = wanted == Libraries::Always;
-        let missing = |name: &str, reason: &str| {
-            Error::new(ErrorKind::Unsupported, format!("{name} cannot be used: {reason}"))
-        };
-        if let Err(reason) = &blas
-            && always
-        {
-            return Err(missing(blas::NAME, reason));
-        }
-        if let Err(reason) = &dnn
-            && always
-        {
-            return Err(missing(dnn::NAME, reason));
-        }
+        let (blas, dnn) = (kept(blas, always)?, kept(dnn, always)?);
         let chosen = Mutex::new(HashMap::new());
-        Ok(Self { blas: blas.ok(), dnn: dnn.ok(), always, chosen })
+        Ok(Self { blas, dnn, always, chosen })
     }
 
     /// What there is, and what it gets.
@@ -119,9 +124,8 @@ impl Shelf {
 
     /// The libraries with their versions.
     pub(super) fn describe(&self) -> Vec<String> {
-        let told = |name: &str, number: usize| format!("{name} {}", version(number));
-        let blas = self.blas.as_ref().map(|found| told(blas::NAME, found.version()));
-        let dnn = self.dnn.as_ref().map(|found| told(dnn::NAME, found.version()));
+        let blas = self.blas.map(named);
+        let dnn = self.dnn.map(named);
         blas.into_iter().chain(dnn).collect()
     }
 
@@ -191,7 +195,8 @@ impl Shelf {
                 }))
             }
             (Product::Images(product), _, _, Some(library), Some(handle)) => {
-                let plan = library.plan(handle, &images(product))?;
+                let plan =
+                    library.plan(handle, math(product), &product.shape, WORKSPACE_BYTES_MAX)?;
                 Ok(plan.map(|plan| Choice {
                     workspace_bytes: plan.workspace_bytes,
                     plan: Plan::Images(library, plan),
@@ -233,11 +238,11 @@ impl Choice {
     /// Whose algorithm it is, and which, for people.
     pub(super) fn told(&self) -> String {
         match &self.plan {
-            Plan::Matrices(_, plan) => match plan.algorithm() {
-                Some(number) => format!("{}, algorithm {number}", blas::NAME),
-                None => blas::NAME.to_owned(),
+            Plan::Matrices(library, plan) => match library.algorithm(plan) {
+                Some(number) => format!("{}, algorithm {number}", Blas::NAME),
+                None => Blas::NAME.to_owned(),
             },
-            Plan::Images(_, plan) => format!("{}, algorithm {}", dnn::NAME, plan.algorithm()),
+            Plan::Images(_, plan) => format!("{}, algorithm {}", Dnn::NAME, plan.algorithm()),
         }
     }
 }
@@ -282,9 +287,6 @@ fn matrices(product: &Matrices) -> blas::Shape {
     }
 }
 
-fn images(product: &Images) -> dnn::Shape {
-    let Images { arithmetic, input, weight, output, pads, stride, dilation, groups } = *product;
-    let math = if arithmetic == Arithmetic::Tf32 { Math::Tf32 } else { Math::F32 };
-    let workspace_bytes_max = WORKSPACE_BYTES_MAX;
-    dnn::Shape { math, input, weight, output, pads, stride, dilation, groups, workspace_bytes_max }
+fn math(images: &Images) -> Math {
+    if images.arithmetic == Arithmetic::Tf32 { Math::Tf32 } else { Math::F32 }
 }

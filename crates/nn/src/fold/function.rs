@@ -5,89 +5,6 @@ use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 use crate::ops::Comparison;
 use crate::tensor::{Numbers, Tensor};
 
-/// `function` of a number.
-pub(crate) fn unary(function: Function, x: f64) -> f64 {
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    let clip = |x: f64, low: f64, high: f64| {
-        let x = if x < low { low } else { x };
-        if high < x { high } else { x }
-    };
-    match function {
-        Function::Identity => x,
-        Function::Relu => {
-            if x < 0.0 {
-                0.0
-            } else {
-                x
-            }
-        }
-        Function::LeakyRelu { alpha } => {
-            if x < 0.0 {
-                f64::from(alpha) * x
-            } else {
-                x
-            }
-        }
-        Function::HardSigmoid { alpha, beta } => {
-            clip(f64::from(alpha) * x + f64::from(beta), 0.0, 1.0)
-        }
-        Function::HardSwish => x * clip(x / 6.0 + 0.5, 0.0, 1.0),
-        Function::Sigmoid => sigmoid(x),
-        Function::Silu => x * sigmoid(x),
-        Function::Tanh => x.tanh(),
-        Function::Gelu => x / 2.0 * (1.0 + erf(x / std::f64::consts::SQRT_2)),
-        Function::GeluTanh => {
-            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
-            x / 2.0 * (1.0 + inner.tanh())
-        }
-        Function::Erf => erf(x),
-        Function::Exp => x.exp(),
-        Function::Log => x.ln(),
-        Function::Sqrt => x.sqrt(),
-        Function::Reciprocal => 1.0 / x,
-        Function::Neg => -x,
-        Function::Abs => x.abs(),
-        Function::Floor => x.floor(),
-        Function::Ceil => x.ceil(),
-        Function::Sin => x.sin(),
-        Function::Cos => x.cos(),
-        Function::Clip { low, high } => clip(x, f64::from(low), f64::from(high)),
-        _ => rare(function, x),
-    }
-}
-
-/// Functions that networks hardly have.
-fn rare(function: Function, x: f64) -> f64 {
-    let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
-    match function {
-        Function::Elu { alpha, beta, gamma } => {
-            if x < 0.0 {
-                f64::from(alpha) * (f64::from(beta) * x).exp_m1()
-            } else {
-                f64::from(gamma) * x
-            }
-        }
-        _ if x.is_nan() => x,
-        Function::Softplus => softplus(x),
-        Function::Softsign => x / (1.0 + x.abs()),
-        Function::Mish => x * softplus(x).tanh(),
-        Function::Swish { alpha } => x / (1.0 + (-f64::from(alpha) * x).exp()),
-        Function::ThresholdedRelu { alpha } if x <= f64::from(alpha) => 0.0,
-        Function::Round => x.round_ties_even(),
-        Function::Sign if x != 0.0 => x.signum(),
-        Function::Tan => x.tan(),
-        Function::Asin => x.asin(),
-        Function::Acos => x.acos(),
-        Function::Atan => x.atan(),
-        Function::Sinh => x.sinh(),
-        Function::Cosh => x.cosh(),
-        Function::Asinh => x.asinh(),
-        Function::Acosh => x.acosh(),
-        Function::Atanh => x.atanh(),
-        _ => x,
-    }
-}
-
 /// `function` of an integer, which wraps; `None` for what has no integers as its results.
 pub(super) fn unary_integer(function: Function, x: i64) -> Option<i64> {
     match function {
@@ -98,31 +15,6 @@ pub(super) fn unary_integer(function: Function, x: i64) -> Option<i64> {
         Function::Sign => Some(x.signum()),
         _ => None,
     }
-}
-
-/// The error function: its series near zero, a continued fraction beyond. Exact to `1e-15`.
-fn erf(x: f64) -> f64 {
-    let square = x * x;
-    if x.is_nan() {
-        return x;
-    }
-    if x.abs() < 3.0 {
-        let (mut term, mut sum) = (x, x);
-        let mut n = 0.0;
-        while sum.abs() * 1e-17 < term.abs() {
-            n += 1.0;
-            term *= 2.0 * square / (2.0 * n + 1.0);
-            sum += term;
-        }
-        return std::f64::consts::FRAC_2_SQRT_PI * (-square).exp() * sum;
-    }
-    if 6.0 < x.abs() {
-        return x.signum();
-    }
-    let fraction = (1..=60).rev().fold(0.0, |tail, k| f64::from(k) / 2.0 / (x.abs() + tail));
-    let complement =
-        (-square).exp() / (x.abs() + fraction) * std::f64::consts::FRAC_2_SQRT_PI / 2.0;
-    (1.0 - complement) * x.signum()
 }
 
 /// `function` of two numbers; NaN wins.

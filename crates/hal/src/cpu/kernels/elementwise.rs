@@ -1,5 +1,6 @@
 //! Functions of one and of two tensors, and the choice between two.
 
+use std::array;
 use std::ops::Range;
 
 use crate::error::Error;
@@ -59,21 +60,42 @@ pub(super) mod unary {
     }
 }
 
-/// The axes of strided inputs.
-pub(super) fn axes<'a, const N: usize>(
-    shape: &'a [usize],
-    strides: [&'a [usize]; N],
-) -> impl Iterator<Item = Axis<N>> + 'a {
-    shape
-        .iter()
-        .enumerate()
-        .map(move |(axis, &extent)| Axis { extent, strides: strides.map(|strides| strides[axis]) })
+/// A part of a row of the output, and where `N` strided views are there.
+pub(super) struct Row<const N: usize> {
+    /// Elements of the output.
+    pub(super) target: Range<usize>,
+    firsts: [usize; N],
+    strides: [usize; N],
 }
 
-/// The part of row `row` of `width` elements that lies in `range` of the output.
-pub(super) fn part_of_row(row: usize, width: usize, range: &Range<usize>) -> Range<usize> {
-    let first = row * width;
-    range.start.max(first) - first..range.end.min(first + width) - first
+impl<const N: usize> Row<N> {
+    /// The element of each view for the part's element `i`.
+    #[inline(always)]
+    pub(super) fn at(&self, i: usize) -> [usize; N] {
+        array::from_fn(|view| self.firsts[view] + i * self.strides[view])
+    }
+}
+
+/// The rows of strided inputs that fill `range` of the output.
+#[inline(always)]
+pub(super) fn rows<const N: usize>(
+    shape: &[usize],
+    strides: [&[usize]; N],
+    range: Range<usize>,
+) -> impl Iterator<Item = Row<N>> {
+    let axes = shape
+        .iter()
+        .enumerate()
+        .map(|(axis, &extent)| Axis { extent, strides: strides.map(|strides| strides[axis]) });
+    let mut walk = Walk::new(axes);
+    let Axis { extent, strides } = walk.pop();
+    (range.start / extent..range.end.div_ceil(extent)).map(move |row| {
+        let first = row * extent;
+        let target = range.start.max(first)..range.end.min(first + extent);
+        let offsets = walk.offsets(row);
+        let firsts = array::from_fn(|view| offsets[view] + (target.start - first) * strides[view]);
+        Row { target, firsts, strides }
+    })
 }
 
 /// The least view that reaches everything that strides over a shape name.
@@ -182,16 +204,15 @@ pub(super) mod binary {
         #[inline(always)]
         fn apply<S: Simd, F: Pairwise>(&mut self, simd: S, f: F) {
             let kernel = self.kernel;
-            let mut walk = Walk::new(axes(&kernel.shape, [&kernel.a_strides, &kernel.b_strides]));
-            let Axis { extent, strides: [a_stride, b_stride] } = walk.pop();
-            for row in self.range.start / extent..self.range.end.div_ceil(extent) {
-                let [a, b] = walk.offsets(row);
-                let part = part_of_row(row, extent, &self.range);
-                for i in part.clone().step_by(S::LANES) {
-                    let n = S::LANES.min(part.end - i);
-                    let a = lanes(simd, &self.a, a + i * a_stride, a_stride, n);
-                    let b = lanes(simd, &self.b, b + i * b_stride, b_stride, n);
-                    let y = self.y.window_mut(row * extent + i, n);
+            let strides = [&kernel.a_strides[..], &kernel.b_strides];
+            for row in rows(&kernel.shape, strides, self.range.clone()) {
+                let [a_stride, b_stride] = row.strides;
+                for i in (0..row.target.len()).step_by(S::LANES) {
+                    let n = S::LANES.min(row.target.len() - i);
+                    let [a, b] = row.at(i);
+                    let a = lanes(simd, &self.a, a, a_stride, n);
+                    let b = lanes(simd, &self.b, b, b_stride, n);
+                    let y = self.y.window_mut(row.target.start + i, n);
                     simd.store_some(f.apply(simd, a, b), y);
                 }
             }
@@ -246,18 +267,51 @@ pub(super) mod select {
         let b = operands.view::<T>(2, reach(shape, inputs[2]))?;
         let mut y = operands.output::<T>(shape.iter().product())?;
         let range = tiles(kernel).units(tile);
-        let mut walk = Walk::new(axes(shape, inputs));
-        let Axis { extent, strides } = walk.pop();
-        for row in range.start / extent..range.end.div_ceil(extent) {
-            let offsets = walk.offsets(row);
-            let part = part_of_row(row, extent, &range);
-            let target = y.window_mut(row * extent + part.start, part.len());
-            for (i, target) in part.zip(target) {
-                let at = |input: usize| offsets[input] + i * strides[input];
-                let first = condition.get(at(0)) != 0;
-                *target = if first { a.get(at(1)) } else { b.get(at(2)) };
+        for row in rows(shape, inputs, range) {
+            let target = y.window_mut(row.target.start, row.target.len());
+            for (i, target) in target.iter_mut().enumerate() {
+                let [asked, of_a, of_b] = row.at(i);
+                let first = condition.get(asked) != 0;
+                *target = if first { a.get(of_a) } else { b.get(of_b) };
             }
         }
         Ok(())
+    }
+}
+
+/// Two strided inputs and a result, of which `range` is made.
+pub(super) struct Pairs<'a, T, U> {
+    shape: &'a [usize],
+    strides: [&'a [usize]; 2],
+    a: View<'a, T>,
+    b: View<'a, T>,
+    y: View<'a, U>,
+    range: Range<usize>,
+}
+
+impl<'a, T: Plain, U: Plain> Pairs<'a, T, U> {
+    /// The operands `a`, `b` and `y`.
+    pub(super) fn new(
+        shape: &'a [usize],
+        strides: [&'a [usize]; 2],
+        operands: Operands<'a>,
+        range: Range<usize>,
+    ) -> Result<Self, Error> {
+        let [a, b] = strides.map(|strides| reach(shape, strides));
+        let (a, b) = (operands.view(0, a)?, operands.view(1, b)?);
+        let y = operands.output(shape.iter().product())?;
+        Ok(Self { shape, strides, a, b, y, range })
+    }
+
+    /// Makes each element of a function of its pair.
+    #[inline(always)]
+    pub(super) fn apply(&mut self, mut function: impl FnMut(T, T) -> U) {
+        for row in rows(self.shape, self.strides, self.range.clone()) {
+            let target = self.y.window_mut(row.target.start, row.target.len());
+            for (i, target) in target.iter_mut().enumerate() {
+                let [a, b] = row.at(i);
+                *target = function(self.a.get(a), self.b.get(b));
+            }
+        }
     }
 }

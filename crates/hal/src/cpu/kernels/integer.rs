@@ -1,16 +1,13 @@
 //! Arithmetic of integers.
 
-use std::ops::Range;
-
 use crate::dtype::DType;
 use crate::error::{Error, ErrorKind};
 use crate::kernel::{Integer, IntegerFunction};
 
-use super::elementwise::{axes, part_of_row, reach};
-use super::operand::{Operands, Plain, View};
+use super::elementwise::Pairs;
+use super::operand::{Operands, Plain};
 use super::simd::{Isa, Simd, Work};
 use super::tiles::Tiles;
-use super::walk::{Axis, Walk};
 
 /// Integers of one type, which wrap.
 pub(super) trait Whole: Plain + Ord {
@@ -125,78 +122,55 @@ fn compute<T: Whole>(
     operands: Operands<'_>,
     tile: usize,
 ) -> Result<(), Error> {
-    isa.run(Tile::<T> {
-        kernel,
-        a: operands.view(0, reach(&kernel.shape, &kernel.a_strides))?,
-        b: operands.view(1, reach(&kernel.shape, &kernel.b_strides))?,
-        y: operands.output(kernel.shape.iter().product())?,
-        range: tiles(kernel).units(tile),
-    })
+    let strides = [&kernel.a_strides[..], &kernel.b_strides];
+    let pairs = Pairs::<T, T>::new(&kernel.shape, strides, operands, tiles(kernel).units(tile))?;
+    isa.run(Tile { function: kernel.function, pairs })
 }
 
 struct Tile<'a, T> {
-    kernel: &'a Integer,
-    a: View<'a, T>,
-    b: View<'a, T>,
-    y: View<'a, T>,
-    range: Range<usize>,
+    function: IntegerFunction,
+    pairs: Pairs<'a, T, T>,
 }
 
 impl<T: Whole> Work for Tile<'_, T> {
     type Output = Result<(), Error>;
 
     #[inline(always)]
-    fn run<S: Simd>(mut self, _: S) -> Self::Output {
-        match self.kernel.function {
-            IntegerFunction::Add => self.apply(T::plus),
-            IntegerFunction::Sub => self.apply(T::minus),
-            IntegerFunction::Mul => self.apply(T::times),
-            IntegerFunction::Div => return self.divide(T::over),
-            IntegerFunction::Rem => return self.divide(T::rest),
-            IntegerFunction::Min => self.apply(T::min),
-            IntegerFunction::Max => self.apply(T::max),
-            IntegerFunction::And => self.apply(T::and),
-            IntegerFunction::Or => self.apply(T::or),
-            IntegerFunction::Xor => self.apply(T::xor),
-            IntegerFunction::ShiftLeft => self.apply(T::left),
-            IntegerFunction::ShiftRight => self.apply(T::right),
+    fn run<S: Simd>(self, _: S) -> Self::Output {
+        let mut pairs = self.pairs;
+        match self.function {
+            IntegerFunction::Add => pairs.apply(T::plus),
+            IntegerFunction::Sub => pairs.apply(T::minus),
+            IntegerFunction::Mul => pairs.apply(T::times),
+            IntegerFunction::Div => return divide(pairs, T::over),
+            IntegerFunction::Rem => return divide(pairs, T::rest),
+            IntegerFunction::Min => pairs.apply(T::min),
+            IntegerFunction::Max => pairs.apply(T::max),
+            IntegerFunction::And => pairs.apply(T::and),
+            IntegerFunction::Or => pairs.apply(T::or),
+            IntegerFunction::Xor => pairs.apply(T::xor),
+            IntegerFunction::ShiftLeft => pairs.apply(T::left),
+            IntegerFunction::ShiftRight => pairs.apply(T::right),
         }
         Ok(())
     }
 }
 
-impl<T: Whole> Tile<'_, T> {
-    #[inline(always)]
-    fn apply(&mut self, mut function: impl FnMut(T, T) -> T) {
-        let kernel = self.kernel;
-        let mut walk = Walk::new(axes(&kernel.shape, [&kernel.a_strides, &kernel.b_strides]));
-        let Axis { extent, strides } = walk.pop();
-        for row in self.range.start / extent..self.range.end.div_ceil(extent) {
-            let offsets = walk.offsets(row);
-            let part = part_of_row(row, extent, &self.range);
-            let target = self.y.window_mut(row * extent + part.start, part.len());
-            for (i, target) in part.zip(target) {
-                let a = self.a.get(offsets[0] + i * strides[0]);
-                let b = self.b.get(offsets[1] + i * strides[1]);
-                *target = function(a, b);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn divide(&mut self, function: impl Fn(T, T) -> T) -> Result<(), Error> {
-        let mut is_whole = true;
-        self.apply(|a, b| {
-            let divides = b != T::default();
-            is_whole &= divides;
-            function(a, if divides { b } else { T::ONE })
-        });
-        let message = "a division of integers: a divisor is zero";
-        if is_whole { Ok(()) } else { Err(Error::new(ErrorKind::CommandFailed, message)) }
-    }
+#[inline(always)]
+fn divide<T: Whole>(mut pairs: Pairs<'_, T, T>, function: impl Fn(T, T) -> T) -> Result<(), Error> {
+    let mut is_whole = true;
+    pairs.apply(|a, b| {
+        let divides = b != T::default();
+        is_whole &= divides;
+        function(a, if divides { b } else { T::ONE })
+    });
+    let message = "a division of integers: a divisor is zero";
+    if is_whole { Ok(()) } else { Err(Error::new(ErrorKind::CommandFailed, message)) }
 }
 
 pub(super) mod reduce {
+    use super::super::reduce::walks;
+    use super::super::walk::{Axis, Walk};
     use super::*;
     use crate::kernel::{IntegerReduce, Reduction};
 
@@ -208,18 +182,7 @@ pub(super) mod reduce {
     }
 
     fn plan(kernel: &IntegerReduce) -> Plan {
-        let mut strides = vec![1usize; kernel.shape.len()];
-        for axis in (1..kernel.shape.len()).rev() {
-            strides[axis - 1] = strides[axis] * kernel.shape[axis];
-        }
-        let axes = |wanted: bool| {
-            let axes = kernel.shape.iter().zip(&kernel.reduced).zip(&strides);
-            Walk::new(
-                axes.filter(move |&((_, &reduced), _)| reduced == wanted)
-                    .map(|((&extent, _), &stride)| Axis { extent, strides: [stride] }),
-            )
-        };
-        let (kept, mut reduced) = (axes(false), axes(true));
+        let [kept, mut reduced] = walks(&kernel.shape, &kernel.reduced);
         let run = reduced.pop();
         Plan { kept, reduced, run }
     }

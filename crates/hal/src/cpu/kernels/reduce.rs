@@ -28,19 +28,23 @@ struct Plan {
     depth: usize,
 }
 
-fn plan(kernel: &Reduce) -> Plan {
-    let mut strides = vec![1usize; kernel.shape.len()];
-    for axis in (1..kernel.shape.len()).rev() {
-        strides[axis - 1] = strides[axis] * kernel.shape[axis];
+/// The axes of a tensor that are kept, and those that are reduced.
+pub(super) fn walks(shape: &[usize], reduced: &[bool]) -> [Walk<1>; 2] {
+    let mut strides = vec![1usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis];
     }
-    let axes = |wanted: bool| {
-        let axes = kernel.shape.iter().zip(&kernel.reduced).zip(&strides);
+    [false, true].map(|wanted| {
+        let axes = shape.iter().zip(reduced).zip(&strides);
         Walk::new(
-            axes.filter(move |&((_, &reduced), _)| reduced == wanted)
+            axes.filter(|&((_, &reduced), _)| reduced == wanted)
                 .map(|((&extent, _), &stride)| Axis { extent, strides: [stride] }),
         )
-    };
-    let (mut kept, mut reduced) = (axes(false), axes(true));
+    })
+}
+
+fn plan(kernel: &Reduce) -> Plan {
+    let [mut kept, mut reduced] = walks(&kernel.shape, &kernel.reduced);
     let depth = reduced.count();
     let contiguous = |walk: &mut Walk<1>| match walk.axes().last() {
         Some(&Axis { extent, strides: [1] }) if extent > 0 => walk.pop().extent,

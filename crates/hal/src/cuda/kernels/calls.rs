@@ -5,6 +5,7 @@
 
 use std::ffi::c_int;
 
+use crate::cuda::ffi::dnn::Shape;
 use crate::kernel::{Conv2d, MatMul};
 
 use super::axes::Axes;
@@ -63,13 +64,7 @@ pub(in crate::cuda) struct Factor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::cuda) struct Images {
     pub(in crate::cuda) arithmetic: Arithmetic,
-    pub(in crate::cuda) input: [c_int; 4],
-    pub(in crate::cuda) weight: [c_int; 4],
-    pub(in crate::cuda) output: [c_int; 4],
-    pub(in crate::cuda) pads: [c_int; 2],
-    pub(in crate::cuda) stride: [c_int; 2],
-    pub(in crate::cuda) dilation: [c_int; 2],
-    pub(in crate::cuda) groups: c_int,
+    pub(in crate::cuda) shape: Shape,
 }
 
 /// Products of numbers from which on a library is faster. In `f32` none is but for a few shapes, and none
@@ -160,8 +155,7 @@ impl Offer {
             number(batch.checked_mul(channels)?.checked_mul(rows)?.checked_mul(columns)?)?;
             all([batch, channels, rows, columns])
         };
-        Some(Images {
-            arithmetic,
+        let shape = Shape {
             input: images(in_channels, in_size)?,
             weight: all([out_channels, in_channels / groups, kernel.kernel[0], kernel.kernel[1]])?,
             output: images(out_channels, out_size)?,
@@ -169,7 +163,8 @@ impl Offer {
             stride: all(kernel.stride)?,
             dilation: all(kernel.dilation)?,
             groups: number(groups)?,
-        })
+        };
+        Some(Images { arithmetic, shape })
     }
 }
 

@@ -113,26 +113,7 @@ const INTEGERS: [DType; 8] =
 fn functions_of_elements() {
     let special = [f32::NAN, f32::INFINITY, -0.0, 0.0, 0.5, -0.5, 1.5, 2.5, -3.25, 30.0];
     let special = Some(Tensor::from_f32(&[10], special.to_vec()).unwrap());
-    for function in [
-        Function::Elu { alpha: 1.5, beta: 1.0, gamma: 1.0 },
-        Function::Elu { alpha: 1.0, beta: 0.5, gamma: 1.25 },
-        Function::Softplus,
-        Function::Softsign,
-        Function::Mish,
-        Function::Swish { alpha: 0.7 },
-        Function::ThresholdedRelu { alpha: 0.4 },
-        Function::Round,
-        Function::Sign,
-        Function::Tan,
-        Function::Asin,
-        Function::Acos,
-        Function::Atan,
-        Function::Sinh,
-        Function::Cosh,
-        Function::Asinh,
-        Function::Acosh,
-        Function::Atanh,
-    ] {
+    for function in Function::ALL {
         for x in [floats(&[3, 50]), special.clone()] {
             agree(&Op::Unary(function), &[x], &[], 1, 2e-6);
         }

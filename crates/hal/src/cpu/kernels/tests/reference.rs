@@ -2,94 +2,6 @@
 
 use crate::kernel::*;
 
-pub(crate) fn function(f: Function, x: f64) -> f64 {
-    let clip = |x: f64, low: f64, high: f64| if x.is_nan() { x } else { x.max(low).min(high) };
-    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
-    match f {
-        Function::Identity => x,
-        Function::Relu => clip(x, 0.0, f64::INFINITY),
-        Function::LeakyRelu { alpha } => {
-            if x < 0.0 {
-                x * f64::from(alpha)
-            } else {
-                x
-            }
-        }
-        Function::HardSigmoid { alpha, beta } => {
-            clip(f64::from(alpha) * x + f64::from(beta), 0.0, 1.0)
-        }
-        Function::HardSwish => x * clip(x / 6.0 + 0.5, 0.0, 1.0),
-        Function::Sigmoid => sigmoid(x),
-        Function::Silu => x * sigmoid(x),
-        Function::Tanh => x.tanh(),
-        Function::Gelu => x / 2.0 * (1.0 + erf(x / 2f64.sqrt())),
-        Function::GeluTanh => {
-            let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x);
-            x / 2.0 * (1.0 + inner.tanh())
-        }
-        Function::Erf => erf(x),
-        Function::Exp => x.exp(),
-        Function::Log => x.ln(),
-        Function::Sqrt => x.sqrt(),
-        Function::Reciprocal => 1.0 / x,
-        Function::Neg => -x,
-        Function::Abs => x.abs(),
-        Function::Floor => x.floor(),
-        Function::Ceil => x.ceil(),
-        Function::Sin => x.sin(),
-        Function::Cos => x.cos(),
-        Function::Clip { low, high } => clip(x, low.into(), high.into()),
-        _ => rare_function(f, x),
-    }
-}
-
-fn rare_function(f: Function, x: f64) -> f64 {
-    let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
-    match f {
-        Function::Elu { alpha, beta, .. } if x < 0.0 => {
-            f64::from(alpha) * (f64::from(beta) * x).exp_m1()
-        }
-        Function::Elu { gamma, .. } => f64::from(gamma) * x,
-        _ if x.is_nan() => x,
-        Function::Softplus => softplus(x),
-        Function::Softsign => x / (1.0 + x.abs()),
-        Function::Mish => x * softplus(x).tanh(),
-        Function::Swish { alpha } => x / (1.0 + (-f64::from(alpha) * x).exp()),
-        Function::ThresholdedRelu { alpha } if x <= f64::from(alpha) => 0.0,
-        Function::Round => x.round_ties_even(),
-        Function::Sign if x != 0.0 => x.signum(),
-        Function::Tan => x.tan(),
-        Function::Asin => x.asin(),
-        Function::Acos => x.acos(),
-        Function::Atan => x.atan(),
-        Function::Sinh => x.sinh(),
-        Function::Cosh => x.cosh(),
-        Function::Asinh => x.asinh(),
-        Function::Acosh => x.acosh(),
-        Function::Atanh => x.atanh(),
-        _ => x,
-    }
-}
-
-/// The Taylor series near zero, the continued fraction of the complement elsewhere.
-pub(crate) fn erf(x: f64) -> f64 {
-    if x.is_nan() {
-        return x;
-    }
-    let size = x.abs();
-    if size < 3.0 {
-        let (mut term, mut sum) = (x, x);
-        for n in 1..200 {
-            term *= -x * x / f64::from(n);
-            sum += term / f64::from(2 * n + 1);
-        }
-        return sum * 2.0 / std::f64::consts::PI.sqrt();
-    }
-    let fraction = (1..60).rev().fold(0.0, |tail, n| f64::from(n) / 2.0 / (size + tail));
-    let complement = (-size * size).exp() / std::f64::consts::PI.sqrt() / (size + fraction);
-    (1.0 - complement).copysign(x)
-}
-
 /// The results of a product, and for each the sum of the magnitudes of what was added.
 pub(crate) struct Sums {
     pub(crate) values: Vec<f64>,
@@ -130,7 +42,7 @@ pub(crate) fn conv2d(kernel: &Conv2d, inputs: &[Vec<f32>]) -> Sums {
                 if kernel.residual {
                     sum += f64::from(inputs[next][values.len()]);
                 }
-                values.push(function(kernel.activation, sum));
+                values.push(kernel.activation.of(sum));
                 magnitudes.push(magnitude + 2.0);
             }
         }
@@ -173,7 +85,7 @@ pub(crate) fn matmul(kernel: &MatMul, inputs: &[Vec<f32>], count: usize) -> Sums
             if kernel.residual {
                 sum += f64::from(inputs[next][y]);
             }
-            sums.values[y] = function(kernel.activation, sum);
+            sums.values[y] = kernel.activation.of(sum);
             sums.magnitudes[y] = magnitude * f64::from(kernel.alpha).abs() + 2.0;
         }
     }
@@ -224,7 +136,7 @@ pub(crate) fn normalize(kernel: &Normalize, inputs: &[Vec<f32>]) -> Vec<f64> {
         let scale = scale.as_ref().map_or(1.0, |scale| f64::from(scale[parameter]));
         let shift = shift.as_ref().map_or(0.0, |shift| f64::from(shift[parameter]));
         let deviation = (variance + f64::from(kernel.epsilon)).sqrt();
-        y.push(function(kernel.activation, (value - mean) / deviation * scale + shift));
+        y.push(kernel.activation.of((value - mean) / deviation * scale + shift));
     }
     let _ = outer;
     y
@@ -356,7 +268,7 @@ pub(crate) fn binary(kernel: &Binary, inputs: &[Vec<f32>]) -> Vec<f64> {
             BinaryFunction::Slope => a,
             BinaryFunction::Rem => a % b,
         };
-        function(kernel.activation, y)
+        kernel.activation.of(y)
     };
     (0..kernel.shape.iter().product()).map(result).collect()
 }

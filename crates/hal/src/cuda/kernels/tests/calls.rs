@@ -1,6 +1,8 @@
 //! What libraries get, and what they are told.
 
-use super::super::{Arithmetic, Call, Means, Offer, Parameter, Product, lower, packed_bytes};
+use super::super::{
+    Arithmetic, Call, Images, Means, Offer, Parameter, Product, lower, packed_bytes,
+};
 use super::launches::in_precision;
 use crate::cpu::kernels::tests::Random;
 use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
@@ -60,20 +62,22 @@ fn a_library_that_is_only_found_gets_what_is_large_and_in_fewer_bits() {
 fn a_convolution_is_left_to_a_library_that_can_express_it() {
     let base = Conv2d::plain(2, [64, 64], [9, 11]);
     let asked = |conv: Conv2d| call(&Kernel::Conv2d(conv), means(true));
-    let Some(Call { product: Product::Images(images), operands }) = asked(base.clone()) else {
+    let Some(Call { product: Product::Images(Images { shape, .. }), operands }) =
+        asked(base.clone())
+    else {
         panic!("a dense convolution is left to a library");
     };
-    assert_eq!((images.input, images.output), ([2, 64, 9, 11], [2, 64, 9, 11]));
-    assert_eq!((images.weight, images.pads, images.groups), ([64, 64, 3, 3], [1, 1], 1));
+    assert_eq!((shape.input, shape.output), ([2, 64, 9, 11], [2, 64, 9, 11]));
+    assert_eq!((shape.weight, shape.pads, shape.groups), ([64, 64, 3, 3], [1, 1], 1));
     assert_eq!(operands, [0, 1, 2].map(|index| Parameter::Operand { index, offset: 0 }));
     assert_eq!(asked(Conv2d { pads: [0, 1, 1, 1], ..base.clone() }), None);
     assert_eq!(asked(Conv2d { pads: [1, 1, 1, 0], ..base.clone() }), None);
     let grouped = Conv2d { groups: 4, stride: [2, 1], dilation: [1, 2], ..base };
-    let Some(Call { product: Product::Images(images), .. }) = asked(grouped) else {
+    let Some(Call { product: Product::Images(Images { shape, .. }), .. }) = asked(grouped) else {
         panic!("groups are left to a library");
     };
-    assert_eq!((images.weight, images.groups), ([64, 16, 3, 3], 4));
-    assert_eq!((images.stride, images.dilation), ([2, 1], [1, 2]));
+    assert_eq!((shape.weight, shape.groups), ([64, 16, 3, 3], 4));
+    assert_eq!((shape.stride, shape.dilation), ([2, 1], [1, 2]));
 }
 
 #[test]

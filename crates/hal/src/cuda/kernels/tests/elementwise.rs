@@ -4,7 +4,6 @@ use super::card::{Card, Placement};
 use super::device::Report;
 use super::rows::compare;
 use crate::cpu::kernels::tests::elementwise::{broadcast, place, random_binary};
-use crate::cpu::kernels::tests::functions::ALL;
 use crate::cpu::kernels::tests::{Random, reference, run_here};
 use crate::cuda::kernels::{Arithmetic, lower};
 use crate::dtype::DType;
@@ -32,14 +31,14 @@ fn ulp(x: f64) -> f64 {
 fn functions(card: &mut Card, report: &mut Report) {
     let special =
         [0.0, -0.0, 1.0, -1.0, 2.5, -2.5, 0.3, -0.7, 1e-30, 100.0, -100.0, f32::INFINITY, f32::NAN];
-    for function in ALL {
+    for function in Function::ALL {
         for count in [0, 1, 2, 3, 4, 5, special.len()] {
             let kernel = Kernel::Unary(Unary { function, count });
             let x = special[special.len() - count..].to_vec();
             let expected: Vec<f64> = x
                 .iter()
                 .map(|&x| {
-                    let y = reference::function(function, f64::from(x));
+                    let y = function.of(f64::from(x));
                     if y.abs() > f64::from(f32::MAX) { f64::INFINITY.copysign(y) } else { y }
                 })
                 .collect();
@@ -85,8 +84,7 @@ fn functions(card: &mut Card, report: &mut Report) {
             .map(|i| single(low + (high - low) * f64::from(i) / f64::from(count)))
             .collect();
         let kernel = Kernel::Unary(Unary { function, count: x.len() });
-        let expected: Vec<f64> =
-            x.iter().map(|&x| reference::function(function, f64::from(x))).collect();
+        let expected: Vec<f64> = x.iter().map(|&x| function.of(f64::from(x))).collect();
         let tolerance = |i: usize| limit * ulp(expected[i]);
         compare(card, report, subject, &kernel, &[x], &expected, &tolerance);
     }
