@@ -379,6 +379,12 @@ pub struct Cast {
 }
 
 impl Conv2d {
+    /// Products in each sum; saturates.
+    pub(crate) fn depth(&self) -> usize {
+        let channels = self.in_channels.checked_div(self.groups).unwrap_or(0);
+        self.kernel.iter().fold(channels, |depth, &taps| depth.saturating_mul(taps))
+    }
+
     /// Height and width of the output, or `None` when the window does not fit once.
     pub fn out_size(&self) -> Option<[usize; 2]> {
         let extent = |axis: usize| {

@@ -40,8 +40,8 @@ pub(crate) fn session(
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct PrecisionArgument {
     /// Multiply in fewer bits: faster, and with an error. The processor has bf16 and int8 for products
-    /// with constant matrices, a card tf32 for all of them and for convolutions,
-    /// which it computes for bf16 as well
+    /// with constant matrices and for convolutions that gain by it, a card tf32 for all of them, which
+    /// it computes for bf16 as well
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision)]
     pub(crate) precision: Precision,
 }

@@ -17,6 +17,7 @@ mod integer;
 pub mod limits;
 mod matmul;
 mod movement;
+mod narrow;
 mod normalize;
 mod operand;
 mod peak;

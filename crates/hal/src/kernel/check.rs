@@ -150,6 +150,11 @@ fn conv2d(kernel: &Conv2d) -> Specs {
     let output = elements("output of the convolution", &output)?;
     let weight = constant_of_conv2d(kernel)?;
     reduced("precision of the convolution", kernel.precision, kernel.packed)?;
+    if kernel.precision == Precision::Int8 && Precision::INT8_DEPTH_MAX < kernel.depth() {
+        let expected = format!("at most {} products in a sum", Precision::INT8_DEPTH_MAX);
+        let found = format!("{} channels and a window of {:?}", kernel.in_channels, kernel.kernel);
+        return Err(Mismatch::new("precision of the convolution", expected, found));
+    }
     let mut specs = vec![read(input, F32)];
     specs.push(if kernel.packed { packed(Access::Read) } else { read(weight, F32) });
     specs.extend(kernel.bias.then(|| read(kernel.out_channels, F32)));

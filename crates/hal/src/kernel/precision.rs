@@ -18,8 +18,9 @@ pub enum Precision {
     Tf32,
     /// Both factors are rounded to `bf16`. Products and sums are in `f32`.
     Bf16,
-    /// Each column is scaled to 8-bit integers when it is packed, each row when it is multiplied.
-    /// Sums are exact. A row with an infinity or NaN yields NaN.
+    /// Each column, or output channel, is scaled to 8-bit integers when it is packed; each row, or
+    /// the channels of a group in an image, when it is multiplied. Sums are exact. A row or a group
+    /// with an infinity or NaN yields NaN.
     Int8,
 }
 

@@ -7,7 +7,7 @@ use anabranch_sync::{Arc, model};
 
 use super::*;
 use crate::heap::Heap;
-use crate::kernel::{Kernel, MatMul};
+use crate::kernel::{Conv2d, Kernel, MatMul, Precision};
 
 /// Counts its drops, and leaves another one behind as often as it says.
 struct Payload {
@@ -89,6 +89,40 @@ fn a_step_does_not_take_the_rows_of_the_last_one_for_its_own() {
             let mut bytes = [0; 4];
             result.memory.read(0, &mut bytes).unwrap();
             assert_eq!(f32::from_ne_bytes(bytes), 4.0 * factor);
+        }
+    });
+}
+
+#[test]
+fn a_step_does_not_take_the_level_of_the_last_one_for_its_own() {
+    model::check_once(|| {
+        let heap = Arc::new(Heap::new(1 << 20));
+        let slice = |values: &[f32]| {
+            let memory = Heap::allocate(&heap, 4 * values.len()).unwrap();
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
+            memory.write(0, &bytes).unwrap();
+            Slice::whole(memory)
+        };
+        let (kernel, pads) = ([1; 2], [0; 4]);
+        let conv = Conv2d { kernel, pads, packed: true, ..Conv2d::plain(1, [24, 1], [1, 1]) };
+        let conv = Kernel::Conv2d(Conv2d { precision: Precision::Int8, ..conv });
+        let bytes = Kernels::default().packed_bytes(&conv).unwrap();
+        let (packed, results) = (slice(&vec![0.0; bytes / 4]), [slice(&[0.0]), slice(&[0.0])]);
+        let run_of = |kernel, operands| Command::Run {
+            operation: Operation::Kernel(Arc::new(kernel)),
+            operands,
+        };
+        let pack = Kernel::Pack(Box::new(conv.clone()));
+        let mut commands = vec![run_of(pack, vec![slice(&[2.0; 24]), packed.clone()])];
+        for (factor, result) in [1.0, 3.0].into_iter().zip(&results) {
+            let operands = vec![slice(&[factor; 24]), packed.clone(), result.clone()];
+            commands.push(run_of(conv.clone(), operands));
+        }
+        run(Kernels::default(), &mut commands, &mut Scratch::default(), &mut Alone).unwrap();
+        for (factor, result) in [1.0, 3.0].into_iter().zip(&results) {
+            let mut bytes = [0; 4];
+            result.memory.read(0, &mut bytes).unwrap();
+            assert!((f32::from_ne_bytes(bytes) - 48.0 * factor).abs() < 1e-3);
         }
     });
 }

@@ -7,12 +7,13 @@
 //! such a strip already.
 //!
 //! A packed weight of the right kind is multiplied by [`winograd`] instead, unless the device is to
-//! be exact.
+//! be exact, and one in fewer bits as [`words`].
 
 mod output;
 mod plan;
 mod strip;
 mod winograd;
+mod words;
 
 use std::ops::Range;
 
@@ -36,6 +37,10 @@ fn is_winograd(kernels: Kernels, kernel: &Conv2d) -> bool {
 
 /// Bytes of the packed weight.
 pub(super) fn packed_bytes(kernels: Kernels, kernel: &Conv2d) -> Option<usize> {
+    if !kernel.precision.takes_plain() {
+        return words::packed_bytes(kernel);
+    }
+    // The processor has no way to multiply in eleven bits that would be faster.
     if kernel.precision != Precision::F32 {
         return None;
     }
@@ -55,6 +60,9 @@ fn weight_count(kernel: &Conv2d) -> Option<usize> {
 /// How `kernel` is divided.
 pub(super) fn tiles(kernels: Kernels, kernel: &Conv2d) -> Tiles {
     let isa = kernels.isa;
+    if !kernel.precision.takes_plain() {
+        return words::tiles(isa, kernel);
+    }
     if kernel.packed && is_winograd(kernels, kernel) {
         return winograd::tiles(isa, kernel);
     }
@@ -70,6 +78,9 @@ pub(super) fn run(
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let isa = kernels.isa;
+    if !kernel.precision.takes_plain() {
+        return words::run(isa, kernel, operands, tile, scratch);
+    }
     if kernel.packed && is_winograd(kernels, kernel) {
         return winograd::run(isa, kernel, operands, tile, scratch);
     }
@@ -104,7 +115,8 @@ impl Work for Tile<'_> {
         let mut output = Output::new(kernel, plan.out, operands)?;
         let steps = plan.in_group.div_ceil(plan.channels.max(1)).max(1);
         let own = if kernel.packed { 0 } else { plan.outs * plan.channels * plan.taps };
-        let groups_max = plan.vectors(plan.rows, S::LANES).div_ceil(plan.group_vectors);
+        let vectors = gemm::vectors(simd, plan.outs);
+        let groups_max = plan.vectors(plan.rows, S::LANES).div_ceil(vectors);
         let sums = gemm::sums_count(simd, plan.outs, groups_max, steps);
         let ([strip, packed, sums], blocks) =
             scratch.regions([plan.strip_count(S::LANES), own, sums])?;
@@ -112,7 +124,8 @@ impl Work for Tile<'_> {
         let mut group_rows = (0, 0);
         for unit in units.map(|index| plan.unit(kernel, index)) {
             if group_rows.0 != unit.rows.len() {
-                group_rows = (unit.rows.len(), plan.groups(simd, &unit, &mut blocks.groups));
+                let groups = plan.groups(&unit, S::LANES, vectors, &mut blocks.groups);
+                group_rows = (unit.rows.len(), groups);
             }
             let channel = unit.group * plan.out_group + unit.outs.start;
             output.begin(unit.image, channel, unit.rows.start);
@@ -158,13 +171,16 @@ impl Work for Tile<'_> {
 pub(super) mod packing {
     use super::*;
 
-    fn panels(isa: Isa, kernel: &Conv2d) -> usize {
+    pub(super) fn panels(isa: Isa, kernel: &Conv2d) -> usize {
         kernel.out_channels.checked_div(kernel.groups).unwrap_or(0).div_ceil(isa.rows())
     }
 
     /// How the packing is divided.
     pub(in crate::cpu::kernels) fn tiles(kernels: Kernels, kernel: &Conv2d) -> Tiles {
         let isa = kernels.isa;
+        if !kernel.precision.takes_plain() {
+            return words::packing::tiles(isa, kernel);
+        }
         if is_winograd(kernels, kernel) {
             return winograd::packing::tiles(isa, kernel);
         }
@@ -182,6 +198,9 @@ pub(super) mod packing {
         tile: usize,
     ) -> Result<(), Error> {
         let isa = kernels.isa;
+        if !kernel.precision.takes_plain() {
+            return words::packing::run(isa, kernel, operands, tile);
+        }
         if is_winograd(kernels, kernel) {
             return winograd::packing::run(isa, kernel, operands, tile);
         }

@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use super::gemm::{Finish, Group, pack_rows};
 use super::matmul::{Output, a_matrix, elements, part};
+use super::narrow::Level;
 use super::operand::Operands;
 use super::scratch::Scratch;
 use super::simd::dot::{COLUMNS, Dot, DotWork};
@@ -24,7 +25,7 @@ use crate::error::Error;
 use crate::kernel::{MatMul, Precision};
 
 use block::{Multiply, SUMS_MAX};
-use rows::{Level, Narrow};
+use rows::Narrow;
 
 /// Rows of a unit of work, at most; whole blocks of any instruction set.
 const ROWS_MAX: usize = 128;
@@ -162,7 +163,7 @@ impl DotWork for Unit<'_> {
     fn run<S: Simd, D: Dot>(self, simd: S, dot: D) -> Result<(), Error> {
         let Self { kernel, layout, operands, matrix, rows, panels, scratch } = self;
         let a = a_matrix(kernel, operands, matrix)?;
-        let packed = operands.view::<u32>(1, layout.count())?.all();
+        let packed = operands.view::<f32>(1, layout.count())?.all();
         let first_column = panels.start * COLUMNS;
         let mut finish = Output::new(kernel, operands, matrix, rows.start, first_column)?;
         let (count, words) = (rows.len(), layout.words);

@@ -6,6 +6,7 @@ use crate::buffer::ALIGN_BYTES;
 use crate::error::{Error, ErrorKind};
 
 use super::gemm::Group;
+use super::narrow::Level;
 use super::operand::RawOperand;
 
 /// Elements between two aligned addresses.
@@ -16,7 +17,7 @@ const ALIGN: usize = 16;
 pub(crate) const PRIVATE_BYTES_MAX: usize = 16 << 20;
 
 /// Growable workspace owned by one executing core. Contents do not matter between tiles, but for
-/// packed rows, which all tiles of a step over the same rows share.
+/// packed rows and the level of an image, which the tiles of a step share.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     /// The next step that this core begins, and the distance to the one after it.
@@ -57,6 +58,8 @@ pub(super) struct Blocks {
     pub(super) groups: Vec<Group>,
     /// Where vectors of results go that go to one place.
     pub(super) targets: Vec<Option<usize>>,
+    /// The level of one of the images of the current step, and which one it is.
+    pub(super) level: Option<(usize, Level)>,
 }
 
 impl Default for Scratch {
@@ -93,6 +96,7 @@ impl Scratch {
         if self.step != step {
             self.step = step;
             self.rows = None;
+            self.blocks.level = None;
         }
     }
 

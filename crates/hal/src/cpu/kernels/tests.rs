@@ -21,6 +21,7 @@ pub(crate) mod scatter;
 pub(crate) mod spatial;
 pub(crate) mod windows;
 mod winograd;
+mod words;
 
 use super::*;
 
@@ -92,6 +93,12 @@ impl Memory {
         Self { lines, skip }
     }
 
+    fn of(bytes: &[u8]) -> Self {
+        let mut memory = Self::new(bytes.len(), 0);
+        memory.write(0, bytes);
+        memory
+    }
+
     fn address(&mut self, offset: usize) -> std::ptr::NonNull<u8> {
         let start = self.lines.as_mut_ptr().cast::<u8>().wrapping_add(self.skip + offset);
         std::ptr::NonNull::new(start).unwrap()
@@ -133,14 +140,7 @@ fn run_bytes(
         assert!(spec.bytes.is_none_or(|least| input.len() >= least), "{kernel:?} {spec:?}");
     }
     assert!(specs[inputs.len()].bytes.is_none_or(|least| bytes == least), "{kernel:?}");
-    let mut memory: Vec<Memory> = inputs
-        .iter()
-        .map(|input| {
-            let mut memory = Memory::new(input.len(), 0);
-            memory.write(0, input);
-            memory
-        })
-        .collect();
+    let mut memory: Vec<Memory> = inputs.iter().map(|input| Memory::of(input)).collect();
     let mut output = Memory::new(bytes + 2 * CANARY_BYTES, 0xa5);
     let mut operands: Vec<RawOperand> = memory
         .iter_mut()

@@ -44,6 +44,10 @@ fn convolutions() {
         let packed = Kernel::Conv2d(Conv2d { packed: true, precision, ..conv() });
         assert!(packed.operands().is_ok(), "{precision}");
     }
+    let in_channels = 2 * (Precision::INT8_DEPTH_MAX / 9 + 1);
+    let deep = |precision| Conv2d { packed: true, in_channels, precision, ..conv() };
+    assert!(Kernel::Conv2d(deep(Precision::Bf16)).operands().is_ok());
+    assert!(Kernel::Conv2d(deep(Precision::Int8)).operands().is_err());
     let empty = Kernel::Conv2d(Conv2d { batch: 0, ..conv() });
     assert_eq!(sizes(&empty)[0], Some(0));
     let refused = |conv: Conv2d| refused(Kernel::Conv2d(conv));

@@ -5,13 +5,14 @@ use anabranch_hal::kernel::{Kernel, Precision};
 use super::*;
 use crate::error::ErrorKind;
 
-/// A convolution, a product with a constant, and one without.
+/// A convolution of three channels, one of two, a product with a constant, and one without.
 fn model() -> crate::Model {
     let mut model = ModelBuilder::new("mixed", 5);
     let x = model
         .input("x", &[Dim::Symbol("batch".into()), Dim::Known(3), Dim::Known(8), Dim::Known(8)]);
-    let y = model.conv2d(x, 3, 4, 3, 1);
+    let y = model.conv2d(x, 3, 2, 3, 1);
     let y = model.relu(y);
+    let y = model.conv2d(y, 2, 4, 3, 1);
     let rows = model.reshape(y, &[-1, 4, 64]);
     let hidden = model.linear(rows, 64, 96);
     let turned = model.transpose(hidden, &[0, 2, 1]);
@@ -51,16 +52,19 @@ fn fewer_bits_cost_a_small_error() {
 #[test]
 fn a_plan_tells_which_steps_take_fewer_bits() {
     for (precision, words) in [
-        (Precision::F32, "weights packed"),
-        (Precision::Bf16, "weights packed as bf16"),
-        (Precision::Int8, "weights packed as int8"),
+        (Precision::F32, ["weights packed"; 2]),
+        (Precision::Bf16, ["weights packed, in bf16", "weights packed as bf16"]),
+        (Precision::Int8, ["weights packed, in int8", "weights packed as int8"]),
     ] {
         let plan = session(precision).describe(&[("x", &[1, 3, 8, 8])]).unwrap();
-        let told = |step: &&crate::StepInfo| step.detail.ends_with(words);
-        let of = |kernel: &str| plan.steps.iter().filter(|step| step.kernel == kernel).count();
-        assert_eq!((of("conv2d"), of("matmul")), (1, 2), "{plan}");
-        let reduced = plan.steps.iter().filter(told).filter(|step| step.kernel == "matmul");
-        assert_eq!(reduced.count(), 1, "{plan}");
+        let of = |kernel: &str, words: &str| {
+            let steps = plan.steps.iter().filter(|step| step.kernel == kernel);
+            steps.filter(|step| step.detail.ends_with(words)).count()
+        };
+        assert_eq!((of("conv2d", ""), of("matmul", "")), (2, 2), "{plan}");
+        let convolutions = if precision == Precision::F32 { 2 } else { 1 };
+        let reduced = (of("conv2d", words[0]), of("matmul", words[1]));
+        assert_eq!(reduced, (convolutions, 1), "{plan}");
     }
 }
 
@@ -81,7 +85,7 @@ fn a_device_without_the_precision_says_so() {
 #[test]
 fn a_device_with_the_precision_is_asked_for_it_wherever_it_takes_it() {
     for (precision, expected) in
-        [(Precision::F32, [0, 0]), (Precision::Tf32, [1, 2]), (Precision::Bf16, [1, 1])]
+        [(Precision::F32, [0, 0]), (Precision::Tf32, [2, 2]), (Precision::Bf16, [2, 1])]
     {
         let mut graph = model().into_graph();
         optimize(&mut graph, &Limits::default()).unwrap();

@@ -94,7 +94,7 @@ impl Finish for Output<'_> {
         group: &Group,
         tile: &mut [f32],
     ) {
-        let width = group.vectors * S::LANES;
+        let width = tile.len() / rows;
         let at_once = is_cheap(self.activation);
         for r in 0..rows {
             let bias = simd.splat(self.bias.map_or(0.0, |bias| bias[self.channel + row + r]));

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use super::super::gemm::{self, Group, Groups};
-use super::super::simd::{Isa, Simd, Work};
+use super::super::gemm::{Group, Groups};
+use super::super::simd::Isa;
 use super::super::tiles::{Tiles, even};
 use crate::kernel::Conv2d;
 
@@ -82,8 +82,6 @@ pub(super) struct Plan {
     pub(super) axes: [Axis; 2],
     /// Distance of two rows of a strip.
     pub(super) pitch: usize,
-    /// Vectors of a group.
-    pub(super) group_vectors: usize,
     row_units: usize,
     out_units: usize,
     pub(super) tiles: Tiles,
@@ -98,17 +96,6 @@ pub(super) struct Unit {
     pub(super) rows: Range<usize>,
     /// Output channels within the group.
     pub(super) outs: Range<usize>,
-}
-
-struct GroupVectors(usize);
-
-impl Work for GroupVectors {
-    type Output = usize;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> usize {
-        gemm::vectors(simd, self.0)
-    }
 }
 
 impl Plan {
@@ -144,7 +131,6 @@ impl Plan {
         let units = kernel.batch * kernel.groups * row_units * out_units;
         let staged = ((rows + axes[0].shift) * pitch * phases).saturating_mul(in_group);
         let unit_ns = rows.saturating_mul(row_flops) / out_units / 192 + staged / 8 + 100;
-        let group_vectors = isa.run(GroupVectors(outs));
         let tiles = Tiles::new(units, unit_ns);
         Some(Self {
             out,
@@ -156,7 +142,6 @@ impl Plan {
             outs,
             axes,
             pitch,
-            group_vectors,
             row_units,
             out_units,
             tiles,
@@ -224,32 +209,39 @@ impl Plan {
         }
     }
 
-    /// Lists the groups of pixels of a unit; returns their number.
+    /// Lists the groups of pixels of a unit, each of at most `most` vectors of `lanes` elements;
+    /// returns their number.
     #[inline(always)]
-    pub(super) fn groups<S: Simd>(&self, _: S, unit: &Unit, groups: &mut Vec<Group>) -> usize {
+    pub(super) fn groups(
+        &self,
+        unit: &Unit,
+        lanes: usize,
+        most: usize,
+        groups: &mut Vec<Group>,
+    ) -> usize {
         let (rows, width) = (unit.rows.len(), self.out[1]);
-        let aligned = self.aligned(rows, S::LANES);
-        let vectors = self.vectors(rows, S::LANES);
-        let in_row = width.div_ceil(S::LANES);
+        let aligned = self.aligned(rows, lanes);
+        let vectors = self.vectors(rows, lanes);
+        let in_row = width.div_ceil(lanes);
         let mut list = Groups::new(groups);
-        let together = even(vectors, self.group_vectors);
+        let together = even(vectors, most);
         for first in (0..vectors).step_by(together) {
             let group = list.add();
             for vector in first..vectors.min(first + together) {
-                let lane = (vector - first) * S::LANES;
+                let lane = (vector - first) * lanes;
                 if aligned {
-                    let (row, column) = (vector / in_row, vector % in_row * S::LANES);
+                    let (row, column) = (vector / in_row, vector % in_row * lanes);
                     group.push(row * self.pitch + column);
-                    group.run(lane, S::LANES.min(width - column), row * width + column);
+                    group.run(lane, lanes.min(width - column), row * width + column);
                     continue;
                 }
-                group.push(vector * S::LANES);
-                let (mut at, end) = (vector * S::LANES, (vector + 1) * S::LANES);
+                group.push(vector * lanes);
+                let (mut at, end) = (vector * lanes, (vector + 1) * lanes);
                 while at < end {
                     let (row, column) = (at / self.pitch, at % self.pitch);
                     if row < rows && column < width {
                         let length = (width - column).min(end - at);
-                        group.run(lane + at - vector * S::LANES, length, row * width + column);
+                        group.run(lane + at - vector * lanes, length, row * width + column);
                     }
                     at += self.pitch - column;
                 }

@@ -37,29 +37,30 @@ pub(super) fn fill<S: Simd>(
                     let source = &image[y * w..][..w];
                     let left = kernel.pads[1];
                     let phase = x_axis.coordinate(x_phase, 0);
-                    fill_line(simd, source, left, phase, kernel.stride[1], line);
+                    fill_line(simd, source, left, phase, kernel.stride[1], 0.0, line);
                 }
             }
         }
     }
 }
 
-/// `line[i]` becomes element `i * stride + phase - left` of `source`, or zero outside.
+/// `line[i]` becomes element `i * stride + phase - left` of `source`, or `outside`.
 #[inline(always)]
-fn fill_line<S: Simd>(
+pub(super) fn fill_line<S: Simd>(
     simd: S,
     source: &[f32],
     left: usize,
     phase: usize,
     stride: usize,
+    outside: f32,
     line: &mut [f32],
 ) {
     // The first position inside the source, and the first one behind it.
     let begin = left.saturating_sub(phase).div_ceil(stride).min(line.len());
     let end = (source.len() + left).saturating_sub(phase).div_ceil(stride).min(line.len());
     let end = end.max(begin);
-    zero(simd, &mut line[..begin]);
-    zero(simd, &mut line[end..]);
+    splat(simd, outside, &mut line[..begin]);
+    splat(simd, outside, &mut line[end..]);
     if begin < end {
         let source = &source[begin * stride + phase - left..];
         let line = &mut line[begin..end];
@@ -80,10 +81,16 @@ fn fill_line<S: Simd>(
     }
 }
 
-/// Zeros for a few elements, which a call of the general function would take longer for.
+/// Zeros for a few elements.
 #[inline(always)]
 pub(super) fn zero<S: Simd>(simd: S, line: &mut [f32]) {
+    splat(simd, 0.0, line);
+}
+
+/// One value for a few elements, which a call of the general function would take longer for.
+#[inline(always)]
+pub(super) fn splat<S: Simd>(simd: S, value: f32, line: &mut [f32]) {
     for lanes in line.chunks_mut(S::LANES) {
-        simd.store_some(simd.splat(0.0), lanes);
+        simd.store_some(simd.splat(value), lanes);
     }
 }

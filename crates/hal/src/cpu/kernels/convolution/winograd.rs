@@ -68,6 +68,11 @@ pub(super) fn packed_bytes(isa: Isa, kernel: &Conv2d) -> Option<usize> {
     Layout::new(isa, kernel).count(kernel.groups)?.checked_mul(size_of::<f32>())
 }
 
+/// Whether this module computes a convolution in tiles of 4 × 4 pixels.
+pub(super) fn has_large_tiles(kernel: &Conv2d) -> bool {
+    fits(kernel) && tile_size(kernel) == 4
+}
+
 /// How a convolution is divided.
 struct Plan {
     /// Height and width of the output.

@@ -17,7 +17,7 @@ pub(super) struct Multiply<'a, D> {
     /// Words of the rows, those of one place of the depth together.
     pub(super) words: &'a [f32],
     /// The panels, one after the other.
-    pub(super) columns: &'a [u32],
+    pub(super) columns: &'a [f32],
     pub(super) layout: Layout,
     /// Sums, row after row.
     pub(super) tile: &'a mut [f32],
@@ -59,10 +59,14 @@ fn multiply<D: Dot, const ROWS: usize, const PANELS: usize>(work: Multiply<'_, D
     let panel = layout.panel();
     let mut sums = [[dot.zero(); PANELS]; ROWS];
     for (index, words) in words.chunks_exact(ROWS).enumerate() {
+        let mut values = [dot.splat(0.0); PANELS];
         for p in 0..PANELS {
-            let columns = &columns[p * panel + index * COLUMNS..][..COLUMNS];
-            for r in 0..ROWS {
-                sums[r][p] = dot.add(sums[r][p], words[r].to_bits(), columns);
+            values[p] = dot.load(&columns[p * panel + index * COLUMNS..]);
+        }
+        for r in 0..ROWS {
+            let word = dot.splat(words[r]);
+            for p in 0..PANELS {
+                sums[r][p] = dot.add(sums[r][p], word, values[p]);
             }
         }
     }

@@ -6,7 +6,7 @@ use super::super::operand::Operands;
 use super::super::simd::dot::COLUMNS;
 use super::super::tiles::Tiles;
 use super::Layout;
-use super::rows::half;
+use crate::cpu::kernels::narrow::{half, scale, signed};
 use crate::error::Error;
 use crate::kernel::{MatMul, Precision};
 
@@ -64,12 +64,10 @@ impl Column<'_> {
     /// infinity or NaN yields NaN.
     fn bytes(&self, layout: Layout, lane: usize, target: &mut [u32]) {
         let finite = self.values().all(f32::is_finite);
-        let largest = self.values().fold(0.0, |largest, value| value.abs().max(largest));
-        let scale = (largest / 127.0).max(f32::MIN_POSITIVE);
+        let scale = scale(self.values());
         let mut total = 0i32;
         for (k, value) in self.values().enumerate() {
-            #[expect(clippy::cast_possible_truncation, reason = "clamped, and NaN becomes 0")]
-            let byte = (value / scale).round_ties_even().clamp(-127.0, 127.0) as i8;
+            let byte = signed(value, scale);
             total += i32::from(byte);
             target[k / 4 * COLUMNS + lane] |= u32::from(byte.cast_unsigned()) << (k % 4 * 8);
         }

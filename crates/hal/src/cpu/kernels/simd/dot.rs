@@ -1,7 +1,8 @@
 //! Dot products of narrow elements: two `bf16` or four 8-bit integers in a *word* of 32 bits.
 //!
-//! A word of a row meets one word of each of sixteen columns. Processors with AVX-512 may have one
-//! instruction for that; everywhere else plain loops do it, which the compiler makes vectors of.
+//! Sixteen words meet sixteen others. Processors with AVX-512 may have one instruction for that;
+//! everywhere else plain loops do it, which the compiler makes vectors of. A word lies in memory as
+//! the bits of an `f32`.
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -14,6 +15,8 @@ pub(in crate::cpu::kernels) const COLUMNS: usize = 16;
 
 /// A way to multiply words. A value of it exists only where the processor has the instructions.
 pub(in crate::cpu::kernels) trait Dot: Copy {
+    /// Words of sixteen columns.
+    type Words: Copy;
     /// Sums of sixteen columns.
     type Sums: Copy;
 
@@ -26,8 +29,14 @@ pub(in crate::cpu::kernels) trait Dot: Copy {
     fn run<W: Work>(self, work: W) -> W::Output;
 
     fn zero(self) -> Self::Sums;
-    /// Adds the products of a word of a row with a word of each column.
-    fn add(self, sums: Self::Sums, word: u32, columns: &[u32]) -> Self::Sums;
+    /// One word for all columns.
+    fn splat(self, word: f32) -> Self::Words;
+    /// The first sixteen words. Panics when there are too few.
+    fn load(self, words: &[f32]) -> Self::Words;
+    /// Adds the products of words. Integers of `a` have no sign, those of `b` have one.
+    fn add(self, sums: Self::Sums, a: Self::Words, b: Self::Words) -> Self::Sums;
+    /// Sums that were stored.
+    fn resume(self, source: &[f32]) -> Self::Sums;
     /// Stores the sums; those of integers as the bits of an `i32`.
     fn store(self, sums: Self::Sums, target: &mut [f32]);
 }
@@ -104,9 +113,16 @@ impl<W: DotWork> Work for Plainly<W> {
 #[derive(Clone, Copy)]
 struct PlainHalves<S>(S);
 
-/// 8-bit integers in plain Rust: those of rows without a sign, those of columns with one.
+/// 8-bit integers in plain Rust.
 #[derive(Clone, Copy)]
 struct PlainBytes<S>(S);
+
+/// The first sixteen words.
+#[inline(always)]
+fn words(source: &[f32]) -> [u32; COLUMNS] {
+    let source = &source[..COLUMNS];
+    std::array::from_fn(|i| source[i].to_bits())
+}
 
 /// The two numbers of a word.
 #[inline(always)]
@@ -115,6 +131,7 @@ fn halves(word: u32) -> [f32; 2] {
 }
 
 impl<S: Simd> Dot for PlainHalves<S> {
+    type Words = [u32; COLUMNS];
     type Sums = [f32; COLUMNS];
 
     const ROWS: usize = S::ROWS;
@@ -131,13 +148,28 @@ impl<S: Simd> Dot for PlainHalves<S> {
     }
 
     #[inline(always)]
-    fn add(self, mut sums: Self::Sums, word: u32, columns: &[u32]) -> Self::Sums {
-        let (columns, [low, high]) = (&columns[..COLUMNS], halves(word));
+    fn splat(self, word: f32) -> Self::Words {
+        [word.to_bits(); COLUMNS]
+    }
+
+    #[inline(always)]
+    fn load(self, source: &[f32]) -> Self::Words {
+        words(source)
+    }
+
+    #[inline(always)]
+    fn add(self, mut sums: Self::Sums, a: Self::Words, b: Self::Words) -> Self::Sums {
         for i in 0..COLUMNS {
-            let [column_low, column_high] = halves(columns[i]);
-            sums[i] = sums[i] + high * column_high + low * column_low;
+            let ([a_low, a_high], [b_low, b_high]) = (halves(a[i]), halves(b[i]));
+            sums[i] = sums[i] + a_high * b_high + a_low * b_low;
         }
         sums
+    }
+
+    #[inline(always)]
+    fn resume(self, source: &[f32]) -> Self::Sums {
+        let source = &source[..COLUMNS];
+        std::array::from_fn(|i| source[i])
     }
 
     #[inline(always)]
@@ -147,6 +179,7 @@ impl<S: Simd> Dot for PlainHalves<S> {
 }
 
 impl<S: Simd> Dot for PlainBytes<S> {
+    type Words = [u32; COLUMNS];
     type Sums = [u32; COLUMNS];
 
     const ROWS: usize = S::ROWS;
@@ -162,19 +195,33 @@ impl<S: Simd> Dot for PlainBytes<S> {
         [0; COLUMNS]
     }
 
+    #[inline(always)]
+    fn splat(self, word: f32) -> Self::Words {
+        [word.to_bits(); COLUMNS]
+    }
+
+    #[inline(always)]
+    fn load(self, source: &[f32]) -> Self::Words {
+        words(source)
+    }
+
     /// Sums wrap as those of the instructions do, and never reach the end.
     #[inline(always)]
-    fn add(self, mut sums: Self::Sums, word: u32, columns: &[u32]) -> Self::Sums {
-        let columns = &columns[..COLUMNS];
+    fn add(self, mut sums: Self::Sums, a: Self::Words, b: Self::Words) -> Self::Sums {
         for shift in [0, 8, 16, 24] {
-            let factor = word >> shift & 0xff;
             for i in 0..COLUMNS {
                 // Brought to the top and back, so that the sign is spread.
-                let column = (columns[i] << (24 - shift)).cast_signed() >> 24;
-                sums[i] = sums[i].wrapping_add(factor.wrapping_mul(column.cast_unsigned()));
+                let signed = (b[i] << (24 - shift)).cast_signed() >> 24;
+                let product = (a[i] >> shift & 0xff).wrapping_mul(signed.cast_unsigned());
+                sums[i] = sums[i].wrapping_add(product);
             }
         }
         sums
+    }
+
+    #[inline(always)]
+    fn resume(self, source: &[f32]) -> Self::Sums {
+        words(source)
     }
 
     #[inline(always)]

@@ -5,7 +5,7 @@ use super::*;
 use crate::kernel::{Function, MatMul, MatrixLayout, Precision};
 
 /// The nearest `bf16` to a number that is no NaN, ties to even, by looking at both neighbours.
-fn nearest_half(x: f32) -> f32 {
+pub(super) fn nearest_half(x: f32) -> f32 {
     let low = f32::from_bits(x.to_bits() & 0xffff_0000);
     let high = f32::from_bits((x.to_bits() & 0xffff_0000) + 0x1_0000);
     let (to_low, to_high) = ((x - low).abs(), (high - x).abs());

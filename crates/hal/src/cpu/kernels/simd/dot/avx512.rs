@@ -38,27 +38,20 @@ fn enter_bytes<W: Work>(simd: Avx512, work: W) -> W::Output {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-fn add_halves(sums: __m512, word: u32, columns: __m512i) -> __m512 {
-    let row = _mm512_set1_epi32(word.cast_signed());
+fn add_halves(sums: __m512, a: __m512, b: __m512) -> __m512 {
     // SAFETY: Both are 512 bits, and every pattern of bits is a value.
-    let row = unsafe { std::mem::transmute::<__m512i, __m512bh>(row) };
+    let a = unsafe { std::mem::transmute::<__m512, __m512bh>(a) };
     // SAFETY: As above.
-    let columns = unsafe { std::mem::transmute::<__m512i, __m512bh>(columns) };
-    _mm512_dpbf16_ps(sums, row, columns)
+    let b = unsafe { std::mem::transmute::<__m512, __m512bh>(b) };
+    _mm512_dpbf16_ps(sums, a, b)
 }
 
-#[inline]
-#[target_feature(enable = "avx512f,avx512vnni")]
-fn add_bytes(sums: __m512i, word: u32, columns: __m512i) -> __m512i {
-    _mm512_dpbusd_epi32(sums, _mm512_set1_epi32(word.cast_signed()), columns)
-}
-
-/// Words of sixteen columns.
+/// Sixteen words.
 #[inline(always)]
-fn load(_: Avx512, columns: &[u32]) -> __m512i {
-    assert!(columns.len() >= COLUMNS, "a whole vector is loaded");
+fn load(_: Avx512, source: &[f32]) -> __m512 {
+    assert!(source.len() >= COLUMNS, "a whole vector is loaded");
     // SAFETY: The token proves the instruction, the assertion the sixteen words.
-    unsafe { _mm512_loadu_si512(columns.as_ptr().cast()) }
+    unsafe { _mm512_loadu_ps(source.as_ptr()) }
 }
 
 #[inline(always)]
@@ -69,6 +62,7 @@ fn store(_: Avx512, sums: __m512, target: &mut [f32]) {
 }
 
 impl Dot for Halves {
+    type Words = __m512;
     type Sums = __m512;
 
     const ROWS: usize = 8;
@@ -82,13 +76,18 @@ impl Dot for Halves {
 
     instructions! {
         zero() -> __m512 = _mm512_setzero_ps();
+        splat(word: f32) -> __m512 = _mm512_set1_ps(word);
+        add(sums: __m512, a: __m512, b: __m512) -> __m512 = add_halves(sums, a, b);
     }
 
     #[inline(always)]
-    fn add(self, sums: __m512, word: u32, columns: &[u32]) -> __m512 {
-        let columns = load(self.0, columns);
-        // SAFETY: The token proves that the processor has these instructions.
-        unsafe { add_halves(sums, word, columns) }
+    fn load(self, source: &[f32]) -> __m512 {
+        load(self.0, source)
+    }
+
+    #[inline(always)]
+    fn resume(self, source: &[f32]) -> __m512 {
+        load(self.0, source)
     }
 
     #[inline(always)]
@@ -98,6 +97,7 @@ impl Dot for Halves {
 }
 
 impl Dot for Bytes {
+    type Words = __m512i;
     type Sums = __m512i;
 
     const ROWS: usize = 8;
@@ -111,13 +111,19 @@ impl Dot for Bytes {
 
     instructions! {
         zero() -> __m512i = _mm512_setzero_si512();
+        splat(word: f32) -> __m512i = _mm512_castps_si512(_mm512_set1_ps(word));
+        add(sums: __m512i, a: __m512i, b: __m512i) -> __m512i = _mm512_dpbusd_epi32(sums, a, b);
     }
 
     #[inline(always)]
-    fn add(self, sums: __m512i, word: u32, columns: &[u32]) -> __m512i {
-        let columns = load(self.0, columns);
-        // SAFETY: The token proves that the processor has these instructions.
-        unsafe { add_bytes(sums, word, columns) }
+    fn load(self, source: &[f32]) -> __m512i {
+        // SAFETY: The token proves that the processor has this instruction.
+        unsafe { _mm512_castps_si512(load(self.0, source)) }
+    }
+
+    #[inline(always)]
+    fn resume(self, source: &[f32]) -> __m512i {
+        self.load(source)
     }
 
     #[inline(always)]
