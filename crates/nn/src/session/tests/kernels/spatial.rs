@@ -250,6 +250,8 @@ fn what_is_outside_of_an_image_and_images_of_integers() {
     }
 }
 
+/// Of the processor, where a result depends on neither batch nor cores; a card divides long sums by
+/// what else there is to do.
 #[test]
 fn an_image_alone_has_the_bits_that_it_has_in_a_batch() {
     let mut model = ModelBuilder::new("alone", 5);
@@ -262,7 +264,8 @@ fn an_image_alone_has_the_bits_that_it_has_in_a_batch() {
     let y = model.push("MaxPool", pool, &[wide]);
     model.output("y", y);
     let session =
-        Session::from_model(&device(), model.build().unwrap(), &SessionOptions::default()).unwrap();
+        Session::from_model(&open("cpu"), model.build().unwrap(), &SessionOptions::default())
+            .unwrap();
     let (x, weight) = (elements(&[5, 4, 6, 5]), elements(&[4, 3, 3, 3]));
     let run = |x: &Tensor| session.run(&[("x", x), ("w", &weight)]).unwrap().remove(0).1;
     let all = run(&x);
