@@ -173,7 +173,7 @@ impl Gang {
     fn claim(&self, end: End) -> Option<usize> {
         let take = |control: u64| {
             let tiles = unclaimed(control);
-            (!tiles.is_empty()).then_some(match end {
+            (!tiles.is_empty()).then(|| match end {
                 End::Front => pack(tiles.start + 1, tiles.end),
                 End::Back => pack(tiles.start, tiles.end - 1),
             })
