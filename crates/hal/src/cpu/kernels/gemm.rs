@@ -12,7 +12,7 @@
 mod block;
 mod pack;
 
-pub(super) use block::{Ahead, Multiply, VECTORS_MAX};
+pub(super) use block::{Ahead, Multiply, VECTORS_MAX, sized};
 pub(super) use pack::{Matrix, pack_columns, pack_rows};
 
 use super::simd::Simd;

@@ -1,5 +1,6 @@
 //! The innermost loop: words of a block of rows times words of some panels.
 
+use super::super::gemm::sized;
 use super::super::simd::dot::{COLUMNS, Dot};
 use super::super::simd::{Simd, Work};
 use super::Layout;
@@ -23,33 +24,12 @@ pub(super) struct Multiply<'a, D> {
     pub(super) tile: &'a mut [f32],
 }
 
-/// Calls the block of the right size. Sizes that no instruction set uses are left out.
-macro_rules! sizes {
-    ($work:ident, $($rows:literal: $($panels:literal)*;)*) => {
-        match ($work.rows, $work.panels) {
-            $($(($rows, $panels) if $rows <= D::ROWS && $rows * $panels <= D::SUMS =>
-                multiply::<D, $rows, $panels>($work),)*)*
-            (rows, panels) => unreachable!("blocks have no {rows} rows of {panels} panels"),
-        }
-    };
-}
-
 impl<D: Dot> Work for Multiply<'_, D> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        sizes! {
-            self,
-            1: 1 2 3 4 5 6 7 8;
-            2: 1 2 3 4 5 6 7 8;
-            3: 1 2 3 4 5 6 7 8;
-            4: 1 2 3 4 5 6;
-            5: 1 2 3 4;
-            6: 1 2 3 4;
-            7: 1 2 3;
-            8: 1 2 3;
-        }
+        sized!(D, (self.rows, self.panels), multiply(self));
     }
 }
 

@@ -45,24 +45,12 @@ pub(in crate::cpu::kernels) struct Multiply<'a> {
     pub(in crate::cpu::kernels) tile: &'a mut [f32],
 }
 
-/// Calls the block of the right size. Sizes that no instruction set uses are left out.
-macro_rules! sizes {
-    ($work:ident, $simd:ident, $($rows:literal: $($vectors:literal)*;)*) => {
-        match ($work.rows, $work.group.vectors) {
-            $($(($rows, $vectors) if $rows <= S::ROWS && $rows * $vectors <= S::SUMS =>
-                multiply::<S, $rows, $vectors>($simd, $work),)*)*
-            (rows, vectors) => unreachable!("blocks have no {rows} rows of {vectors} vectors"),
-        }
-    };
-}
-
-impl Work for Multiply<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        sizes! {
-            self, simd,
+/// Calls the block of a size, which `$kind` has registers for. Sizes that no instruction set uses are
+/// left out.
+macro_rules! sized {
+    ($kind:ident, $size:expr, $block:ident $arguments:tt) => {
+        sized! {
+            @ $kind, $size, $block $arguments,
             1: 1 2 3 4 5 6 7 8;
             2: 1 2 3 4 5 6 7 8;
             3: 1 2 3 4 5 6 7 8;
@@ -72,6 +60,27 @@ impl Work for Multiply<'_> {
             7: 1 2 3;
             8: 1 2 3;
         }
+    };
+    (
+        @ $kind:ident, $size:expr, $block:ident $arguments:tt,
+        $($rows:literal: $($vectors:literal)*;)*
+    ) => {
+        match $size {
+            $($(($rows, $vectors) if $rows <= $kind::ROWS && $rows * $vectors <= $kind::SUMS =>
+                $block::<$kind, $rows, $vectors> $arguments,)*)*
+            (rows, vectors) => unreachable!("blocks have no {rows} rows of {vectors} vectors"),
+        }
+    };
+}
+
+pub(in crate::cpu::kernels) use sized;
+
+impl Work for Multiply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        sized!(S, (self.rows, self.group.vectors), multiply(simd, self));
     }
 }
 

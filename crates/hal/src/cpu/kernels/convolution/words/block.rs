@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::super::gemm::{Finish, Group};
+use super::super::super::gemm::{Finish, Group, sized};
 use super::super::super::narrow::Level;
 use super::super::super::simd::dot::{COLUMNS, Dot};
 use super::super::super::simd::{Simd, Work};
@@ -108,33 +108,12 @@ struct Multiply<'a, D> {
     tile: &'a mut [f32],
 }
 
-/// Calls the block of the right size. Sizes that no instruction set uses are left out.
-macro_rules! sizes {
-    ($work:ident, $($rows:literal: $($vectors:literal)*;)*) => {
-        match ($work.rows, $work.group.vectors) {
-            $($(($rows, $vectors) if $rows <= D::ROWS && $rows * $vectors <= D::SUMS =>
-                multiply::<D, $rows, $vectors>($work),)*)*
-            (rows, vectors) => unreachable!("blocks have no {rows} rows of {vectors} vectors"),
-        }
-    };
-}
-
 impl<D: Dot> Work for Multiply<'_, D> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        sizes! {
-            self,
-            1: 1 2 3 4 5 6 7 8;
-            2: 1 2 3 4 5 6 7 8;
-            3: 1 2 3 4 5 6 7 8;
-            4: 1 2 3 4 5 6;
-            5: 1 2 3 4;
-            6: 1 2 3 4;
-            7: 1 2 3;
-            8: 1 2 3;
-        }
+        sized!(D, (self.rows, self.group.vectors), multiply(self));
     }
 }
 
