@@ -1,7 +1,10 @@
 //! The threads of a device: started under the lock that counts them, and joined once.
 
 use anabranch_sync::thread::JoinHandle;
-use anabranch_sync::{Condvar, Mutex};
+use anabranch_sync::{Condvar, Mutex, process, thread};
+
+#[cfg(test)]
+mod tests;
 
 /// What an executor keeps of its threads, under its lock.
 #[derive(Default)]
@@ -48,6 +51,16 @@ impl Threads {
     }
 }
 
+/// Starts a thread of a device. Nothing foreign unwinds into one, so a panic there is a broken
+/// invariant of the device itself. Nobody is left then to tell those who wait for its work, so it
+/// ends the process.
+pub(crate) fn spawn(
+    name: &str,
+    body: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    thread::spawn_named(name, move || process::abort_on_unwind(body))
+}
+
 /// What stands under the lock of an executor with threads.
 pub(crate) trait Threaded {
     fn threads(&mut self) -> &mut Threads;
@@ -69,7 +82,7 @@ pub(crate) fn join<T: Threaded>(inner: &Mutex<T>, quiet: &Condvar) {
     let filed = std::mem::take(&mut threads.filed);
     drop(section);
     for thread in filed {
-        // A panic of a thread has been reported where it happened.
+        // Only a model has threads that panic, and tells by itself.
         let _ = thread.join();
     }
     inner.lock().threads().end = End::Joined;

@@ -23,6 +23,9 @@ pub(crate) mod raw {
     pub(crate) use loom::sync::{Condvar, Mutex, MutexGuard};
 }
 
+/// Whether this engine explores schedules.
+pub(crate) const IS_MODEL: bool = true;
+
 /// Atomic integers and memory orderings.
 pub mod atomic {
     pub use loom::sync::atomic::{

@@ -12,6 +12,9 @@ pub(crate) mod raw {
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
 }
 
+/// Whether this engine explores schedules.
+pub(crate) const IS_MODEL: bool = false;
+
 /// Atomic integers and memory orderings.
 pub mod atomic {
     pub use std::sync::atomic::{

@@ -168,6 +168,30 @@ pub fn in_callback() -> bool {
     CALLBACK_DEPTH.with(|depth| 0 < depth.get())
 }
 
+/// Runs `body`, and ends the process by a signal if it unwinds: for code that others count on to go
+/// on to its end, and that would leave them waiting for ever, or with pointers into a stack that is
+/// gone. The panic has told its message by then.
+///
+/// Under a model the panic goes on, so that the engine tells the schedule that led to it.
+///
+/// ```
+/// assert_eq!(anabranch_sync::process::abort_on_unwind(|| 7), 7);
+/// ```
+pub fn abort_on_unwind<R>(body: impl FnOnce() -> R) -> R {
+    struct Abort;
+    impl Drop for Abort {
+        fn drop(&mut self) {
+            if !engine::IS_MODEL {
+                std::process::abort();
+            }
+        }
+    }
+    let abort = Abort;
+    let result = body();
+    std::mem::forget(abort);
+    result
+}
+
 /// Threads of this process that can run at the same time, as far as the system tells; at least 1.
 pub fn available_parallelism() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)

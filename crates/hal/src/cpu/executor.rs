@@ -36,8 +36,8 @@ use std::ops::Deref;
 use std::time::Instant;
 
 use anabranch_sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use anabranch_sync::process::Generation;
-use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, hint, thread};
+use anabranch_sync::process::{Generation, abort_on_unwind};
+use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, hint};
 
 use crate::command::{Command, Submission};
 use crate::cpu::execute::{self, joint};
@@ -301,7 +301,7 @@ impl Executor {
     ) -> MutexGuard<'a, Inner> {
         let mut scratch = if permit { inner.pop_scratch() } else { Scratch::default() };
         self.leave(inner);
-        let finish = self.run(job, permit, &mut scratch, &mut Crew::new(self));
+        let finish = abort_on_unwind(|| self.run(job, permit, &mut scratch, &mut Crew::new(self)));
         let mut inner = self.inner.lock();
         if permit {
             inner.scratches.push(scratch);
@@ -389,7 +389,7 @@ impl Executor {
     fn spawn(&self) -> bool {
         let name = self.inner.lock().threads.name("cpu");
         let executor = self.clone();
-        let thread = thread::spawn_named(&name, move || executor.worker());
+        let thread = threads::spawn(&name, move || executor.worker());
         let mut inner = self.inner.lock();
         let is_started = inner.threads.file(thread);
         if !is_started {

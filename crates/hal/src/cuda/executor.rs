@@ -40,7 +40,7 @@ mod threads;
 use std::ops::Deref;
 
 use anabranch_sync::atomic::{AtomicBool, Ordering};
-use anabranch_sync::process::Generation;
+use anabranch_sync::process::{Generation, abort_on_unwind};
 use anabranch_sync::{Arc, Condvar, Mutex, MutexGuard, hint, thread};
 
 use super::clock::Clock;
@@ -277,23 +277,27 @@ impl Executor {
     /// Drives flights until the card, a host thread or nobody has them. The one that the driver
     /// waits for is returned when the card has it.
     fn drive(&self, mut flights: Vec<Flight>, driver: Driver) -> Option<Flight> {
-        let mut held = None;
-        while let Some(flight) = flights.pop() {
-            match flight.advance(&self.context, &self.clock, driver == Driver::Host) {
-                Next::Land(flight) if driver == Driver::Helper(flight.slot) => held = Some(flight),
-                Next::Land(flight) => self.park(flight),
-                Next::Host(flight) => self.defer(flight),
-                Next::Report(flight) => {
-                    let Reported { slot, value, result } = flight.report(&self.clock);
-                    let mut inner = self.inner.lock();
-                    inner.note(Action::Finish { slot, value, result });
-                    let jobs = inner.start();
-                    self.leave(inner);
-                    flights.extend(jobs.into_iter().map(Flight::new));
+        abort_on_unwind(|| {
+            let mut held = None;
+            while let Some(flight) = flights.pop() {
+                match flight.advance(&self.context, &self.clock, driver == Driver::Host) {
+                    Next::Land(flight) if driver == Driver::Helper(flight.slot) => {
+                        held = Some(flight)
+                    }
+                    Next::Land(flight) => self.park(flight),
+                    Next::Host(flight) => self.defer(flight),
+                    Next::Report(flight) => {
+                        let Reported { slot, value, result } = flight.report(&self.clock);
+                        let mut inner = self.inner.lock();
+                        inner.note(Action::Finish { slot, value, result });
+                        let jobs = inner.start();
+                        self.leave(inner);
+                        flights.extend(jobs.into_iter().map(Flight::new));
+                    }
                 }
             }
-        }
-        held
+            held
+        })
     }
 
     /// Ends a section after which nothing may be left to do.

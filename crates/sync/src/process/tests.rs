@@ -30,6 +30,17 @@ fn a_failed_check_is_told() {
 }
 
 #[test]
+fn what_must_not_unwind_ends_the_process() {
+    let caught = |body: fn()| {
+        let _ = catch_unwind(|| abort_on_unwind(body));
+        7
+    };
+    assert_eq!(fork_and_wait(|| caught(|| ())).unwrap(), Some(7));
+    let code = fork_and_wait(|| caught(|| std::panic::resume_unwind(Box::new(())))).unwrap();
+    assert_eq!(code, engine::IS_MODEL.then_some(7));
+}
+
+#[test]
 fn callbacks_nest() {
     model::check(|| {
         assert!(!in_callback());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anabranch_sync::atomic::Ordering;
-use anabranch_sync::{Arc, Deadline, hint, thread};
+use anabranch_sync::{Arc, Deadline, hint};
 
 use super::{Driver, Executor, closed, flights};
 use crate::cuda::lane::Lane;
@@ -30,7 +30,7 @@ impl Executor {
         inner.threads.expect(1);
         drop(inner);
         let executor = self.clone();
-        let thread = thread::spawn_named(&name, move || body(&executor));
+        let thread = threads::spawn(&name, move || body(&executor));
         let mut inner = self.inner.lock();
         let is_started = inner.threads.file(thread);
         self.leave(inner);
