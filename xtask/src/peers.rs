@@ -113,7 +113,7 @@ fn table(cells: &[Cell]) -> String {
 /// How long a model takes from its file to its first result, in a process that has loaded the library.
 fn first_results(cells: &[Cell]) -> String {
     let mut text = String::from(
-        "From the file to the first result, with the library loaded:\n\n\
+        "From the file to the first result, with the library loaded; medians of processes that took turns:\n\n\
          | model | ms | ONNX Runtime, ms | ratio |\n|---|--:|--:|--:|\n",
     );
     for cell in cells.iter().filter(|cell| cell.threads == 1) {
