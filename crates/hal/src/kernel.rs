@@ -211,7 +211,7 @@ pub enum Statistics {
 ///
 /// Operands: `x`; scale if `scale`; shift if `shift`; mean and variance if the statistics are
 /// given; `y`. Scale and shift have one element a channel, or one for each of `inner` when the
-/// statistics are those of a row. `x` and `y` may be the same slice.
+/// statistics are those of a row. `x` and `y` may be the same slice, unless `y` is pooled.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Normalize {
     /// Items.
@@ -230,6 +230,9 @@ pub struct Normalize {
     pub shift: bool,
     /// Applied last.
     pub activation: Function,
+    /// Whether `y` has only the mean of each channel's `inner` elements behind that: its shape is
+    /// `[outer, channels]`. For groups of one channel.
+    pub pooled: bool,
 }
 
 /// What a pooling window yields.

@@ -66,6 +66,8 @@ pub enum FusedPart {
     Residual,
     /// A function of each element of the result.
     Activation,
+    /// The mean of each channel of the result.
+    Mean,
     /// The order of the axes in which the result is written.
     Layout,
 }
@@ -167,6 +169,7 @@ impl fmt::Display for FusedPart {
             Self::Bias => "bias",
             Self::Residual => "residual",
             Self::Activation => "activation",
+            Self::Mean => "mean of each channel",
             Self::Layout => "layout of the result",
         })
     }

@@ -132,6 +132,7 @@ fn network() -> Executable {
         scale: false,
         shift: false,
         activation: Function::Identity,
+        pooled: false,
     });
     let gelu = Kernel::Unary(Unary { function: Function::Gelu, count: IMAGES * FEATURES });
     let plain = |row| MatrixLayout { batch: Vec::new(), row, column: 1 };

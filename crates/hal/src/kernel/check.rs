@@ -251,7 +251,12 @@ fn normalize(kernel: &Normalize) -> Specs {
     for present in [kernel.scale, kernel.shift, given, given] {
         specs.extend(present.then(|| read(parameters, F32)));
     }
-    specs.push(write(count, F32));
+    let planes = Statistics::Group { groups: channels };
+    if kernel.pooled && (kernel.statistics != planes || inner == 0) {
+        let found = format!("{:?} of {inner} elements", kernel.statistics);
+        return Err(Mismatch::new("pooled normalisation", "one of planes with elements", found));
+    }
+    specs.push(write(if kernel.pooled { outer * channels } else { count }, F32));
     Ok(specs)
 }
 

@@ -61,6 +61,7 @@ impl Kernel {
             }
             Self::Normalize(kernel) => {
                 let per_element = if kernel.statistics == Statistics::Given { 2 } else { 7 };
+                let per_element = per_element + usize::from(kernel.pooled);
                 product(&[per_element, kernel.outer, kernel.channels, kernel.inner])
             }
             Self::Pool2d(kernel) => {
@@ -114,7 +115,11 @@ impl Kernel {
     /// Whether the output may be the very slice of an input with the same layout. Every other
     /// overlap of an output with another operand makes the result meaningless.
     pub fn in_place(&self) -> bool {
-        matches!(self, Self::Unary(_) | Self::Binary(_) | Self::Normalize(_) | Self::Softmax(_))
+        match self {
+            Self::Unary(_) | Self::Binary(_) | Self::Softmax(_) => true,
+            Self::Normalize(kernel) => !kernel.pooled,
+            _ => false,
+        }
     }
 }
 

@@ -1,20 +1,20 @@
 //! Which operators become part of the kernel in front of them.
 //!
 //! A convolution or a product takes a bias, then a residual, then an activation; sums and
-//! normalisations take an activation; a product also takes constant factors of its operands and of
+//! normalisations take an activation, those of instances then the mean of each; a product also takes constant factors of its operands and of
 //! its result, and a transposition behind it, as the layout of its result. Each step needs that
 //! nobody else looks at what was there before.
 
 mod factor;
 
-use anabranch_hal::kernel::{BinaryFunction, Function};
+use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 
 use super::infer::Known;
 use super::lower::misfit;
 use crate::dtype::{DType, round_f32};
 use crate::fate::FusedPart;
 use crate::graph::{Graph, Node, ValueId};
-use crate::ops::{Fact, Op, product_shape};
+use crate::ops::{Fact, Norm, Op, PoolKind, product_shape, reduced_axes};
 
 pub(super) use factor::Product;
 use factor::{factor, products};
@@ -28,6 +28,8 @@ pub(super) struct Epilogue {
     pub(super) bias: Option<ValueId>,
     pub(super) residual: Option<ValueId>,
     pub(super) activation: Function,
+    /// Whether only the mean of each channel of the result is wanted.
+    pub(super) pooled: bool,
     /// Axis `i` of the result is axis `order[i]` of the product.
     pub(super) order: Option<Vec<usize>>,
     /// The value that comes out in the end.
@@ -123,8 +125,15 @@ impl Fusion {
 
 impl Epilogue {
     fn none(result: ValueId) -> Self {
-        let activation = Function::Identity;
-        Self { product: None, bias: None, residual: None, activation, order: None, result }
+        Self {
+            product: None,
+            bias: None,
+            residual: None,
+            activation: Function::Identity,
+            pooled: false,
+            order: None,
+            result,
+        }
     }
 }
 
@@ -134,6 +143,7 @@ enum Grown {
     Bias(ValueId),
     Residual(ValueId),
     Activation(Function),
+    Mean,
     Order(Vec<usize>),
 }
 
@@ -155,6 +165,10 @@ impl Grown {
             Self::Activation(function) => {
                 epilogue.activation = function;
                 FusedPart::Activation
+            }
+            Self::Mean => {
+                epilogue.pooled = true;
+                FusedPart::Mean
             }
             Self::Order(order) => {
                 epilogue.order = Some(order);
@@ -189,12 +203,14 @@ impl Growing<'_> {
         {
             let next = &self.graph.nodes[user];
             let [Some(result)] = next.outputs[..] else { break };
-            let open = epilogue.activation == Function::Identity && epilogue.order.is_none();
+            let is_last = epilogue.order.is_some() || epilogue.pooled;
+            let open = epilogue.activation == Function::Identity && !is_last;
             let addend = || self.addend(next, &epilogue).filter(|_| open && adds);
             let activation = || self.activation(next, &epilogue).filter(|_| open && activates);
             let order = || self.order(next, &epilogue);
             let factor = || self.factor(next, &epilogue).filter(|_| open);
-            let grown = factor().or_else(addend).or_else(activation).or_else(order);
+            let mean = || self.mean(next, &epilogue);
+            let grown = factor().or_else(addend).or_else(activation).or_else(mean).or_else(order);
             let Some(grown) = grown else { break };
             taken.push((user, grown.take(&mut epilogue)));
             epilogue.result = result;
@@ -282,6 +298,24 @@ impl Growing<'_> {
             }
             _ => None,
         }
+    }
+
+    /// The mean of each plane of an instance normalisation.
+    fn mean(&self, next: &Node, epilogue: &Epilogue) -> Option<Grown> {
+        let inputs = self.known.inputs(next).ok()?;
+        let is_mean = match &next.op {
+            Op::GlobalPool { kind: PoolKind::Average { .. } } => true,
+            Op::AdaptiveAveragePool { size } => *size == [1, 1],
+            Op::Reduce { reduction: Reduction::Mean, none_is_none, .. } => {
+                let reduced = reduced_axes(&inputs, *none_is_none).ok()?;
+                reduced.iter().enumerate().all(|(axis, &reduced)| reduced == (2 <= axis))
+            }
+            _ => false,
+        };
+        let is_instance = matches!(self.node.op, Op::Normalize { norm: Norm::Instance, .. });
+        let whole = self.fact(epilogue.result)?;
+        let fits = is_instance && !epilogue.pooled && whole.dtype == DType::F32;
+        (is_mean && fits && 0 < whole.count()).then_some(Grown::Mean)
     }
 
     /// A transposition that leaves the last axis last costs a product nothing.

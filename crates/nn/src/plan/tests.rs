@@ -1,4 +1,4 @@
-use anabranch_hal::kernel::{BinaryFunction, Function};
+use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 use proptest::prelude::*;
 
 use super::lower::{Home, Lowered, RawOperand, RawStep, Storage};
@@ -78,6 +78,37 @@ fn what_somebody_else_looks_at_is_not_fused() {
     model.output("negative", negative);
     model.output("positive", positive);
     assert_eq!(kernels(&planned(model, &[1, 4, 6, 6])), ["conv2d", "unary", "unary"]);
+}
+
+#[test]
+fn the_mean_of_an_instance_is_part_of_its_normalisation() {
+    type Mean = fn(&mut ModelBuilder, crate::Value) -> crate::Value;
+    let kernels_with = |mean: Mean| {
+        let mut model = ModelBuilder::new("means", 1);
+        let x = image(&mut model);
+        let y = model.instance_norm(x, 4);
+        let y = model.relu(y);
+        let y = mean(&mut model, y);
+        model.output("y", y);
+        kernels(&planned(model, &[1, 4, 6, 6]))
+    };
+    let all: [Mean; 3] = [
+        ModelBuilder::global_average_pool,
+        |model, y| model.adaptive_average_pool(y, [1, 1]),
+        |model, y| model.reduce(y, Reduction::Mean, &[2, 3]),
+    ];
+    for mean in all {
+        assert_eq!(kernels_with(mean), ["instance_norm"]);
+    }
+    let others: [Mean; 4] = [
+        |model, y| model.adaptive_average_pool(y, [1, 2]),
+        |model, y| model.reduce(y, Reduction::Mean, &[3]),
+        |model, y| model.reduce(y, Reduction::Mean, &[1, 2, 3]),
+        |model, y| model.reduce(y, Reduction::Max, &[2, 3]),
+    ];
+    for other in others {
+        assert_eq!(kernels_with(other).len(), 2);
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Batch, instance, group, layer and root-mean-square normalisation.
+//! Batch, instance, group, layer and root-mean-square normalisation, and means of instances.
 //!
 //! Statistics take two passes: the mean, then the squared distances from it, both in `f64`. The
 //! mean is kept as a sum of two `f32`, so that a mean far larger than the deviation costs nothing.
@@ -65,7 +65,8 @@ struct Tensors<'a> {
 
 impl<'a> Tensors<'a> {
     fn new(kernel: &Normalize, operands: Operands<'a>) -> Result<Self, Error> {
-        let total = kernel.outer * kernel.channels * kernel.inner;
+        let planes = kernel.outer * kernel.channels;
+        let total = planes * kernel.inner;
         let parameters = match kernel.statistics {
             Statistics::Row | Statistics::RowRms => kernel.inner,
             Statistics::Given | Statistics::Group { .. } => kernel.channels,
@@ -82,7 +83,7 @@ impl<'a> Tensors<'a> {
         let variance = next(is_given)?.map(|view| view.all());
         Ok(Self {
             x: operands.view(0, total)?,
-            y: operands.output(total)?,
+            y: operands.output(if kernel.pooled { planes } else { total })?,
             scale,
             shift,
             given: mean.zip(variance).map(|(mean, variance)| [mean, variance]),
@@ -141,6 +142,22 @@ impl<'a> Tensors<'a> {
         }
     }
 
+    /// The mean of a plane that is normalised, for which `line` has room.
+    #[inline(always)]
+    fn pooled<S: Simd>(&self, simd: S, plane: usize, channel: usize, line: &mut [f32]) -> f32 {
+        let x = self.x.window(plane * line.len(), line.len());
+        let (mean, variance) = moments(x);
+        let [high, low] = split(mean).map(|part| simd.splat(part));
+        let factor = simd.splat(self.factor(variance, channel));
+        let shift = simd.splat(self.shift(channel));
+        for (x, y) in x.chunks(S::LANES).zip(line.chunks_mut(S::LANES)) {
+            let x = simd.sub(simd.sub(simd.load_some(x), high), low);
+            simd.store_some(simd.fma(x, factor, shift), y);
+        }
+        activate(simd, self.activation, line);
+        single(fold(Add, line) / count(line.len()))
+    }
+
     /// Batch normalisation of items without spatial extent: vectors run over the channels.
     #[inline(always)]
     fn channels<S: Simd>(&mut self, simd: S, run: Range<usize>, tables: [&[f32]; 3]) {
@@ -193,6 +210,14 @@ impl Work for Tile<'_> {
                     let run = unit * length..(unit + 1) * length;
                     tensors.affine(simd, run, [means[channel], 0.0], factor, shift);
                 }
+            }
+            (Statistics::Group { .. }, _) if kernel.pooled => {
+                let ([line], _) = scratch.regions([length])?;
+                for plane in range {
+                    let mean = tensors.pooled(simd, plane, plane % kernel.channels, line);
+                    tensors.y.set(plane, mean);
+                }
+                return Ok(());
             }
             (Statistics::Group { groups }, _) => {
                 for unit in range {

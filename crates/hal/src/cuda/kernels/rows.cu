@@ -7,7 +7,7 @@ struct Rows {
     u64 units, length, channels, inner;
     u32 group, kind;
     float epsilon;
-    u32 unused;
+    u32 pooled;
     Activation f;
 };
 
@@ -26,7 +26,7 @@ static __device__ __forceinline__ void normalize(const float *x, const float *sc
     if (unit >= p.units) return;
     u32 lane = threadIdx.x % T;
     x += unit * p.length;
-    y += unit * p.length;
+    y += p.pooled ? unit : unit * p.length;
     bool keeps = p.length <= T * KEPT;
     float kept[KEPT];
 #pragma unroll
@@ -64,6 +64,7 @@ static __device__ __forceinline__ void normalize(const float *x, const float *sc
     u64 last = 0;
     float factor = p.kind == GROUP ? 0.0f : inverse_deviation(1.0, variance, p.epsilon);
     float offset = 0.0f;
+    double sum_of_results = 0.0;
 #pragma unroll 1
     for (u64 base = lane; base < p.length; base += T * KEPT) {
         float v[KEPT];
@@ -98,10 +99,19 @@ static __device__ __forceinline__ void normalize(const float *x, const float *sc
         for (int i = 0; i < KEPT; i += 4) {
             float4 done = activate(p.f, make_float4(v[i], v[i + 1], v[i + 2], v[i + 3]));
 #pragma unroll
-            for (int c = 0; c < 4; c++)
-                if (base + (i + c) * T < p.length) y[base + (i + c) * T] = part(done, c);
+            for (int c = 0; c < 4; c++) {
+                u64 at = base + (i + c) * T;
+                if (at >= p.length) continue;
+                if (p.pooled)
+                    sum_of_results += part(done, c);
+                else
+                    y[at] = part(done, c);
+            }
         }
     }
+    if (!p.pooled) return;
+    double sum = fold<T, Sum>(sum_of_results);
+    if (lane == 0) *y = (float)(sum / (double)p.length);
 }
 
 #define NORMALIZE(NAME, T, THREADS)                                                                \

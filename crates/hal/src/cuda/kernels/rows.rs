@@ -58,7 +58,7 @@ pub(super) fn normalize(kernel: &Normalize) -> Result<Lowered, Error> {
         .word(small("channels of a group", group)?)
         .word(kind)
         .float(kernel.epsilon)
-        .word(0)
+        .word(u32::from(kernel.pooled))
         .activation(kernel.activation)
         .done();
     let mut next = 1;

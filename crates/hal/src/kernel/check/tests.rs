@@ -146,6 +146,7 @@ fn normalisations() {
         scale: true,
         shift: false,
         activation: Function::Identity,
+        pooled: false,
     };
     let all = Some(240);
     let found = sizes(&Kernel::Normalize(normalize.clone()));
@@ -157,6 +158,11 @@ fn normalisations() {
     assert!(Kernel::Normalize(group(3)).operands().is_ok());
     refused(Kernel::Normalize(group(0)));
     refused(Kernel::Normalize(group(4)));
+    let pooled = |normalize| Kernel::Normalize(Normalize { pooled: true, ..normalize });
+    assert_eq!(sizes(&pooled(group(6))), [all, Some(24), Some(48)]);
+    refused(pooled(group(3)));
+    refused(pooled(normalize.clone()));
+    refused(pooled(Normalize { inner: 0, ..group(6) }));
     refused(Kernel::Normalize(Normalize { outer: HUGE, ..normalize.clone() }));
     refused(Kernel::Normalize(Normalize { outer: 0, channels: HUGE, ..normalize }));
 }

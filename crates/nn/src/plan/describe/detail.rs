@@ -134,6 +134,7 @@ fn normalization(norm: &Normalize) -> Vec<String> {
         when(norm.scale, "scale"),
         when(norm.shift, "shift"),
         function(norm.activation),
+        when(norm.pooled, "mean"),
     ]
 }
 

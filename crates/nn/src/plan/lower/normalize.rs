@@ -58,6 +58,7 @@ impl Lowering<'_> {
             scale: node.inputs.get(1).is_some_and(Option::is_some),
             shift: node.inputs.get(2).is_some_and(Option::is_some),
             activation: epilogue.activation,
+            pooled: epilogue.pooled,
         });
         spots.push(self.produce(epilogue.result)?);
         self.emit(kernel, &spots)

@@ -40,6 +40,20 @@ fn depthwise_convolutions_and_group_norms_agree_with_the_reference() {
 }
 
 #[test]
+fn means_of_instances_agree_with_the_reference() {
+    compare(&[2, 6, 7, 9], |model, x| {
+        let plain = model.instance_norm(x, 6);
+        let plain = model.global_average_pool(plain);
+        let curved = model.instance_norm(x, 6);
+        let curved = model.unary(curved, Function::Silu);
+        let curved = model.reduce(curved, Reduction::Mean, &[2, 3]);
+        let shared = model.instance_norm(x, 6);
+        let mean = model.global_average_pool(shared);
+        vec![plain, curved, shared, mean]
+    });
+}
+
+#[test]
 fn reductions_agree_with_the_reference() {
     compare(&[3, 4, 5], |model, x| {
         use Reduction::{L1, L2, Max, Mean, Min, Prod, Sum, SumSquare};

@@ -123,6 +123,7 @@ fn normalisations_do_not_see_the_batch() {
         (Statistics::Given, 50, &[1, 2, 3, 4][..]),
         (Statistics::Given, 1, &[1, 2, 3, 4]),
         (Statistics::Group { groups: 2 }, 77, &[1, 2]),
+        (Statistics::Group { groups: 38 }, 77, &[1, 2]),
         (Statistics::Row, 300, &[1, 2]),
         (Statistics::RowRms, 33, &[1, 2]),
     ];
@@ -137,6 +138,7 @@ fn normalisations_do_not_see_the_batch() {
                 scale: true,
                 shift: true,
                 activation: Function::Relu,
+                pooled: statistics == (Statistics::Group { groups: 38 }),
             })
         });
     }

@@ -93,7 +93,7 @@ pub(crate) fn matmul(kernel: &MatMul, inputs: &[Vec<f32>], count: usize) -> Sums
 }
 
 pub(crate) fn normalize(kernel: &Normalize, inputs: &[Vec<f32>]) -> Vec<f64> {
-    let Normalize { outer, channels, inner, .. } = *kernel;
+    let Normalize { channels, inner, .. } = *kernel;
     let x: Vec<f64> = inputs[0].iter().map(|&x| x.into()).collect();
     let mut next = 0;
     let mut take = |present: bool| {
@@ -138,7 +138,9 @@ pub(crate) fn normalize(kernel: &Normalize, inputs: &[Vec<f32>]) -> Vec<f64> {
         let deviation = (variance + f64::from(kernel.epsilon)).sqrt();
         y.push(kernel.activation.of((value - mean) / deviation * scale + shift));
     }
-    let _ = outer;
+    if kernel.pooled {
+        return y.chunks(inner).map(|plane| plane.iter().sum::<f64>() / inner as f64).collect();
+    }
     y
 }
 

@@ -6,20 +6,25 @@ use crate::kernel::{Function, Normalize, Reduce, Reduction, Softmax, Statistics}
 /// A normalisation of rows of one of these lengths, with inputs far from 0 or near it.
 pub(crate) fn random_normalize(random: &mut Random, inner: &[usize]) -> (Normalize, Vec<Vec<f32>>) {
     let groups = random.size(1, 4);
+    let channels = groups * random.size(1, 5);
+    let instance = Statistics::Group { groups: channels };
+    let statistics = random.pick(&[
+        Statistics::Given,
+        Statistics::Group { groups },
+        instance,
+        Statistics::Row,
+        Statistics::RowRms,
+    ]);
     let normalize = Normalize {
         outer: random.size(0, 3),
-        channels: groups * random.size(1, 5),
+        channels,
         inner: random.pick(inner),
-        statistics: random.pick(&[
-            Statistics::Given,
-            Statistics::Group { groups },
-            Statistics::Row,
-            Statistics::RowRms,
-        ]),
+        statistics,
         epsilon: 1e-5,
         scale: random.flag(),
         shift: random.flag(),
         activation: random.pick(&[Function::Identity, Function::Relu, Function::Tanh]),
+        pooled: statistics == instance && random.flag(),
     };
     let mut inputs = inputs(random, &Kernel::Normalize(normalize.clone()));
     if normalize.statistics == Statistics::Given {
@@ -56,6 +61,7 @@ fn a_large_mean_costs_no_accuracy() {
         scale: false,
         shift: false,
         activation: Function::Identity,
+        pooled: false,
     };
     let kernel = Kernel::Normalize(normalize.clone());
     let mut inputs = inputs(&mut random, &kernel);

@@ -96,6 +96,7 @@ fn random_normalize(random: &mut Random, activation: Function) -> Normalize {
         scale: random.flag(),
         shift: random.flag(),
         activation,
+        pooled: false,
     }
 }
 
