@@ -31,7 +31,7 @@ const UNITS_MIN: usize = 16;
 /// The same where each unit packs its rows for itself.
 const LONE_UNITS_MIN: usize = 4;
 /// Floating-point operations of a unit that is worth being one.
-const UNIT_FLOPS_MIN: usize = 8 << 20;
+const UNIT_FLOPS_MIN: usize = 4 << 20;
 /// Bytes of the columns operand in a unit of few rows, which only streams them.
 const STREAM_BYTES: usize = 256 << 10;
 
