@@ -34,6 +34,7 @@ fn computes(op: &Op) -> bool {
         Op::Host(host) => match host.form() {
             Some(
                 Form::Argument { .. }
+                | Form::Determinant
                 | Form::TopK { .. }
                 | Form::GridSample { .. }
                 | Form::RegionAlign(_)

@@ -213,6 +213,23 @@ fn running_sums() {
 }
 
 #[test]
+fn determinants_of_matrices() {
+    for shape in [vec![3, 3], vec![2, 5, 7, 7], vec![4, 1, 1], vec![2, 30, 30]] {
+        agree(&host::determinant(), &[floats(&shape)], &[], 1, 1e-6);
+    }
+    // Singular, with rows in the wrong order, and what is not finite.
+    let special = [
+        [1.0, 2.0, 3.0, 2.0, 4.0, 6.0, 1.0, 0.0, 1.0],
+        [0.0, 0.0, 2.0, 0.0, 3.0, 0.0, 5.0, 0.0, 0.0],
+        [0.0, 1.0, 2.0, -0.0, 3.0, 4.0, 0.0, 5.0, 6.0],
+        [f32::NAN, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 9.0],
+        [f32::INFINITY, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 9.0],
+    ];
+    let special = Some(Tensor::from_f32(&[5, 3, 3], special.concat()).unwrap());
+    agree(&host::determinant(), &[special], &[], 1, 1e-6);
+}
+
+#[test]
 fn elements_by_tuples() {
     let x = floats(&[3, 4, 5]);
     let inside = |shape: &[usize], extent: i64| whole(DType::I64, shape, -extent, 2 * extent);
@@ -669,13 +686,25 @@ fn windows_over_volumes() {
 }
 
 #[test]
-fn places_of_integers() {
-    for dtype in [DType::I64, DType::I32] {
+fn orders_of_integers() {
+    for dtype in INTEGERS {
         for (largest, last) in [(true, false), (true, true), (false, false), (false, true)] {
             for axis in [0, 1, -1] {
-                let x = [whole(dtype, &[3, 4, 5], -2, 5)];
-                agree(&host::argument(axis, largest, last, last), &x, &[], 1, 0.0);
+                let x = whole(dtype, &[3, 4, 5], -2, 5);
+                let places = host::argument(axis, largest, last, last);
+                agree(&places, std::slice::from_ref(&x), &[], 1, 0.0);
+                agree(&host::top_k(axis, largest), &[x, integers(&[1], &[2])], &[1], 2, 0.0);
             }
         }
+    }
+    // Neighbours that floats do not tell apart, and numbers that are negative with a sign.
+    let large = [1 << 60, (1 << 60) + 1, -1, i64::MIN, i64::MAX, i64::MAX - 1];
+    for (dtype, places) in [(DType::I64, [4, 5, 1]), (DType::U64, [2, 3, 4])] {
+        let x = Tensor::from_numbers(dtype, &[6], &Numbers::Integers(large.to_vec())).unwrap();
+        let given = [Some(x), integers(&[1], &[3])];
+        assert_eq!(meant(&host::top_k(0, true), &given, 2)[1].as_i64(), Some(&places[..]));
+        agree(&host::top_k(0, true), &given, &[1], 2, 0.0);
+        agree(&host::top_k(0, false), &given, &[1], 2, 0.0);
+        agree(&host::argument(0, true, false, true), &given[..1], &[], 1, 0.0);
     }
 }

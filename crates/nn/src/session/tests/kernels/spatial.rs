@@ -202,6 +202,8 @@ fn regions_of_images() {
                 let given = [floats(&[3, channels, 7, 8]), regions.clone(), images.clone()];
                 agree(&host::region_align(align), &given, &[], 1, 1e-6);
             }
+            let given = [few(&[3, 2, 7, 8]), regions.clone(), images.clone()];
+            agree(&host::region_align(align), &given, &[], 1, 1e-6);
         }
     }
 }
