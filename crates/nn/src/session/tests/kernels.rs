@@ -422,6 +422,51 @@ fn sums_of_products_by_names() {
     agree(&host::einsum("...ij,...jk->...ik".to_owned()), &given, &[], 1, 1e-5);
 }
 
+#[test]
+fn sums_of_products_of_many_factors_and_along_diagonals() {
+    // Extents of all axes; names that one term has twice are diagonals.
+    let cases: [(&str, &[&[usize]]); 17] = [
+        ("ij,jk,kl->il", &[&[3, 4], &[4, 5], &[5, 2]]),
+        ("ij,jk,ik->", &[&[3, 4], &[4, 5], &[3, 5]]),
+        ("i,j,k->kij", &[&[3], &[4], &[2]]),
+        ("bij,bjk,bkl,bl->bi", &[&[2, 3, 4], &[2, 4, 5], &[2, 5, 3], &[2, 3]]),
+        ("ijk,j,k->i", &[&[3, 4, 5], &[4], &[5]]),
+        ("ab,cd,a,c->bd", &[&[3, 4], &[2, 5], &[3], &[2]]),
+        ("...ij,...j,...->...i", &[&[2, 3, 4], &[2, 4], &[2]]),
+        ("ii->i", &[&[5, 5]]),
+        ("ii", &[&[5, 5]]),
+        ("iii->i", &[&[4, 4, 4]]),
+        ("ibicb->cb", &[&[3, 2, 3, 4, 2]]),
+        ("...ii->...i", &[&[2, 3, 4, 4]]),
+        ("ii,ij->j", &[&[4, 4], &[4, 3]]),
+        ("iij,jkk->ik", &[&[3, 3, 4], &[4, 5, 5]]),
+        // One element where another factor, or the same one, has more.
+        ("ij,jk->ik", &[&[3, 1], &[4, 5]]),
+        ("ii,i->i", &[&[1, 4], &[1]]),
+        ("bij,bjk->bik", &[&[1, 3, 4], &[2, 4, 5]]),
+    ];
+    for (equation, shapes) in cases {
+        let op = host::einsum(equation.to_owned());
+        let inputs: Vec<Option<Tensor>> = shapes.iter().map(|shape| floats(shape)).collect();
+        agree(&op, &inputs, &[], 1, 1e-5);
+        for dtype in INTEGERS {
+            let inputs: Vec<Option<Tensor>> =
+                shapes.iter().map(|shape| whole(dtype, shape, -9, 100)).collect();
+            agree(&op, &inputs, &[], 1, 0.0);
+        }
+    }
+    for (equation, shapes) in [("ij,jk->ik", [[3, 0], [0, 2]]), ("ij,jk->ik", [[0, 4], [4, 2]])] {
+        let inputs = shapes.map(|shape| floats(&shape));
+        agree(&host::einsum(equation.to_owned()), &inputs, &[], 1, 0.0);
+    }
+    // Sums beyond what floats hold, and more products than are made at once.
+    let op = host::einsum("ij,jk->ik".to_owned());
+    let large = integers(&[2, 3], &[1 << 60, 1, -3, (1 << 53) + 1, 2, 4]);
+    agree(&op, &[large, integers(&[3, 1], &[1, 3, -1])], &[], 1, 0.0);
+    let sides = [whole(DType::I32, &[60, 130], -900, 2000), whole(DType::I32, &[130, 300], 3, 77)];
+    agree(&op, &sides, &[], 1, 0.0);
+}
+
 fn plain_attention() -> Attention {
     Attention {
         causal: false,
