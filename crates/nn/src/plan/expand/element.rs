@@ -1,6 +1,6 @@
 //! Functions of elements, and choices by place.
 
-use anabranch_hal::kernel::{BinaryFunction, Combine, Function, Integer, IntegerFunction};
+use anabranch_hal::kernel::{BinaryFunction, Combine, Function, Integer, IntegerFunction, Scan};
 
 use super::{Expanded, PLACES_MAX, Place, signed};
 use crate::dtype::{DType, truncate_i64};
@@ -21,6 +21,7 @@ impl Place<'_, '_> {
                 Ok(Some(vec![self.push(Op::Not, &[same])?]))
             }
             Form::Argument { .. } | Form::TopK { .. } => self.ordered(),
+            Form::Cumulative { .. } => self.running(),
             Form::Quantize(how) => self.quantized(*how, false),
             Form::Dequantize(how) => self.quantized(*how, true),
             _ => Ok(None),
@@ -44,6 +45,38 @@ impl Place<'_, '_> {
             results[0] = self.cast(results[0], self.fact(first)?.dtype)?;
         }
         Ok(Some(results))
+    }
+
+    /// Running sums along all axes, of which a computed number picks one; outside there is none,
+    /// which fails the command. Those of integers without a sign are those of others.
+    fn running(&mut self) -> Expanded {
+        let (x, axis) = (self.input(0)?, self.input(1)?);
+        let (dtype, shape) = (self.fact(x)?.dtype, self.shape(x)?);
+        let op = self.node.op.clone();
+        let twin = match dtype {
+            DType::U64 => DType::I64,
+            DType::U32 => DType::I32,
+            _ => dtype,
+        };
+        if twin != dtype {
+            let x = self.bits(x, twin)?;
+            let sums = self.push(op, &[x, axis])?;
+            return Ok(Some(vec![self.bits(sums, dtype)?]));
+        }
+        let is_one = self.fact(axis)?.constant.is_none() && self.fact(axis)?.count() == 1;
+        if !is_one || !Scan::takes(dtype) || shape.is_empty() {
+            return Ok(None);
+        }
+        let mut all = Vec::with_capacity(shape.len());
+        for at in 0..shape.len() {
+            let at = self.integer(DType::I64, signed(at))?;
+            let sums = self.push(op.clone(), &[x, at])?;
+            all.push(self.reshape(sums, &[&[1], &shape[..]].concat())?);
+        }
+        let all = self.concat(&all, 0)?;
+        let axis = self.cast(axis, DType::I64)?;
+        let axis = self.reshape(axis, &[])?;
+        Ok(Some(vec![self.push(Op::Gather { axis: 0 }, &[all, axis])?]))
     }
 
     pub(super) fn bitwise_not(&mut self) -> Expanded {

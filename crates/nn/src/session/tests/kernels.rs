@@ -206,10 +206,35 @@ fn running_sums() {
                 let op = host::cumulative(exclusive, reverse, product);
                 let axis = integers(&[], &[axis]);
                 agree(&op, &[floats(&[3, 4, 5]), axis.clone()], &[1], 1, 1e-6);
-                agree(&op, &[whole(DType::I32, &[3, 4, 5], -9, 23), axis], &[1], 1, 0.0);
+                // Which axis is meant may be computed.
+                agree(&op, &[floats(&[3, 4, 5]), axis.clone()], &[], 1, 1e-6);
+                for dtype in [DType::I64, DType::I32, DType::U64, DType::U32] {
+                    let given = [whole(dtype, &[3, 4, 5], -9, 23), axis.clone()];
+                    agree(&op, &given, &[1], 1, 0.0);
+                    agree(&op, &given, &[], 1, 0.0);
+                }
             }
         }
     }
+}
+
+#[test]
+fn an_axis_that_there_is_not_fails_its_run_only() {
+    let op = host::cumulative(false, false, false);
+    let inputs = [floats(&[3, 4]), whole(DType::I32, &[1], 0, 1)];
+    let session =
+        Session::from_model(&device(), alone(&op, &inputs, &[], 1), &SessionOptions::default());
+    let session = session.unwrap();
+    let x = inputs[0].as_ref().unwrap();
+    for axis in [2, -3, i32::MAX, i32::MIN] {
+        let axis = Tensor::from_i32(&[1], vec![axis]).unwrap();
+        let error = session.run(&[("x0", x), ("x1", &axis)]).unwrap_err();
+        assert!(error.to_string().contains("axis of 2"), "{error}");
+    }
+    let axis = Tensor::from_i32(&[1], vec![-1]).unwrap();
+    let found = session.run(&[("x0", x), ("x1", &axis)]).unwrap().remove(0).1;
+    let expected = meant(&op, &[inputs[0].clone(), Some(axis)], 1).remove(0);
+    assert_same("the last axis", &found, &expected, 1e-6);
 }
 
 #[test]
