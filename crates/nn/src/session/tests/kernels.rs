@@ -13,7 +13,7 @@ use crate::graph::{Graph, Label, Port};
 use crate::host::{self, Attention, PadMode};
 use crate::model::Model;
 use crate::ops::{Comparison, Fact, Facts};
-use crate::plan::{Given, Plan};
+use crate::plan::{Given, Plan, PlanInfo};
 use crate::tensor::Numbers;
 
 /// What an operator means.
@@ -70,6 +70,19 @@ fn assert_same(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
 
 /// Runs an operator by kernels alone, and compares.
 fn agree(op: &Op, inputs: &[Option<Tensor>], known: &[usize], outputs: usize, tolerance: f64) {
+    let plan = compared(op, inputs, known, outputs, tolerance);
+    let what = format!("{op:?} of {inputs:?}");
+    assert!(plan.steps.iter().all(|step| step.kernel != "routine"), "{what}: {plan}");
+}
+
+/// Runs an operator, compares, and tells by what it was computed.
+fn compared(
+    op: &Op,
+    inputs: &[Option<Tensor>],
+    known: &[usize],
+    outputs: usize,
+    tolerance: f64,
+) -> PlanInfo {
     let expected = meant(op, inputs, outputs);
     let session = Session::from_model(
         &device(),
@@ -86,13 +99,12 @@ fn agree(op: &Op, inputs: &[Option<Tensor>], known: &[usize], outputs: usize, to
         .collect();
     let shapes: Vec<(&str, &[usize])> = given.iter().map(|(name, x)| (*name, x.shape())).collect();
     let what = format!("{op:?} of {inputs:?}");
-    let plan = session.describe(&shapes).unwrap();
-    assert!(plan.steps.iter().all(|step| step.kernel != "routine"), "{what}: {plan}");
     let found = session.run(&given).unwrap();
     assert_eq!(found.len(), expected.len(), "{what}");
     for ((_, found), expected) in found.iter().zip(&expected) {
         assert_same(&what, found, expected, tolerance);
     }
+    session.describe(&shapes).unwrap()
 }
 
 fn floats(shape: &[usize]) -> Option<Tensor> {
@@ -163,6 +175,18 @@ fn arithmetic_of_integers() {
     }
     let bits = [whole(DType::Bool, &[4, 3], 0, 2), whole(DType::Bool, &[3], 0, 2)];
     agree(&host::integer_function("Xor", IntegerFunction::Xor), &bits, &[], 1, 0.0);
+}
+
+#[test]
+fn powers_of_integers_by_floats() {
+    let by = [0.0, 1.0, 2.0, -1.0, 0.5, 1.5, -0.5, 300.0, f32::INFINITY, f32::NAN];
+    let by = Some(Tensor::from_f32(&[10], by.to_vec()).unwrap());
+    for dtype in INTEGERS {
+        if dtype != DType::U64 {
+            let x = whole(dtype, &[50, 1], -9, 110);
+            compared(&Op::Binary(BinaryFunction::Pow), &[x, by.clone()], &[], 1, 0.0);
+        }
+    }
 }
 
 #[test]
