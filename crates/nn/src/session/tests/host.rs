@@ -41,7 +41,7 @@ fn a_routine_may_have_several_results() {
     let x = model.typed_input("x", DType::F64, &known(&[2, 4]));
     let k = model.integers(&[2]);
     let values = model.push("TopK", host::top_k(-1, true), &[x, k]);
-    let places = model.second_output("places");
+    let places = model.next_output();
     model.output("values", values);
     model.output("places", places);
     let session = session(model, Limits::default());
