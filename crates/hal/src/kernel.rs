@@ -6,6 +6,7 @@
 
 mod check;
 mod compare;
+mod determinant;
 mod elementwise;
 mod extent;
 mod facts;
@@ -25,6 +26,7 @@ mod spatial;
 
 pub use check::{Access, Mismatch, OperandSpec};
 pub use compare::{Compare, Comparison};
+pub use determinant::Determinant;
 pub use elementwise::{Binary, BinaryFunction, Unary};
 pub use function::Function;
 pub use integer::{Integer, IntegerFunction, IntegerReduce};
@@ -79,6 +81,8 @@ pub enum Kernel {
     Fold(Fold),
     /// Parts of regions of images.
     Regions(Regions),
+    /// Determinants of matrices.
+    Determinant(Determinant),
     /// The order of elements along an axis.
     Rank(Rank),
     /// Selection of elements by index.

@@ -210,11 +210,8 @@ fn binary_numbers(
     let a = stretched(inputs.constant(0)?, &fact.shape)?.numbers();
     let b = stretched(inputs.constant(1)?, &fact.shape)?.numbers();
     let b = match (&a, b) {
-        // A whole number is a power of integers, whatever its type.
-        (Numbers::Integers(_), Numbers::Floats(b))
-            if function == BinaryFunction::Pow && b.iter().all(|x| x.fract() == 0.0) =>
-        {
-            Numbers::Integers(b.into_iter().map(truncate_i64).collect())
+        (Numbers::Integers(a), Numbers::Floats(b)) if function == BinaryFunction::Pow => {
+            return powers(fact, a, &b);
         }
         (_, b) => b,
     };
@@ -233,6 +230,27 @@ fn binary_numbers(
     let pairs = a.into_iter().zip(b).map(|(a, b)| of_pair(function, a, b));
     let values = pairs.collect::<Option<_>>();
     values.map(Numbers::Integers).ok_or_else(|| Error::invalid_model("divides by zero"))
+}
+
+/// Powers of integers: where the exponent is whole, whatever its type, they wrap; elsewhere they are
+/// truncated.
+fn powers(fact: &Fact, a: &[i64], b: &[f64]) -> Result<Numbers, Error> {
+    let of_pair = match fact.dtype {
+        DType::U64 => function::binary_unsigned,
+        _ => function::binary_integer,
+    };
+    let floats = Numbers::Integers(a.to_vec()).into_floats().into_iter().zip(b);
+    let floats = floats.map(|(a, &b)| binary(BinaryFunction::Pow, a, b)).collect();
+    let truncated = Tensor::from_numbers(fact.dtype, &fact.shape, &Numbers::Floats(floats))?;
+    let Numbers::Integers(mut powers) = truncated.numbers() else {
+        return Err(Error::unsupported("takes a power of integers as floats"));
+    };
+    for ((power, &a), &b) in powers.iter_mut().zip(a).zip(b) {
+        if b.fract() == 0.0 {
+            *power = of_pair(BinaryFunction::Pow, a, truncate_i64(b)).unwrap_or(0);
+        }
+    }
+    Ok(Numbers::Integers(powers))
 }
 
 fn compare(comparison: Comparison, inputs: &Facts<'_>, fact: &Fact) -> Result<Numbers, Error> {

@@ -101,6 +101,8 @@ pub(crate) enum Form {
     ScatterElements { axis: i64, combine: Combine },
     /// Rows that are written by tuples of indices.
     ScatterNd { combine: Combine },
+    /// Determinants of matrices.
+    Determinant,
     /// Running sums, or products.
     Cumulative { exclusive: bool, reverse: bool, product: bool },
     /// Arithmetic of integers.

@@ -8,6 +8,7 @@
 mod cast;
 mod compare;
 mod convolution;
+mod determinant;
 mod dots;
 mod elementwise;
 mod fold;
@@ -137,6 +138,7 @@ fn tiles(kernels: Kernels, kernel: &Kernel) -> Tiles {
         Kernel::Peak(kernel) => peak::tiles(kernel),
         Kernel::Fold(kernel) => fold::tiles(kernel),
         Kernel::Regions(kernel) => regions::tiles(kernel),
+        Kernel::Determinant(kernel) => determinant::tiles(kernel),
         Kernel::Rank(kernel) => rank::tiles(kernel),
         Kernel::Pick(kernel) => rank::pick::tiles(kernel),
         Kernel::Locate(kernel) => scatter::locate::tiles(kernel),
@@ -185,6 +187,7 @@ fn run(
         Kernel::Peak(kernel) => peak::run(kernel, operands, tile),
         Kernel::Fold(kernel) => fold::run(kernel, operands, tile, scratch),
         Kernel::Regions(kernel) => regions::run(kernel, operands, tile),
+        Kernel::Determinant(kernel) => determinant::run(kernel, operands, tile, scratch),
         Kernel::Rank(kernel) => rank::run(kernel, operands, tile, scratch),
         Kernel::Pick(kernel) => rank::pick::run(kernel, operands, tile),
         Kernel::Locate(kernel) => scatter::locate::run(kernel, operands, tile),

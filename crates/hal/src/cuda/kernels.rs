@@ -10,6 +10,7 @@ mod axes;
 mod calls;
 mod compare;
 mod convolution;
+mod determinant;
 mod elementwise;
 mod integer;
 mod matmul;
@@ -191,6 +192,7 @@ pub(super) fn lower(kernel: &Kernel, means: impl Into<Means>) -> Result<Lowered,
         Kernel::Peak(kernel) => spatial::peak(kernel),
         Kernel::Fold(kernel) => spatial::fold(kernel),
         Kernel::Regions(kernel) => spatial::regions(kernel),
+        Kernel::Determinant(kernel) => determinant::lower(kernel),
         Kernel::Rank(kernel) => rank::lower(kernel),
         Kernel::Pick(kernel) => rank::pick(kernel),
         Kernel::Locate(kernel) => scatter::locate(kernel),

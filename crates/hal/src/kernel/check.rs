@@ -101,6 +101,7 @@ impl Kernel {
             Self::Peak(kernel) => kernel.operands(),
             Self::Fold(kernel) => kernel.operands(),
             Self::Regions(kernel) => kernel.operands(),
+            Self::Determinant(kernel) => kernel.operands(),
             Self::Rank(kernel) => kernel.operands(),
             Self::Pick(kernel) => kernel.operands(),
             Self::Locate(kernel) => kernel.operands(),

@@ -1,6 +1,6 @@
 //! What people and schedulers want to know of a kernel.
 
-use super::{Combine, Kernel, Sampling, Statistics};
+use super::{Combine, Kernel, Statistics};
 
 impl Kernel {
     /// The name in logs and traces, as in `conv2d`.
@@ -28,6 +28,7 @@ impl Kernel {
             Self::Peak(_) => "peak",
             Self::Fold(_) => "fold",
             Self::Regions(_) => "regions",
+            Self::Determinant(_) => "determinant",
             Self::Rank(_) => "rank",
             Self::Pick(_) => "pick",
             Self::Locate(_) => "locate",
@@ -81,12 +82,7 @@ impl Kernel {
             }
             Self::Compare(kernel) => product(&kernel.shape),
             Self::Sample(kernel) => {
-                let taps = match kernel.sampling {
-                    Sampling::Nearest => 1,
-                    Sampling::Linear => 4,
-                    Sampling::Cubic => 16,
-                };
-                product(&[2, kernel.batch, kernel.channels, kernel.count, taps])
+                product(&[2, kernel.batch, kernel.channels, kernel.count, kernel.taps()])
             }
             Self::Peak(kernel) => product(&kernel.comparisons()),
             Self::Fold(kernel) => product(&kernel.additions()),
@@ -100,6 +96,9 @@ impl Kernel {
                 Combine::Replace => 0,
                 _ => product(&[kernel.count, kernel.run]),
             },
+            Self::Determinant(kernel) => {
+                product(&[kernel.count, kernel.side, kernel.side, kernel.side])
+            }
             Self::Rank(kernel) => product(&[kernel.outer, kernel.axis, kernel.inner]),
             Self::Routine(kernel) => kernel.flops,
             Self::StridedCopy(_)

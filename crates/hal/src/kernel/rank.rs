@@ -1,6 +1,6 @@
 //! The order of elements along an axis, and elements that are picked by it.
 
-use super::check::{F32, Mismatch, OperandSpec, read, write};
+use super::check::{Mismatch, OperandSpec, read, write};
 use super::extent::{element_bytes, elements};
 use crate::dtype::DType;
 
@@ -11,6 +11,8 @@ use crate::dtype::DType;
 /// Operands: `x`, `y` of `[outer, count, inner]` (`i64`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rank {
+    /// `F32`, `I64`, `I32` or `U64`.
+    pub dtype: DType,
     /// Rows before the axis.
     pub outer: usize,
     /// Elements that are put in order; below 2³².
@@ -26,7 +28,16 @@ pub struct Rank {
 }
 
 impl Rank {
+    /// Whether elements of a type are put in order.
+    pub const fn takes(dtype: DType) -> bool {
+        matches!(dtype, DType::F32 | DType::I64 | DType::I32 | DType::U64)
+    }
+
     pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
+        if !Self::takes(self.dtype) {
+            let (expected, found) = ("f32, i64, i32 or u64", self.dtype.to_string());
+            return Err(Mismatch::new("elements in order", expected, found));
+        }
         let Self { outer, axis, inner, count, .. } = *self;
         let x = elements("input of the order", &[outer, axis, inner])?;
         if axis < count || u32::try_from(axis).is_err() {
@@ -34,7 +45,7 @@ impl Rank {
             return Err(Mismatch::new("elements in order", expected, count.to_string()));
         }
         let y = elements("output of the order", &[outer, count, inner])?;
-        Ok(vec![read(x, F32), write(y, DType::I64.bytes())])
+        Ok(vec![read(x, self.dtype.bytes()), write(y, DType::I64.bytes())])
     }
 }
 

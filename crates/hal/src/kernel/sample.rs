@@ -61,16 +61,16 @@ impl Outside {
 /// begin of the image and 1 its end: the centre of its first and last elements if `align`, their
 /// outer edges otherwise. At a place that is NaN there are zeros. Arithmetic is in `f64`.
 ///
-/// Operands: `x` of `[batch, channels, h, w]`, places of `[batch, count, 2]`, of which the column
-/// comes first, `y` of `[batch, channels, count]`.
+/// Operands: `x` of `[batch, channels, in_size…]`, places of `[batch, count, axes]`, of which the last
+/// axis comes first, `y` of `[batch, channels, count]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Images.
     pub batch: usize,
     /// Channels of an image.
     pub channels: usize,
-    /// Height and width of an image.
-    pub in_size: [usize; 2],
+    /// Extents of an image, which has one to three axes.
+    pub in_size: Vec<usize>,
     /// Places in each image.
     pub count: usize,
     /// How elements around a place are weighed.
@@ -82,10 +82,38 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// The most axes of an image.
+    pub const AXES_MAX: usize = 3;
+
+    /// Extents of a volume: those of an image behind others of one element.
+    pub(crate) fn volume(&self) -> [usize; Self::AXES_MAX] {
+        let mut volume = [1; Self::AXES_MAX];
+        let from = Self::AXES_MAX.saturating_sub(self.in_size.len());
+        for (extent, &known) in volume[from..].iter_mut().zip(&self.in_size) {
+            *extent = known;
+        }
+        volume
+    }
+
+    /// Elements around a place.
+    pub(crate) fn taps(&self) -> usize {
+        let along: usize = match self.sampling {
+            Sampling::Nearest => 1,
+            Sampling::Linear => 2,
+            Sampling::Cubic => 4,
+        };
+        self.in_size.iter().fold(1, |taps, _| taps * along)
+    }
+
     pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
-        let Self { batch, channels, in_size: [h, w], count, .. } = *self;
-        let x = elements("images that are sampled", &[batch, channels, h, w])?;
-        let places = elements("places of samples", &[batch, count, 2])?;
+        let Self { batch, channels, ref in_size, count, .. } = *self;
+        let axes = in_size.len();
+        if !(1..=Self::AXES_MAX).contains(&axes) {
+            let what = "axes of images that are sampled";
+            return Err(Mismatch::new(what, "1, 2 or 3", axes.to_string()));
+        }
+        let x = elements("images that are sampled", &[&[batch, channels], &in_size[..]].concat())?;
+        let places = elements("places of samples", &[batch, count, axes])?;
         let y = elements("samples", &[batch, channels, count])?;
         Ok(vec![read(x, F32), read(places, F32), write(y, F32)])
     }

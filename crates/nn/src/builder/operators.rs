@@ -5,6 +5,7 @@ use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 use super::{ModelBuilder, Value, bound, window};
 use crate::dtype::DType;
 use crate::error::Error;
+use crate::host;
 use crate::ops::{Norm, Op, PoolKind};
 use crate::tensor::Tensor;
 
@@ -51,6 +52,39 @@ impl ModelBuilder {
         self.push("GlobalMaxPool", Op::GlobalPool { kind: PoolKind::Max }, &[x])
     }
 
+    /// The largest elements of square windows that do not overlap, and where they are among all
+    /// elements.
+    pub fn max_places(&mut self, x: Value, kernel: usize) -> (Value, Value) {
+        let most = self.push("MaxPool", host::max_pool(window(kernel, kernel, 0), false), &[x]);
+        (most, self.next_output())
+    }
+
+    /// The way back: elements at their places, with zeros around them.
+    pub fn max_unpool(&mut self, x: Value, places: Value, kernel: usize) -> Value {
+        self.push("MaxUnpool", host::max_unpool(window(kernel, kernel, 0)), &[x, places])
+    }
+
+    /// Columns of windows at every place of an image, summed up where the windows lie.
+    pub fn fold(&mut self, columns: Value, image: [i64; 2], kernel: [i64; 2]) -> Value {
+        let (image, kernel) = (self.integers(&image), self.integers(&kernel));
+        let how = host::column_to_image(host::Columns::default());
+        self.push("Col2Im", how, &[columns, image, kernel])
+    }
+
+    /// The mean of each of `size` parts of regions: left, top, right and bottom of each, and the
+    /// number of its image.
+    pub fn region_align(
+        &mut self,
+        x: Value,
+        regions: Value,
+        images: Value,
+        size: [usize; 2],
+    ) -> Value {
+        let (scale, samples, half_pixel, largest) = (1.0, 2, true, false);
+        let align = host::RegionAlign { size, scale, samples, half_pixel, largest };
+        self.push("RoiAlign", host::region_align(align), &[x, regions, images])
+    }
+
     /// A function of each element.
     pub fn unary(&mut self, x: Value, function: Function) -> Value {
         self.push("Unary", Op::Unary(function), &[x])
@@ -94,14 +128,14 @@ impl ModelBuilder {
     /// `x` with `updates` added at the places along `axis` that `indices` names, which has their
     /// shape; updates of the same place are added in their order.
     pub fn scatter_add(&mut self, x: Value, indices: Value, updates: Value, axis: i64) -> Value {
-        let scatter = crate::host::scatter_elements(axis, anabranch_hal::kernel::Combine::Add);
+        let scatter = host::scatter_elements(axis, anabranch_hal::kernel::Combine::Add);
         self.push("ScatterElements", scatter, &[x, indices, updates])
     }
 
     /// The sum of each element along `axis` and of all before it.
     pub fn running_sum(&mut self, x: Value, axis: i64) -> Value {
         let axis = self.integers(&[axis]);
-        self.push("CumSum", crate::host::cumulative(false, false, false), &[x, axis])
+        self.push("CumSum", host::cumulative(false, false, false), &[x, axis])
     }
 
     /// Rows of a table of `count` random rows: one for each of `tokens`, which are integers below
@@ -143,9 +177,9 @@ impl ModelBuilder {
     }
 
     /// One more result of the operator that was pushed last.
-    #[cfg(test)]
-    pub(crate) fn second_output(&mut self, name: &str) -> Value {
-        let value = Value(self.graph.add_value(name));
+    pub(crate) fn next_output(&mut self) -> Value {
+        let number = self.graph.values.len();
+        let value = Value(self.graph.add_value(format!("more{number}")));
         if let Some(node) = self.graph.nodes.last_mut() {
             node.outputs.push(Some(value.0));
         }
@@ -156,7 +190,7 @@ impl ModelBuilder {
     /// each axis.
     pub fn pad(&mut self, x: Value, amounts: &[i64], value: f32) -> Value {
         let (amounts, value) = (self.integers(amounts), self.number(value));
-        self.push("Pad", Op::Pad { mode: crate::host::PadMode::Constant }, &[x, amounts, value])
+        self.push("Pad", Op::Pad { mode: host::PadMode::Constant }, &[x, amounts, value])
     }
 
     /// A constant vector of integers.

@@ -142,10 +142,9 @@ pub(crate) fn region_align(align: RegionAlign) -> Op {
                         found.push(weighed(plane, [h, w], y, x));
                     }
                     result.push(if largest {
-                        let best = found
-                            .iter()
-                            .map(|f| f.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-                        best.reduce(f64::max).unwrap_or(0.0)
+                        // NaN is larger than every number.
+                        let larger = |a: f64, b: f64| if a.is_nan() || b <= a { a } else { b };
+                        found.iter().flatten().copied().reduce(larger).unwrap_or(0.0)
                     } else {
                         found.iter().flatten().sum::<f64>() / float(found.len().max(1))
                     });

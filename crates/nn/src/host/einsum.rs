@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::array::indices;
-use super::{Array, Effort, Form, Together, array, operator_of, rounded};
+use super::{Effort, Form, Together, operator_of};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
+use crate::tensor::{Numbers, Tensor};
 
 /// A name of an axis: a letter, or a place inside the ellipsis, counted from its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,30 +104,57 @@ pub(crate) fn einsum(equation: String) -> Op {
     operator_of(form, Effort::Products, "Einsum", &[], infer, move |inputs, facts| {
         let layout = layout(&equation, inputs)?;
         let all: Vec<Name> = layout.output.iter().chain(&layout.summed).copied().collect();
-        let factors = (0..inputs.len()).map(|index| array(inputs, index));
-        let factors = factors.collect::<Result<Vec<Array>, _>>()?;
+        let shape: Vec<usize> = all.iter().map(|name| layout.extents[name]).collect();
         // How far a step along each name goes in each factor.
-        let strides = factors.iter().zip(&layout.inputs).map(|(factor, names)| {
-            let own = crate::shape::row_major_strides(&factor.shape);
+        let strides = (0..inputs.len()).zip(&layout.inputs).map(|(index, names)| {
+            let extents = &inputs.get(index)?.shape;
+            let own = crate::shape::row_major_strides(extents);
             let step = |wanted: &Name| -> usize {
-                let axes = names.iter().zip(&own).zip(&factor.shape);
+                let axes = names.iter().zip(&own).zip(extents);
                 axes.filter(|((name, _), extent)| *name == wanted && **extent != 1)
                     .map(|((_, stride), _)| *stride)
                     .sum()
             };
-            all.iter().map(step).collect()
+            Ok(all.iter().map(step).collect())
         });
-        let strides: Vec<Vec<usize>> = strides.collect();
-        let shape: Vec<usize> = all.iter().map(|name| layout.extents[name]).collect();
+        let strides = strides.collect::<Result<Vec<Vec<usize>>, Error>>()?;
         let width: usize = shape[layout.output.len()..].iter().product();
-        let mut result = vec![0.0; facts[0].count()];
-        for (number, index) in indices(&shape).enumerate() {
-            let value = factors.iter().zip(&strides).map(|(factor, strides)| {
-                let at: usize = index.iter().zip(strides).map(|(at, stride)| at * stride).sum();
-                factor.data[at]
-            });
-            result[number / width] += value.product::<f64>();
-        }
-        Ok(vec![rounded(&facts[0], result)?])
+        let factors = (0..inputs.len()).map(|index| Ok(inputs.constant(index)?.numbers()));
+        let factors = factors.collect::<Result<Vec<Numbers>, Error>>()?;
+        let integers = factors.iter().map(|factor| match factor {
+            Numbers::Integers(x) => Some(&x[..]),
+            Numbers::Floats(_) => None,
+        });
+        let count = facts[0].count();
+        let numbers = if let Some(factors) = integers.collect::<Option<Vec<_>>>() {
+            let mut result = vec![0_i64; count];
+            for (number, index) in indices(&shape).enumerate() {
+                let terms = values(&factors, &strides, &index);
+                let sum = &mut result[number / width];
+                *sum = sum.wrapping_add(terms.fold(1, i64::wrapping_mul));
+            }
+            Numbers::Integers(result)
+        } else {
+            let factors: Vec<Vec<f64>> = factors.into_iter().map(Numbers::into_floats).collect();
+            let factors: Vec<&[f64]> = factors.iter().map(|factor| &factor[..]).collect();
+            let mut result = vec![0.0; count];
+            for (number, index) in indices(&shape).enumerate() {
+                result[number / width] += values(&factors, &strides, &index).product::<f64>();
+            }
+            Numbers::Floats(result)
+        };
+        Ok(vec![Tensor::from_numbers(facts[0].dtype, &facts[0].shape, &numbers)?])
+    })
+}
+
+/// The element of each factor at an index.
+fn values<'a, T: Copy>(
+    factors: &'a [&[T]],
+    strides: &'a [Vec<usize>],
+    index: &'a [usize],
+) -> impl Iterator<Item = T> + 'a {
+    factors.iter().zip(strides).map(move |(factor, strides)| {
+        let at: usize = index.iter().zip(strides).map(|(at, stride)| at * stride).sum();
+        factor[at]
     })
 }

@@ -2,17 +2,15 @@
 
 use std::cmp::Ordering;
 
-use super::{
-    Array, Form, Together, around, array, axis_of, like_first, operator, operator_with, rounded,
-};
+use super::{Form, Together, around, array, axis_of, like_first, operator, operator_with, rounded};
 use crate::dtype::{DType, truncate_i64};
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op, reduced_axes};
 use crate::tensor::{Numbers, Tensor};
 
 /// The elements along `axis`, one list for each place of the other axes.
-fn lines(x: &Array, axis: usize) -> impl Iterator<Item = Vec<usize>> + use<> {
-    let [outer, extent, inner] = around(&x.shape, axis);
+fn lines(shape: &[usize], axis: usize) -> impl Iterator<Item = Vec<usize>> + use<> {
+    let [outer, extent, inner] = around(shape, axis);
     (0..outer * inner).map(move |line| {
         let (o, i) = (line / inner, line % inner);
         (0..extent).map(|at| (o * extent + at) * inner + i).collect()
@@ -22,6 +20,17 @@ fn lines(x: &Array, axis: usize) -> impl Iterator<Item = Vec<usize>> + use<> {
 /// NaN is larger than every number.
 fn order(x: f64, y: f64) -> Ordering {
     x.partial_cmp(&y).unwrap_or_else(|| x.is_nan().cmp(&y.is_nan()))
+}
+
+/// How elements compare, those of 64 bits exactly.
+fn ordered(x: &Tensor) -> Box<dyn Fn(usize, usize) -> Ordering> {
+    match (x.numbers(), x.dtype()) {
+        (Numbers::Floats(x), _) => Box::new(move |a, b| order(x[a], x[b])),
+        (Numbers::Integers(x), DType::U64) => {
+            Box::new(move |a, b| x[a].cast_unsigned().cmp(&x[b].cast_unsigned()))
+        }
+        (Numbers::Integers(x), _) => Box::new(move |a, b| x[a].cmp(&x[b])),
+    }
 }
 
 /// The place of the largest or smallest element.
@@ -40,12 +49,12 @@ pub(crate) fn argument(axis: i64, largest: bool, last: bool, keep: bool) -> Op {
     };
     let form = Form::Argument { axis, largest, last };
     operator_with(form, "ArgMax", &[], infer, move |inputs, facts| {
-        let x = array(inputs, 0)?;
+        let order = ordered(inputs.constant(0)?);
         let axis = axis_of(inputs.get(0)?, axis)?;
         let best = |line: Vec<usize>| {
             let mut best = 0;
             for at in 1..line.len() {
-                let (new, old) = (x.data[line[at]], x.data[line[best]]);
+                let (new, old) = (line[at], line[best]);
                 let order = if largest { order(old, new) } else { order(new, old) };
                 if order == Ordering::Less || (last && order == Ordering::Equal) {
                     best = at;
@@ -53,7 +62,8 @@ pub(crate) fn argument(axis: i64, largest: bool, last: bool, keep: bool) -> Op {
             }
             super::signed(best)
         };
-        let places = lines(&x, axis).map(best).collect();
+        let shape = inputs.get(0)?.shape.clone();
+        let places = lines(&shape, axis).map(best).collect();
         Ok(vec![Tensor::from_i64(&facts[0].shape, places)?])
     })
 }
@@ -65,7 +75,7 @@ pub(crate) fn cumulative(exclusive: bool, reverse: bool, product: bool) -> Op {
         let (x, fact) = (inputs.constant(0)?, &facts[0]);
         let axis = inputs.number(1)?.map_or(0, truncate_i64);
         let axis = axis_of(inputs.get(0)?, axis)?;
-        let lines = lines(&Array { shape: fact.shape.clone(), data: Vec::new() }, axis);
+        let lines = lines(&fact.shape, axis);
         let how = (exclusive, reverse);
         let numbers = match (x.numbers(), product) {
             (Numbers::Floats(x), false) => {
@@ -123,24 +133,30 @@ pub(crate) fn top_k(axis: i64, largest: bool) -> Op {
         Ok(facts)
     };
     operator_with(Form::TopK { axis, largest }, "TopK", &[1], infer, move |inputs, facts| {
-        let x = array(inputs, 0)?;
+        let x = inputs.constant(0)?;
+        let order = ordered(x);
         let axis = axis_of(inputs.get(0)?, axis)?;
         let [_, k, inner] = around(&facts[0].shape, axis);
-        let mut values = vec![0.0; facts[0].count()];
+        let mut sources = vec![0; facts[0].count()];
         let mut places = vec![0; facts[0].count()];
-        for (number, line) in lines(&x, axis).enumerate() {
+        for (number, line) in lines(x.shape(), axis).enumerate() {
             let mut chosen: Vec<usize> = (0..line.len()).collect();
-            chosen.sort_by(|&a, &b| {
-                let (a, b) = (x.data[line[a]], x.data[line[b]]);
-                if largest { order(b, a) } else { order(a, b) }
-            });
+            chosen.sort_by(
+                |&a, &b| {
+                    if largest { order(line[b], line[a]) } else { order(line[a], line[b]) }
+                },
+            );
             let (o, i) = (number / inner, number % inner);
             for (rank, &at) in chosen.iter().take(k).enumerate() {
                 let to = (o * k + rank) * inner + i;
-                (values[to], places[to]) = (x.data[line[at]], super::signed(at));
+                (sources[to], places[to]) = (line[at], super::signed(at));
             }
         }
-        let mut results = vec![rounded(&facts[0], values)?];
+        let values = match x.numbers() {
+            Numbers::Floats(x) => Numbers::Floats(sources.iter().map(|&at| x[at]).collect()),
+            Numbers::Integers(x) => Numbers::Integers(sources.iter().map(|&at| x[at]).collect()),
+        };
+        let mut results = vec![Tensor::from_numbers(facts[0].dtype, &facts[0].shape, &values)?];
         if let Some(fact) = facts.get(1) {
             results.push(Tensor::from_i64(&fact.shape, places)?);
         }
@@ -208,8 +224,7 @@ pub(crate) fn softmax(
     (axis, log, flatten): (i64, bool, bool),
 ) -> Result<Tensor, Error> {
     let mut x = array(inputs, 0)?;
-    let middle = Array { shape: softmax_axes(&x.shape, axis, flatten).to_vec(), data: Vec::new() };
-    for line in lines(&middle, 1) {
+    for line in lines(&softmax_axes(&x.shape, axis, flatten), 1) {
         let most = line.iter().map(|&at| x.data[at]).fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = line.iter().map(|&at| (x.data[at] - most).exp()).sum();
         for at in line {
@@ -225,10 +240,8 @@ pub(crate) fn hardmax(axis: i64, flatten: bool) -> Op {
     let form = Form::Together(Together::Hardmax { axis, flatten });
     operator_with(form, "Hardmax", &[], like_first, move |inputs, facts| {
         let x = array(inputs, 0)?;
-        let middle =
-            Array { shape: softmax_axes(&x.shape, axis, flatten).to_vec(), data: Vec::new() };
         let mut result = vec![0.0; x.data.len()];
-        for line in lines(&middle, 1) {
+        for line in lines(&softmax_axes(&x.shape, axis, flatten), 1) {
             let better = |best: usize, at: usize| {
                 if order(x.data[best], x.data[at]) == Ordering::Less { at } else { best }
             };
@@ -249,7 +262,7 @@ pub(crate) fn determinant() -> Op {
             _ => Err(Error::invalid_model(format!("has no square matrix in {x}"))),
         }
     };
-    operator("Det", &[], infer, |inputs, facts| {
+    operator_with(Form::Determinant, "Det", &[], infer, |inputs, facts| {
         let x = array(inputs, 0)?;
         let n = x.shape.last().copied().unwrap_or(0);
         let matrices = x.data.chunks_exact((n * n).max(1));

@@ -63,6 +63,10 @@ impl Tensor {
 
     /// The elements as `f64`, rounded where they do not fit; those of `Bool` are 0 and 1.
     pub fn to_f64(&self) -> Vec<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "is rounded where it does not fit")]
+        if self.dtype() == DType::U64 {
+            return words(self, |bytes| u64::from_le_bytes(bytes) as f64);
+        }
         self.numbers().into_floats()
     }
 

@@ -59,6 +59,17 @@ fn block(model: &mut ModelBuilder, x: Value, channels: [usize; 2], stride: usize
 
 pub(super) fn pooling(model: &mut ModelBuilder, x: Value) -> Value {
     let x = model.conv2d(x, 3, 16, 3, 1);
+    let (most, places) = model.max_places(x, 2);
+    let sparse = model.max_unpool(most, places, 2);
+    // As columns of windows of 2×2 at all places of a smaller image.
+    let columns = model.reshape(sparse, &[0, 64, 110]);
+    let folded = model.fold(columns, [11, 12], [2, 2]);
+    let corners = model.random(&[2, 2], 0.0, 4.0);
+    let others = model.random(&[2, 2], 6.0, 12.0);
+    let regions = model.concat(&[corners, others], 1);
+    let images = model.integers(&[1, 0]);
+    let parts = model.region_align(folded, regions, images, [2, 3]);
+    let parts = model.flatten(parts);
     let max = model.max_pool(x, 2);
     let average = model.average_pool(x, 2);
     let x = model.concat(&[max, average], 1);
@@ -68,8 +79,8 @@ pub(super) fn pooling(model: &mut ModelBuilder, x: Value) -> Value {
     let mean = model.flatten(mean);
     let most = model.global_max_pool(x);
     let most = model.flatten(most);
-    let x = model.concat(&[windows, mean, most], 1);
-    model.linear(x, 32 * 15 + 64, 10)
+    let x = model.concat(&[windows, mean, most, parts], 1);
+    model.linear(x, 32 * 15 + 64 + 96, 10)
 }
 
 pub(super) fn depthwise(model: &mut ModelBuilder, x: Value) -> Value {

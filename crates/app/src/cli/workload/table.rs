@@ -105,8 +105,9 @@ pub(super) const ALL: &[Workload] = &[
     Workload {
         name: "pooling",
         title: "Pooling",
-        layers: "Conv2d 3→16, MaxPool2d and AvgPool2d joined, AdaptiveAvgPool2d, global mean \
-                 and maximum joined, Linear 544→10",
+        layers: "Conv2d 3→16, MaxPool2d with places, MaxUnpool2d, Fold, RoIAlign, MaxPool2d and \
+                 AvgPool2d joined, AdaptiveAvgPool2d, global mean and maximum joined, Linear \
+                 640→10",
         shape: &[2, 3, 20, 22],
         input: Input::Floats,
         ops: 120,

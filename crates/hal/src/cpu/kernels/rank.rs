@@ -1,5 +1,6 @@
 //! The order of elements along an axis, and elements that are picked by it.
 
+use crate::dtype::DType;
 use crate::error::Error;
 use crate::kernel::{Pick, Rank};
 
@@ -11,20 +12,130 @@ use super::tiles::Tiles;
 /// Lines whose first elements are looked for side by side.
 const COLUMNS: usize = 64;
 
-/// A number that is smaller the earlier an element comes; no two of a line are equal.
-#[inline(always)]
-fn key(kernel: &Rank, x: f32, place: u32) -> u64 {
-    // One NaN, which is above all numbers, and one zero.
-    let bits = if x.is_nan() { f32::NAN } else { x + 0.0 }.to_bits();
-    let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
-    let order = if kernel.largest { !ascending } else { ascending };
-    u64::from(order) << 32 | u64::from(if kernel.last { !place } else { place })
+/// Elements of some type.
+trait Ordered: Plain {
+    type Key: Key;
+
+    /// A number that is smaller the smaller the element is.
+    fn ascending(self) -> u64;
 }
 
-/// The place of the element that has a key.
-fn place(kernel: &Rank, key: u64) -> i64 {
-    let low = u32::try_from(key & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-    i64::from(if kernel.last { !low } else { low })
+/// What comes first is the smallest; no two of a line are equal.
+trait Key: Copy + Ord {
+    const LAST: Self;
+
+    /// Of what decides first, which is below 2³² where 64 bits have to do, and then of this.
+    fn new(order: u64, then: u32) -> Self;
+
+    /// What decides last.
+    fn then(self) -> u32;
+
+    /// What a line is sorted as: the key itself, or what finds it.
+    fn slot(self) -> u64;
+
+    /// The way back.
+    fn of(slot: u64, find: impl Fn(u32) -> Self) -> Self;
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is asked for")]
+impl Key for u64 {
+    const LAST: Self = Self::MAX;
+
+    #[inline(always)]
+    fn new(order: u64, then: u32) -> Self {
+        order << 32 | Self::from(then)
+    }
+
+    #[inline(always)]
+    fn then(self) -> u32 {
+        self as u32
+    }
+
+    #[inline(always)]
+    fn slot(self) -> u64 {
+        self
+    }
+
+    #[inline(always)]
+    fn of(slot: u64, _: impl Fn(u32) -> Self) -> Self {
+        slot
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the lower part is what is asked for")]
+impl Key for (u64, u32) {
+    const LAST: Self = (u64::MAX, u32::MAX);
+
+    #[inline(always)]
+    fn new(order: u64, then: u32) -> Self {
+        (order, then)
+    }
+
+    #[inline(always)]
+    fn then(self) -> u32 {
+        self.1
+    }
+
+    #[inline(always)]
+    fn slot(self) -> u64 {
+        self.1.into()
+    }
+
+    #[inline(always)]
+    fn of(slot: u64, find: impl Fn(u32) -> Self) -> Self {
+        find(slot as u32)
+    }
+}
+
+impl Ordered for f32 {
+    type Key = u64;
+
+    #[inline(always)]
+    fn ascending(self) -> u64 {
+        // One NaN, which is above all numbers, and one zero.
+        let bits = if self.is_nan() { Self::NAN } else { self + 0.0 }.to_bits();
+        u64::from(if bits >> 31 == 1 { !bits } else { bits | 1 << 31 })
+    }
+}
+
+impl Ordered for i32 {
+    type Key = u64;
+
+    #[inline(always)]
+    fn ascending(self) -> u64 {
+        u64::from(self.cast_unsigned() ^ 1 << 31)
+    }
+}
+
+impl Ordered for i64 {
+    type Key = (u64, u32);
+
+    #[inline(always)]
+    fn ascending(self) -> u64 {
+        self.cast_unsigned() ^ 1 << 63
+    }
+}
+
+impl Ordered for u64 {
+    type Key = (u64, u32);
+
+    #[inline(always)]
+    fn ascending(self) -> u64 {
+        self
+    }
+}
+
+/// What puts an element of a place in order.
+#[inline(always)]
+fn key<T: Ordered>(kernel: &Rank, x: T, place: u32) -> T::Key {
+    let all = u64::MAX >> (64 - 8 * size_of::<T>());
+    let order = if kernel.largest { x.ascending() ^ all } else { x.ascending() };
+    T::Key::new(order, if kernel.last { !place } else { place })
+}
+
+/// The place of what decides last.
+fn place(kernel: &Rank, then: u32) -> u32 {
+    if kernel.last { !then } else { then }
 }
 
 /// How `kernel` is divided: by lines, or by lines side by side where only the first is wanted.
@@ -48,15 +159,29 @@ pub(super) fn run(
     tile: usize,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
+    match kernel.dtype {
+        DType::F32 => lines::<f32>(kernel, operands, tile, scratch),
+        DType::I64 => lines::<i64>(kernel, operands, tile, scratch),
+        DType::U64 => lines::<u64>(kernel, operands, tile, scratch),
+        _ => lines::<i32>(kernel, operands, tile, scratch),
+    }
+}
+
+fn lines<T: Ordered>(
+    kernel: &Rank,
+    operands: Operands<'_>,
+    tile: usize,
+    scratch: &mut Scratch,
+) -> Result<(), Error> {
     let Rank { outer, axis, inner, count, .. } = *kernel;
-    let x = operands.view::<f32>(0, outer * axis * inner)?;
+    let x = operands.view::<T>(0, outer * axis * inner)?;
     let mut y = operands.output::<i64>(outer * count * inner)?;
     if count == 1 {
         let blocks = inner.div_ceil(COLUMNS);
         for unit in tiles(kernel).units(tile) {
             let (o, column) = (unit / blocks, unit % blocks * COLUMNS);
             let width = COLUMNS.min(inner - column);
-            let mut first = [u64::MAX; COLUMNS];
+            let mut first = [T::Key::LAST; COLUMNS];
             for at in 0..axis {
                 let line = x.window((o * axis + at) * inner + column, width);
                 let at = u32::try_from(at).unwrap_or(u32::MAX);
@@ -66,26 +191,27 @@ pub(super) fn run(
             }
             let target = y.window_mut(o * inner + column, width);
             for (target, &first) in target.iter_mut().zip(&first) {
-                *target = place(kernel, first);
+                *target = place(kernel, first.then()).into();
             }
         }
         return Ok(());
     }
     for unit in tiles(kernel).units(tile) {
         let (o, i) = (unit / inner, unit % inner);
-        // Keys, as the bits of numbers that nobody computes with.
-        let keys = scratch.doubles(axis)?;
-        for (at, slot) in (0_u32..).zip(keys.iter_mut()) {
-            let x = x.get((o * axis + at as usize) * inner + i);
-            *slot = f64::from_bits(key(kernel, x, at));
+        let at = |at: u32| key(kernel, x.get((o * axis + at as usize) * inner + i), at);
+        let of = |slot: &f64| T::Key::of(slot.to_bits(), |then| at(place(kernel, then)));
+        // As the bits of numbers that nobody computes with.
+        let slots = scratch.doubles(axis)?;
+        for (place, slot) in (0_u32..).zip(slots.iter_mut()) {
+            *slot = f64::from_bits(at(place).slot());
         }
         if count < axis {
-            keys.select_nth_unstable_by_key(count - 1, |key| key.to_bits());
+            slots.select_nth_unstable_by_key(count - 1, of);
         }
-        let first = &mut keys[..count];
-        first.sort_unstable_by_key(|key| key.to_bits());
-        for (rank, key) in first.iter().enumerate() {
-            y.set((o * count + rank) * inner + i, place(kernel, key.to_bits()));
+        let first = &mut slots[..count];
+        first.sort_unstable_by_key(of);
+        for (rank, slot) in first.iter().enumerate() {
+            y.set((o * count + rank) * inner + i, place(kernel, of(slot).then()).into());
         }
     }
     Ok(())

@@ -108,7 +108,7 @@ pub(super) fn run(kernel: &Regions, operands: Operands<'_>, tile: usize) -> Resu
                 for (sum, image) in sums.iter_mut().zip(seen.chunks_exact(plane)) {
                     let terms = between.map_or([0.0; 4], |(y, x)| terms(image, width, y, x));
                     *sum = match kernel.largest {
-                        true => terms.into_iter().fold(*sum, f64::max),
+                        true => terms.into_iter().fold(*sum, larger),
                         false => terms.into_iter().fold(*sum, |sum, term| sum + term),
                     };
                 }
@@ -125,6 +125,11 @@ pub(super) fn run(kernel: &Regions, operands: Operands<'_>, tile: usize) -> Resu
         }
     }
     Ok(())
+}
+
+/// NaN is larger than every number.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b <= a { a } else { b }
 }
 
 /// The four elements around a sample, times their weights.

@@ -15,51 +15,69 @@ const TAPS: usize = 4;
 /// An element along one axis, if there is one, and its weight.
 type Tap = (Option<usize>, f64);
 
+/// Along an axis that an image does not have.
+const HERE: [Tap; TAPS] = [(Some(0), 1.0), (None, 0.0), (None, 0.0), (None, 0.0)];
+
 /// How `kernel` is divided: by runs of places.
 pub(super) fn tiles(kernel: &Sample) -> Tiles {
-    let taps = match kernel.sampling {
-        Sampling::Nearest => 1,
-        Sampling::Linear => 4,
-        Sampling::Cubic => 16,
-    };
-    let work = kernel.channels.saturating_mul(taps * 2).saturating_add(60);
+    let work = kernel.channels.saturating_mul(kernel.taps() * 2).saturating_add(60);
     Tiles::new(kernel.batch * kernel.count.div_ceil(PLACES), work.saturating_mul(PLACES))
 }
 
 /// Runs one tile.
 pub(super) fn run(kernel: &Sample, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
-    let Sample { batch, channels, in_size: [height, width], count: places, .. } = *kernel;
-    let plane = height * width;
+    let Sample { batch, channels, count: places, .. } = *kernel;
+    let (volume, axes) = (kernel.volume(), kernel.in_size.len());
+    let plane = volume.iter().product::<usize>();
     let x = operands.view::<f32>(0, batch * channels * plane)?;
-    let grid = operands.view::<f32>(1, batch * places * 2)?;
+    let grid = operands.view::<f32>(1, batch * places * axes)?;
     let mut y = operands.output::<f32>(batch * channels * places)?;
     let blocks = places.div_ceil(PLACES);
     for unit in tiles(kernel).units(tile) {
         let (item, first) = (unit / blocks, unit % blocks * PLACES);
         let n = PLACES.min(places - first);
-        let wanted = grid.window((item * places + first) * 2, n * 2);
-        let mut seen = [[(None, 0.0); TAPS]; 2 * PLACES];
-        for (place, taps) in wanted.chunks_exact(2).zip(seen.chunks_exact_mut(2)) {
-            taps[0] = neighbours(kernel, place[1].into(), height);
-            taps[1] = neighbours(kernel, place[0].into(), width);
+        let wanted = grid.window((item * places + first) * axes, n * axes);
+        let mut seen = [[HERE; Sample::AXES_MAX]; PLACES];
+        for (place, taps) in wanted.chunks_exact(axes).zip(&mut seen) {
+            // The last axis comes first.
+            for ((taps, &value), &extent) in
+                taps.iter_mut().rev().zip(place).zip(volume.iter().rev())
+            {
+                *taps = neighbours(kernel, value.into(), extent);
+            }
         }
         for channel in item * channels..(item + 1) * channels {
             let image = x.window(channel * plane, plane);
             let target = y.window_mut(channel * places + first, n);
-            for (target, taps) in target.iter_mut().zip(seen.chunks_exact(2)) {
-                let mut sum = 0.0;
-                for &(row, down) in &taps[0] {
-                    for &(column, across) in &taps[1] {
-                        if let Some((row, column)) = row.zip(column) {
-                            sum += f64::from(image[row * width + column]) * (down * across);
-                        }
-                    }
-                }
-                *target = single(sum);
+            for (target, taps) in target.iter_mut().zip(&seen) {
+                *target = single(seen_there(image, volume, taps));
             }
         }
     }
     Ok(())
+}
+
+/// The sum of the elements around a place, each times its weight along all axes.
+#[inline(always)]
+fn seen_there(
+    image: &[f32],
+    [_, height, width]: [usize; 3],
+    [planes, rows, columns]: &[[Tap; TAPS]; Sample::AXES_MAX],
+) -> f64 {
+    let mut sum = 0.0;
+    for &(plane, deep) in planes {
+        let Some(plane) = plane else { continue };
+        for &(row, down) in rows {
+            let Some(row) = row else { continue };
+            let (line, weight) = ((plane * height + row) * width, deep * down);
+            for &(column, across) in columns {
+                if let Some(column) = column {
+                    sum += f64::from(image[line + column]) * (weight * across);
+                }
+            }
+        }
+    }
+    sum
 }
 
 /// The elements around a place along one axis; those that are not there have no weight.

@@ -2,6 +2,7 @@
 //! instruction set.
 
 pub(crate) mod compare;
+pub(crate) mod determinant;
 mod dots;
 pub(crate) mod elementwise;
 pub(crate) mod functions;

@@ -13,6 +13,7 @@
 #include "resample.cu"
 #include "compare.cu"
 #include "rank.cu"
+#include "determinant.cu"
 #include "sample.cu"
 #include "spatial.cu"
 #include "quantize.cu"

@@ -10,16 +10,38 @@ use super::{Lowered, Parameter};
 /// Neighbouring lines from which on a thread does each.
 const LINES: usize = 32;
 
+/// By type: floats, integers of 64 bits with and without a sign, integers of 32 bits.
+const FIRST_WARP: [&str; 4] = [
+    "ab_first_warp_float",
+    "ab_first_warp_long",
+    "ab_first_warp_unsigned_long",
+    "ab_first_warp_word",
+];
+const FIRST_THREAD: [&str; 4] = [
+    "ab_first_thread_float",
+    "ab_first_thread_long",
+    "ab_first_thread_unsigned_long",
+    "ab_first_thread_word",
+];
+const RANK: [&str; 4] = ["ab_rank_float", "ab_rank_long", "ab_rank_unsigned_long", "ab_rank_word"];
+
 pub(super) fn lower(kernel: &Rank) -> Result<Lowered, Error> {
-    let Rank { outer, axis, inner, count, largest, last } = *kernel;
+    let Rank { dtype, outer, axis, inner, count, largest, last } = *kernel;
     if outer * inner * count == 0 {
         return Ok(Lowered::nothing());
     }
     let lines = outer * inner;
-    let (function, threads) = match count {
-        1 if inner < LINES => ("ab_first_warp", lines * 32),
-        1 => ("ab_first_thread", lines),
-        _ => ("ab_rank", lines * axis),
+    let (functions, threads) = match count {
+        1 if inner < LINES => (FIRST_WARP, lines * 32),
+        1 => (FIRST_THREAD, lines),
+        _ => (RANK, lines * axis),
+    };
+    let [float, long, unsigned_long, word] = functions;
+    let function = match dtype {
+        DType::F32 => float,
+        DType::I64 => long,
+        DType::U64 => unsigned_long,
+        _ => word,
     };
     let structure = Structure::default()
         .longs([lines, axis, inner, count])

@@ -4,8 +4,9 @@ enum { NEAREST, LINEAR, CUBIC };
 enum { ZEROS, BORDER, REFLECTION };
 
 struct Sample {
-    u64 outputs, channels, height, width, count;
-    u32 sampling, outside, align, unused;
+    u64 outputs, channels, count;
+    u64 volume[3];
+    u32 sampling, outside, align, axes;
 };
 
 static __device__ __forceinline__ double reflected(double x, double low, double high) {
@@ -57,16 +58,25 @@ extern "C" __global__ void ab_sample(const float *x, const float *places, float 
     u64 output = thread_index();
     if (output >= s.outputs) return;
     u64 channel = output / s.count;
-    const float *place = places + (channel / s.channels * s.count + (output - channel * s.count)) * 2;
-    const float *image = x + channel * s.height * s.width;
-    i64 row[4], column[4];
-    double down[4], across[4];
-    int rows = neighbours(s, place[1], s.height, row, down);
-    int columns = neighbours(s, place[0], s.width, column, across);
+    const float *place = places + (channel / s.channels * s.count + (output - channel * s.count)) * s.axes;
+    const float *image = x + channel * s.volume[0] * s.volume[1] * s.volume[2];
+    // Axes that the image does not have come first; the last one comes first among places.
+    i64 index[3][4] = {};
+    double weight[3][4] = {{1.0}, {1.0}, {1.0}};
+    int taps[3] = {1, 1, 1};
+#pragma unroll
+    for (u32 axis = 0; axis < 3; axis++)
+        if (3 <= axis + s.axes) taps[axis] = neighbours(s, place[2 - axis], s.volume[axis], index[axis], weight[axis]);
     double sum = 0.0;
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns; j++)
-            if (row[i] >= 0 && column[j] >= 0)
-                sum += (double)image[row[i] * (i64)s.width + column[j]] * (down[i] * across[j]);
+    for (int i = 0; i < taps[0]; i++) {
+        if (index[0][i] < 0) continue;
+        for (int j = 0; j < taps[1]; j++) {
+            if (index[1][j] < 0) continue;
+            const float *line = image + (index[0][i] * s.volume[1] + index[1][j]) * s.volume[2];
+            double both = weight[0][i] * weight[1][j];
+            for (int k = 0; k < taps[2]; k++)
+                if (index[2][k] >= 0) sum += (double)line[index[2][k]] * (both * weight[2][k]);
+        }
+    }
     y[output] = (float)sum;
 }

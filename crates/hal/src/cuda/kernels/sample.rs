@@ -4,10 +4,10 @@ use crate::error::Error;
 use crate::kernel::{Outside, Sample, Sampling};
 
 use super::Lowered;
-use super::arguments::{Structure, launch_threads, operand};
+use super::arguments::{Structure, launch_threads, operand, small};
 
 pub(super) fn lower(kernel: &Sample) -> Result<Lowered, Error> {
-    let Sample { batch, channels, in_size: [height, width], count, .. } = *kernel;
+    let Sample { batch, channels, ref in_size, count, .. } = *kernel;
     let outputs = batch * channels * count;
     if outputs == 0 {
         return Ok(Lowered::nothing());
@@ -23,8 +23,10 @@ pub(super) fn lower(kernel: &Sample) -> Result<Lowered, Error> {
         Outside::Reflection => 2,
     };
     let structure = Structure::default()
-        .longs([outputs, channels, height, width, count])
-        .words([sampling, outside, u32::from(kernel.align), 0])
+        .longs([outputs, channels, count])
+        .longs(kernel.volume())
+        .words([sampling, outside, u32::from(kernel.align)])
+        .word(small("axes of an image", in_size.len())?)
         .done();
     let parameters = vec![operand(0), operand(1), operand(2), structure];
     launch_threads("ab_sample", outputs, parameters).map(Lowered::one)

@@ -156,7 +156,7 @@ extern "C" __global__ void __launch_bounds__(256)
             for (int corner = 0; corner < 4; corner++) {
                 double value = inside ? (double)plane[rows[corner / 2] * p.width + columns[corner % 2]] : 0.0;
                 double term = inside ? value * (corner / 2 ? v : 1.0 - v) * (corner % 2 ? u : 1.0 - u) : 0.0;
-                sum = p.largest ? fmax(sum, term) : sum + term;
+                sum = !p.largest ? sum + term : sum != sum || term <= sum ? sum : term;
             }
         }
     u64 samples = down.samples * over.samples;

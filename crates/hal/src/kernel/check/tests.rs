@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::kernel::{
-    Combine, Compare, Comparison, Dequantize, Fold, Function, Integer, IntegerFunction,
-    IntegerReduce, Locate, MatrixLayout, Outside, Peak, Pick, Pooling, Quantize, Rank, Reduction,
-    Regions, Resample, Sample, Sampling, Scan, Scatter, Windows,
+    Combine, Compare, Comparison, Dequantize, Determinant, Fold, Function, Integer,
+    IntegerFunction, IntegerReduce, Locate, MatrixLayout, Outside, Peak, Pick, Pooling, Quantize,
+    Rank, Reduction, Regions, Resample, Sample, Sampling, Scan, Scatter, Windows,
 };
 
 const HUGE: usize = usize::MAX;
@@ -320,9 +320,20 @@ fn comparisons() {
 }
 
 #[test]
+fn determinants() {
+    let determinant = Determinant { count: 4, side: 3 };
+    assert_eq!(sizes(&Kernel::Determinant(determinant)), [Some(144), Some(16)]);
+    refused(Kernel::Determinant(Determinant { count: 0, side: HUGE }));
+}
+
+#[test]
 fn orders_and_what_is_picked() {
-    let rank = Rank { outer: 2, axis: 5, inner: 3, count: 4, largest: true, last: false };
+    let dtype = DType::F32;
+    let rank = Rank { dtype, outer: 2, axis: 5, inner: 3, count: 4, largest: true, last: false };
     assert_eq!(sizes(&Kernel::Rank(rank.clone())), [Some(120), Some(192)]);
+    let wide = Rank { dtype: DType::U64, ..rank.clone() };
+    assert_eq!(sizes(&Kernel::Rank(wide)), [Some(240), Some(192)]);
+    refused(Kernel::Rank(Rank { dtype: DType::I16, ..rank.clone() }));
     refused(Kernel::Rank(Rank { count: 6, ..rank.clone() }));
     refused(Kernel::Rank(Rank { axis: 1 << 32, outer: 0, ..rank.clone() }));
     refused(Kernel::Rank(Rank { outer: HUGE, ..rank }));
@@ -355,7 +366,7 @@ fn samples() {
     let sample = Sample {
         batch: 2,
         channels: 3,
-        in_size: [4, 5],
+        in_size: vec![4, 5],
         count: 7,
         sampling: Sampling::Linear,
         outside: Outside::Zeros,
@@ -364,7 +375,9 @@ fn samples() {
     let found = sizes(&Kernel::Sample(sample.clone()));
     assert_eq!(found, [Some(480), Some(112), Some(168)]);
     refused(Kernel::Sample(Sample { count: HUGE, ..sample.clone() }));
-    refused(Kernel::Sample(Sample { in_size: [HUGE, 2], batch: 0, ..sample.clone() }));
+    refused(Kernel::Sample(Sample { in_size: vec![HUGE, 2], batch: 0, ..sample.clone() }));
+    refused(Kernel::Sample(Sample { in_size: vec![2; 4], ..sample.clone() }));
+    refused(Kernel::Sample(Sample { in_size: Vec::new(), ..sample.clone() }));
     refused(Kernel::Sample(Sample { channels: HUGE, ..sample }));
 }
 

@@ -284,10 +284,11 @@ fn plain_code_has_a_reason() {
     let input = 0;
     let foreign = Misfit::ElementType { input, dtype: DType::F64 };
     assert_eq!(reason(DType::F64, &[4], &relu), Reason::Routine(foreign));
-    let det = |model: &mut ModelBuilder, x| model.push("Det", host::determinant(), &[x]);
-    let unknown = Reason::Routine(Misfit::Operator("Det".to_owned()));
-    assert_eq!(unknown.to_string(), "no kernel computes Det: plain code on one core");
-    assert_eq!(reason(DType::F32, &[4, 4], &det), unknown);
+    let sum =
+        |model: &mut ModelBuilder, x| model.push("Einsum", host::einsum("ij->j".to_owned()), &[x]);
+    let unknown = Reason::Routine(Misfit::Operator("Einsum".to_owned()));
+    assert_eq!(unknown.to_string(), "no kernel computes Einsum: plain code on one core");
+    assert_eq!(reason(DType::Bool, &[4, 4], &sum), unknown);
     let trilu = |model: &mut ModelBuilder, x| model.push("Trilu", host::trilu(false), &[x]);
     assert_eq!(reason(DType::F32, &[4, 4], &trilu), Reason::Kernel);
     let volume = |model: &mut ModelBuilder, x| {
@@ -304,7 +305,8 @@ fn plain_code_has_a_reason() {
         model.push("CumSum", host::cumulative(false, false, false), &[x, axis])
     };
     let unknown = Reason::Routine(Misfit::Computed { input: 1 });
-    assert_eq!(reason(DType::F32, &[1], &summed), unknown);
+    assert_eq!(reason(DType::F32, &[2], &summed), unknown);
+    assert_ne!(reason(DType::F32, &[1], &summed), unknown);
     let turned = |model: &mut ModelBuilder, x| {
         let y = model.relu(x);
         model.transpose(y, &[1, 0])

@@ -2,7 +2,7 @@
 
 use anabranch_hal::command::Operation;
 use anabranch_hal::kernel::{
-    Conv2d, Function, Kernel, MatMul, Normalize, Pool2d, Pooling, Precision,
+    Conv2d, Function, Kernel, MatMul, Normalize, Pool2d, Pooling, Precision, Sample,
 };
 
 /// The words for a step; empty where the kernel's name says it all.
@@ -50,13 +50,11 @@ fn kernel_words(kernel: &Kernel) -> Vec<String> {
             let sizes = format!("{} to {}", window(resample.in_size), window(resample.out_size));
             vec![sizes, when_other(resample.taps, "taps")]
         }
-        Kernel::Sample(sample) => {
-            let name = format!("{:?}", sample.sampling).to_lowercase();
-            vec![format!("{name}, {} of {}", sample.count, window(sample.in_size))]
-        }
+        Kernel::Sample(sample) => sampling(sample),
         Kernel::Peak(peak) => vec![extents(&peak.windows.kernel)],
         Kernel::Fold(fold) => vec![extents(&fold.windows.kernel)],
         Kernel::Regions(regions) => vec![format!("{} of {}", regions.count, window(regions.parts))],
+        Kernel::Determinant(determinant) => vec![window([determinant.side; 2])],
         Kernel::Rank(rank) => vec![format!("first {} of {}", rank.count, rank.axis)],
         Kernel::Pick(pick) => vec![format!("{} of {}", pick.count, pick.axis)],
         Kernel::Locate(locate) => vec![format!("{} indices each", locate.extents.len())],
@@ -154,6 +152,11 @@ fn packed_in(packed: bool, precision: Precision) -> String {
 
 fn when(is_so: bool, word: &str) -> String {
     if is_so { word.to_owned() } else { String::new() }
+}
+
+fn sampling(sample: &Sample) -> Vec<String> {
+    let name = format!("{:?}", sample.sampling).to_lowercase();
+    vec![format!("{name}, {} of {}", sample.count, extents(&sample.in_size))]
 }
 
 fn window([height, width]: [usize; 2]) -> String {

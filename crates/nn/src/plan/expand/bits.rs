@@ -16,7 +16,7 @@ const CODES: u16 = 256;
 
 impl Place<'_, '_> {
     /// The same bits as another type.
-    fn bits(&mut self, x: ValueId, to: DType) -> Result<ValueId, Error> {
+    pub(super) fn bits(&mut self, x: ValueId, to: DType) -> Result<ValueId, Error> {
         self.push(host::choose_type(Some(to), true, true), &[x])
     }
 
@@ -49,53 +49,60 @@ impl Place<'_, '_> {
     pub(super) fn narrow_cast(&mut self, to: DType, saturates: bool) -> Expanded {
         let x = self.input(0)?;
         let from = self.fact(x)?.dtype;
-        let exact = matches!(
-            from,
-            DType::F32
-                | DType::F16
-                | DType::BF16
-                | DType::Bool
-                | DType::I16
-                | DType::I8
-                | DType::U16
-                | DType::U8
-        );
         match to {
             _ if from.is_narrow() => self.looked_up(&host::choose_type(Some(to), false, saturates)),
-            DType::I4 | DType::U4 => self.low_bits(to, 15).map(|x| Some(vec![x])),
-            DType::I2 | DType::U2 => self.low_bits(to, 3).map(|x| Some(vec![x])),
-            _ if to.is_narrow() && exact => self.rounded(to, saturates).map(|x| Some(vec![x])),
+            DType::I4 | DType::U4 | DType::I2 | DType::U2 => Ok(Some(vec![self.wrapped(x, to)?])),
+            _ if to.is_narrow() => self.rounded(to, saturates).map(|x| Some(vec![x])),
             _ => Ok(None),
         }
     }
 
-    /// Integers wrap.
-    fn low_bits(&mut self, to: DType, mask: i64) -> Result<ValueId, Error> {
-        let x = self.input(0)?;
+    /// An integer as one of fewer bits, which wraps.
+    pub(super) fn wrapped(&mut self, x: ValueId, to: DType) -> Result<ValueId, Error> {
+        let (mask, unsigned) = match to {
+            DType::I2 | DType::U2 => (3, DType::U8),
+            DType::I4 | DType::U4 => (15, DType::U8),
+            _ => match to.bytes() {
+                1 => (0xff, DType::U8),
+                2 => (0xffff, DType::U16),
+                4 => (0xffff_ffff, DType::U32),
+                _ => return self.cast(x, to),
+            },
+        };
         let x = self.cast(x, DType::I64)?;
         let x = self.of_two(IntegerFunction::And, x, mask)?;
-        let x = self.cast(x, DType::U8)?;
+        let x = self.cast(x, unsigned)?;
         self.bits(x, to)
     }
 
-    /// The upper half of a float, made odd if there is anything in the lower one, is enough to round
-    /// to fewer bits: it is looked up.
+    /// The upper bits of a float, made odd if there is anything in the lower ones, are enough to
+    /// round to fewer bits: they are looked up.
     fn rounded(&mut self, to: DType, saturates: bool) -> Result<ValueId, Error> {
         let x = self.input(0)?;
-        let x = self.cast(x, DType::F32)?;
-        let x = self.bits(x, DType::U32)?;
-        let upper = self.of_two(IntegerFunction::ShiftRight, x, 16)?;
-        let lower = self.of_two(IntegerFunction::And, x, 0xffff)?;
-        let one = self.integer(DType::U32, 1)?;
+        let from = self.fact(x)?.dtype;
+        let is_wide =
+            matches!(from, DType::F64 | DType::I64 | DType::I32 | DType::U64 | DType::U32);
+        // Of the longer one a bit more, since its exponent is longer by three.
+        let (float, bits, low) =
+            if is_wide { (DType::F64, DType::U64, 47) } else { (DType::F32, DType::U32, 16) };
+        let x = self.cast(x, float)?;
+        let x = self.bits(x, bits)?;
+        let upper = self.of_two(IntegerFunction::ShiftRight, x, low)?;
+        let lower = self.of_two(IntegerFunction::And, x, (1 << low) - 1)?;
+        let one = self.integer(bits, 1)?;
         let odd = self.binary(BinaryFunction::Min, lower, one)?;
         let upper =
             self.push(host::integer_function("Bits", IntegerFunction::Or), &[upper, odd])?;
-        let upper = self.bits(upper, DType::I32)?;
-        let code = |upper: u16| {
-            let value = f32::from_bits(u32::from(upper) << 16);
-            narrow::from_f64(to, value.into(), saturates)
+        let upper = self.bits(upper, if is_wide { DType::I64 } else { DType::I32 })?;
+        let count: u32 = if is_wide { 1 << 17 } else { 1 << 16 };
+        let code = |upper: u32| {
+            let value = match is_wide {
+                true => f64::from_bits(u64::from(upper) << low),
+                false => f32::from_bits(upper << low).into(),
+            };
+            narrow::from_f64(to, value, saturates)
         };
-        let codes: Vec<u8> = (0..=u16::MAX).map(code).collect();
+        let codes: Vec<u8> = (0..count).map(code).collect();
         let table = self.constant(Tensor::from_bytes(to, &[codes.len()], &codes)?);
         self.push(Op::Gather { axis: 0 }, &[table, upper])
     }

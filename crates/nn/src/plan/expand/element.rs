@@ -1,8 +1,6 @@
 //! Functions of elements, and choices by place.
 
-use anabranch_hal::kernel::{
-    BinaryFunction, Combine, Function, Integer, IntegerFunction, Reduction,
-};
+use anabranch_hal::kernel::{BinaryFunction, Combine, Function, Integer, IntegerFunction, Scan};
 
 use super::{Expanded, PLACES_MAX, Place, signed};
 use crate::dtype::{DType, truncate_i64};
@@ -22,43 +20,63 @@ impl Place<'_, '_> {
                 let same = self.compare(Comparison::Equal, a, b)?;
                 Ok(Some(vec![self.push(Op::Not, &[same])?]))
             }
-            Form::Argument { axis, largest, last } => self.argument(*axis, *largest, *last),
+            Form::Argument { .. } | Form::TopK { .. } => self.ordered(),
+            Form::Cumulative { .. } => self.running(),
             Form::Quantize(how) => self.quantized(*how, false),
             Form::Dequantize(how) => self.quantized(*how, true),
             _ => Ok(None),
         }
     }
 
-    /// The place of the first integer that is equal to the largest one.
-    fn argument(&mut self, axis: i64, largest: bool, last: bool) -> Expanded {
-        let mut x = self.input(0)?;
-        let shape = self.shape(x)?;
-        let Some(axis) = resolve_axis(axis, shape.len()) else { return Ok(None) };
-        let Some(result) = self.result() else { return Ok(None) };
+    /// Integers of few bits are put in order in more.
+    fn ordered(&mut self) -> Expanded {
+        let x = self.input(0)?;
         let dtype = self.fact(x)?.dtype;
-        let small = matches!(dtype, DType::I16 | DType::I8 | DType::U16 | DType::U8);
-        if !(matches!(dtype, DType::I64 | DType::I32) || small) || PLACES_MAX < shape[axis] {
+        let wide = match dtype {
+            DType::I16 | DType::I8 | DType::U16 | DType::U8 => DType::I32,
+            DType::U32 => DType::I64,
+            _ => return Ok(None),
+        };
+        let mut inputs = self.node.inputs.clone();
+        inputs[0] = Some(self.cast(x, wide)?);
+        let mut results = self.push_all(self.node.op.clone(), inputs, self.node.outputs.len())?;
+        // The elements, where there are not only places.
+        if let Some(first) = self.result() {
+            results[0] = self.cast(results[0], self.fact(first)?.dtype)?;
+        }
+        Ok(Some(results))
+    }
+
+    /// Running sums along all axes, of which a computed number picks one; outside there is none,
+    /// which fails the command. Those of integers without a sign are those of others.
+    fn running(&mut self) -> Expanded {
+        let (x, axis) = (self.input(0)?, self.input(1)?);
+        let (dtype, shape) = (self.fact(x)?.dtype, self.shape(x)?);
+        let op = self.node.op.clone();
+        let twin = match dtype {
+            DType::U64 => DType::I64,
+            DType::U32 => DType::I32,
+            _ => dtype,
+        };
+        if twin != dtype {
+            let x = self.bits(x, twin)?;
+            let sums = self.push(op, &[x, axis])?;
+            return Ok(Some(vec![self.bits(sums, dtype)?]));
+        }
+        let is_one = self.fact(axis)?.constant.is_none() && self.fact(axis)?.count() == 1;
+        if !is_one || !Scan::takes(dtype) || shape.is_empty() {
             return Ok(None);
         }
-        if small {
-            x = self.cast(x, DType::I32)?;
+        let mut all = Vec::with_capacity(shape.len());
+        for at in 0..shape.len() {
+            let at = self.integer(DType::I64, signed(at))?;
+            let sums = self.push(op.clone(), &[x, at])?;
+            all.push(self.reshape(sums, &[&[1], &shape[..]].concat())?);
         }
-        let extreme = if largest { Reduction::Max } else { Reduction::Min };
-        let extreme = self.reduce(extreme, x, &[axis])?;
-        let found = self.compare(Comparison::Equal, x, extreme)?;
-        let mut along = vec![1; shape.len()];
-        along[axis] = shape[axis];
-        let places = self.places(shape[axis])?;
-        let places = self.reshape(places, &along)?;
-        let (none, first) = match last {
-            true => (-1, Reduction::Max),
-            false => (signed(shape[axis]), Reduction::Min),
-        };
-        let none = self.integer(DType::I64, none)?;
-        let places = self.select(found, places, none)?;
-        let first = self.reduce(first, places, &[axis])?;
-        let shape = self.shape(result)?;
-        Ok(Some(vec![self.reshape(first, &shape)?]))
+        let all = self.concat(&all, 0)?;
+        let axis = self.cast(axis, DType::I64)?;
+        let axis = self.reshape(axis, &[])?;
+        Ok(Some(vec![self.push(Op::Gather { axis: 0 }, &[all, axis])?]))
     }
 
     pub(super) fn bitwise_not(&mut self) -> Expanded {

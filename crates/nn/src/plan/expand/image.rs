@@ -1,7 +1,10 @@
-//! What lies around images, and images of integers, whose elements are taken as they are.
+//! What lies around images, and images of integers.
 
-use super::{Expanded, Place, signed};
+use anabranch_hal::kernel::{BinaryFunction, Integer};
+
+use super::{Expanded, PARTS_MAX, Place, signed};
 use crate::dtype::{DType, round_f32};
+use crate::error::Error;
 use crate::graph::ValueId;
 use crate::host::{PadMode, Resize, Stage, Taps};
 use crate::ops::{Op, pad_amounts};
@@ -15,8 +18,48 @@ impl Place<'_, '_> {
         match self.fact(x)?.dtype {
             DType::F32 if resize.extrapolates() => self.extrapolated(resize, &stages),
             DType::F32 => Ok(None),
-            _ => self.taken(x, &stages),
+            dtype => match self.taken(x, &stages)? {
+                None if Integer::takes(dtype) => self.weighed(resize, x, &stages),
+                taken => Ok(taken),
+            },
         }
+    }
+
+    /// Integers as the definition sums them up, in `f64` and in this order: products of each element
+    /// with its weight, one for each number of a tap.
+    fn weighed(&mut self, resize: &Resize, mut x: ValueId, stages: &[Stage]) -> Expanded {
+        let dtype = self.fact(x)?.dtype;
+        x = self.cast(x, DType::F64)?;
+        let mut along = vec![1; self.shape(x)?.len()];
+        for stage in stages {
+            let taps = stage.taps.iter().flatten().map(Vec::len).max().unwrap_or(0);
+            if !(1..=PARTS_MAX).contains(&taps) {
+                return Ok(None);
+            }
+            along[stage.axis] = stage.taps.len();
+            let mut sum = None;
+            for tap in 0..taps {
+                let of = |taps: &Taps| taps.as_ref().and_then(|taps| taps.get(tap).copied());
+                let (places, weights): (Vec<usize>, Vec<f64>) =
+                    stage.taps.iter().map(|taps| of(taps).unwrap_or((0, 0.0))).unzip();
+                let places = self.list(&places)?;
+                let weights = self.constant(Tensor::from_f64(&along, weights)?);
+                let element = self.push(Op::Gather { axis: signed(stage.axis) }, &[x, places])?;
+                let term = self.binary(BinaryFunction::Mul, element, weights)?;
+                sum = Some(match sum {
+                    None => term,
+                    Some(sum) => self.binary(BinaryFunction::Add, sum, term)?,
+                });
+            }
+            x = sum.unwrap_or(x);
+            if stage.taps.contains(&None) {
+                let value = Tensor::from_f64(&[], vec![resize.extrapolation])?;
+                let value = self.constant(value);
+                x = self.outside(stage, value, x)?;
+            }
+            along[stage.axis] = 1;
+        }
+        Ok(Some(vec![self.cast(x, dtype)?]))
     }
 
     /// Places outside follow from the shape, for each axis by itself.
@@ -25,13 +68,18 @@ impl Place<'_, '_> {
         let mut result = self.push_all(op, self.node.inputs.clone(), 1)?[0];
         let value = self.number(round_f32(resize.extrapolation))?;
         for stage in stages.iter().filter(|stage| stage.taps.contains(&None)) {
-            let outside: Vec<u8> = stage.taps.iter().map(|taps| u8::from(taps.is_none())).collect();
-            let mut along = vec![1; self.shape(result)?.len()];
-            along[stage.axis] = outside.len();
-            let outside = self.constant(Tensor::from_bytes(DType::Bool, &along, &outside)?);
-            result = self.select(outside, value, result)?;
+            result = self.outside(stage, value, result)?;
         }
         Ok(Some(vec![result]))
+    }
+
+    /// What is outside along an axis, and elements elsewhere.
+    fn outside(&mut self, stage: &Stage, value: ValueId, x: ValueId) -> Result<ValueId, Error> {
+        let outside: Vec<u8> = stage.taps.iter().map(|taps| u8::from(taps.is_none())).collect();
+        let mut along = vec![1; self.shape(x)?.len()];
+        along[stage.axis] = outside.len();
+        let outside = self.constant(Tensor::from_bytes(DType::Bool, &along, &outside)?);
+        self.select(outside, value, x)
     }
 
     /// Padding that continues what is no image of floats.

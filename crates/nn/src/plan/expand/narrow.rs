@@ -34,6 +34,7 @@ fn computes(op: &Op) -> bool {
         Op::Host(host) => match host.form() {
             Some(
                 Form::Argument { .. }
+                | Form::Determinant
                 | Form::TopK { .. }
                 | Form::GridSample { .. }
                 | Form::RegionAlign(_)
@@ -137,7 +138,28 @@ impl Place<'_, '_> {
             let by = self.constant(by);
             return self.binary(BinaryFunction::Pow, x, by).map(Some);
         }
-        Ok(None)
+        // With the highest bit, numbers of 64 bits without a sign are no others of 64 bits.
+        let takes = Integer::takes(base) && base != DType::U64;
+        match fact.dtype {
+            DType::F32 | DType::F64 if takes => self.mixed_power(x, by).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// A power of integers where the exponent is whole, and of floats elsewhere.
+    fn mixed_power(&mut self, x: ValueId, by: ValueId) -> Result<ValueId, Error> {
+        let (base, exponent) = (self.fact(x)?.dtype, self.fact(by)?.dtype);
+        let below = self.unary(Function::Floor, by)?;
+        let rest = self.binary(BinaryFunction::Sub, by, below)?;
+        let zero = self.integer(exponent, 0)?;
+        let is_whole = self.compare(Comparison::Equal, rest, zero)?;
+        let [whole, float] = [DType::I64, DType::F64].map(|dtype| -> Result<ValueId, Error> {
+            let (x, by) = (self.cast(x, dtype)?, self.cast(by, dtype)?);
+            self.binary(BinaryFunction::Pow, x, by)
+        });
+        // The one wraps, the other does not.
+        let (whole, float) = (self.wrapped(whole?, base)?, self.cast(float?, base)?);
+        self.select(is_whole, whole, float)
     }
 
     fn integer_unary(&mut self, function: Function, x: ValueId) -> Result<Option<ValueId>, Error> {

@@ -1,70 +1,123 @@
 //! Sums of products by named axes.
 
-use anabranch_hal::kernel::{BinaryFunction, Reduction};
+use anabranch_hal::kernel::{BinaryFunction, Integer, Reduction};
 
-use super::{Expanded, Place};
+use super::{Expanded, PARTS_MAX, PLACES_MAX, Place};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
 use crate::host::{EinsumLayout, EinsumName, einsum_layout};
-use crate::ops::Facts;
+use crate::ops::{Facts, Op};
 
 /// A factor, and the names of its axes.
 type Factor = (ValueId, Vec<EinsumName>);
 
 impl Place<'_, '_> {
-    /// Axes that one factor has alone are summed up first. Of those of both, the ones that stay are
-    /// batches of products, and the others are their depth.
+    /// Products of two, one after the other. Axes that one factor has alone are summed up first. Of
+    /// those of both, the ones that are still needed are batches, and the others are the depth.
     pub(super) fn einsum(&mut self, equation: &str) -> Expanded {
         let facts = self.node.inputs.iter().map(|input| input.map(|id| self.fact(id)).transpose());
         let facts = Facts(facts.collect::<Result<_, _>>()?);
         let layout = einsum_layout(equation, &facts)?;
-        let is_plain = layout.inputs.iter().enumerate().all(|(index, names)| {
-            let known = |(extent, name): (&usize, &EinsumName)| layout.extents[name] == *extent;
-            let whole = facts.get(index).is_ok_and(|fact| fact.shape.iter().zip(names).all(known));
-            let once = (0..names.len()).all(|i| !names[..i].contains(&names[i]));
-            whole && once && self.is(index, DType::F32)
-        });
+        let dtype = facts.get(0)?.dtype;
         let count = facts.len();
-        if !is_plain || layout.extents.values().any(|&extent| extent == 0) {
+        if !(0..count).all(|index| self.is(index, dtype)) {
             return Ok(None);
         }
-        let (result, names) = match count {
-            1 => self.summed(&layout, 0)?,
-            2 => {
-                let factors = [self.summed(&layout, 0)?, self.summed(&layout, 1)?];
-                self.multiplied(&layout, factors)?
-            }
+        if layout.extents.values().any(|&extent| extent == 0) {
+            let zero = self.integer(dtype, 0)?;
+            let size = self.list(&extents(&layout, &layout.output))?;
+            return Ok(Some(vec![self.push(Op::Expand, &[zero, size])?]));
+        }
+        match dtype {
+            DType::F32 => {}
+            DType::I16 | DType::I8 | DType::U16 | DType::U8 => return self.widened(dtype),
+            _ if Integer::takes(dtype) => {}
             _ => return Ok(None),
-        };
+        }
+        let factors = (0..count).map(|index| self.factor(&layout, index));
+        let factors = factors.collect::<Result<Vec<_>, _>>()?;
+        let mut whole: Option<Factor> = None;
+        for index in 0..count {
+            let behind = factors[index + 1..].iter().flat_map(|(_, names)| names);
+            let needed: Vec<EinsumName> = behind.chain(&layout.output).copied().collect();
+            let before = whole.iter().flat_map(|(_, names)| names).copied();
+            let wanted = [&needed[..], &before.collect::<Vec<_>>()].concat();
+            let next = self.summed(&layout, &factors[index], &wanted)?;
+            whole = match whole {
+                None => Some(next),
+                Some(whole) => self.multiplied(&layout, &needed, [whole, next])?,
+            };
+            if whole.is_none() {
+                return Ok(None);
+            }
+        }
+        let Some((result, names)) = whole else { return Ok(None) };
         let order = order(&names, &layout.output);
         Ok(Some(vec![self.transpose(result, &order)?]))
     }
 
-    /// Factor `index` without the axes that nothing else has.
-    fn summed(&mut self, layout: &EinsumLayout, index: usize) -> Result<Factor, Error> {
-        let names = &layout.inputs[index];
-        let others = layout.inputs.iter().enumerate().filter(|(other, _)| *other != index);
-        let others: Vec<EinsumName> = others.flat_map(|(_, names)| names.clone()).collect();
-        let alone = |name: &EinsumName| !others.contains(name) && !layout.output.contains(name);
+    /// Sums of small integers, which wrap, in more bits.
+    fn widened(&mut self, dtype: DType) -> Expanded {
+        let inputs: Vec<ValueId> = self.node.inputs.iter().flatten().copied().collect();
+        let wide = inputs.into_iter().map(|id| self.cast(id, DType::I32));
+        let wide = wide.collect::<Result<Vec<_>, _>>()?;
+        let result = self.push(self.node.op.clone(), &wide)?;
+        Ok(Some(vec![self.wrapped(result, dtype)?]))
+    }
+
+    /// Input `index` with each name once: along the diagonal of those that it has twice. What has
+    /// one element where others have more is the same everywhere, and needs no name.
+    fn factor(&mut self, layout: &EinsumLayout, index: usize) -> Result<Factor, Error> {
+        let mut x = self.input(index)?;
+        let shape = self.shape(x)?;
+        let whole = layout.inputs[index].iter().zip(&shape);
+        let whole = whole.filter(|&(name, extent)| layout.extents[name] == *extent);
+        let mut names: Vec<EinsumName> = whole.map(|(name, _)| *name).collect();
+        x = self.reshape(x, &extents(layout, &names))?;
+        while let Some([first, second]) = twice(&names) {
+            let (name, extent) = (names[first], layout.extents[&names[first]]);
+            let others = (0..names.len()).filter(|&axis| axis != first && axis != second);
+            let others: Vec<usize> = others.collect();
+            x = self.transpose(x, &[&others[..], &[first, second]].concat())?;
+            let mut rest: Vec<EinsumName> = others.iter().map(|&axis| names[axis]).collect();
+            let (axis, square) = (rest.len(), extent * extent);
+            x = self.reshape(x, &[&extents(layout, &rest)[..], &[square]].concat())?;
+            x = self.slice(x, axis, [0, square, extent + 1])?;
+            rest.push(name);
+            names = rest;
+        }
+        Ok((x, names))
+    }
+
+    /// A factor without the axes that nobody wants.
+    fn summed(
+        &mut self,
+        layout: &EinsumLayout,
+        (x, names): &Factor,
+        wanted: &[EinsumName],
+    ) -> Result<Factor, Error> {
+        let alone = |name: &EinsumName| !wanted.contains(name);
         let axes: Vec<usize> = (0..names.len()).filter(|&axis| alone(&names[axis])).collect();
         let kept: Vec<EinsumName> = names.iter().filter(|name| !alone(name)).copied().collect();
-        let mut x = self.input(index)?;
+        let mut x = *x;
         if !axes.is_empty() {
             x = self.reduce(Reduction::Sum, x, &axes)?;
         }
         Ok((self.reshape(x, &extents(layout, &kept))?, kept))
     }
 
+    /// The product of two factors, unless it is of integers and too large.
     fn multiplied(
         &mut self,
         layout: &EinsumLayout,
+        needed: &[EinsumName],
         [(a, a_names), (b, b_names)]: [Factor; 2],
-    ) -> Result<Factor, Error> {
+    ) -> Result<Option<Factor>, Error> {
         let chosen = |names: &[EinsumName], both: bool, stays: bool| -> Vec<EinsumName> {
             let is = |name: &&EinsumName| {
                 let shared = a_names.contains(name) && b_names.contains(name);
-                shared == both && layout.output.contains(name) == stays
+                shared == both && needed.contains(name) == stays
             };
             names.iter().filter(is).copied().collect()
         };
@@ -73,15 +126,64 @@ impl Place<'_, '_> {
         let size = |names: &[EinsumName]| extents(layout, names).iter().product::<usize>();
         let [n, m, k, d] = [&batch, &rows, &columns, &depth].map(|names| size(names));
         let a = self.transpose(a, &order(&a_names, &[&batch[..], &rows, &depth].concat()))?;
-        let b = self.transpose(b, &order(&b_names, &[&batch[..], &depth, &columns].concat()))?;
-        let (a, b) = (self.reshape(a, &[n, m, d])?, self.reshape(b, &[n, d, k])?);
-        let result = match depth.is_empty() {
-            true => self.binary(BinaryFunction::Mul, a, b)?,
-            false => self.product(a, b, false, 1.0)?,
+        let a = self.reshape(a, &[n, m, d])?;
+        let result = if depth.is_empty() {
+            let b = self.transpose(b, &order(&b_names, &[&batch[..], &columns].concat()))?;
+            let b = self.reshape(b, &[n, 1, k])?;
+            self.binary(BinaryFunction::Mul, a, b)?
+        } else if self.fact(a)?.dtype == DType::F32 {
+            let b =
+                self.transpose(b, &order(&b_names, &[&batch[..], &depth, &columns].concat()))?;
+            let b = self.reshape(b, &[n, d, k])?;
+            self.product(a, b, false, 1.0)?
+        } else {
+            let b =
+                self.transpose(b, &order(&b_names, &[&batch[..], &columns, &depth].concat()))?;
+            let (a, b) = (self.reshape(a, &[n, m, 1, d])?, self.reshape(b, &[n, 1, k, d])?);
+            match self.whole_product(a, b, d, n * m * k)? {
+                Some(result) => result,
+                None => return Ok(None),
+            }
         };
         let names = [batch, rows, columns].concat();
-        Ok((self.reshape(result, &extents(layout, &names))?, names))
+        Ok(Some((self.reshape(result, &extents(layout, &names))?, names)))
     }
+
+    /// Sums of products of integers along the last axis, whose extent is the depth: a part of it at a
+    /// time, so that there are not too many products at once.
+    fn whole_product(
+        &mut self,
+        a: ValueId,
+        b: ValueId,
+        depth: usize,
+        results: usize,
+    ) -> Result<Option<ValueId>, Error> {
+        let part = (PLACES_MAX / results.max(1)).clamp(1, depth);
+        if PARTS_MAX < depth.div_ceil(part) {
+            return Ok(None);
+        }
+        let mut sum = None;
+        for start in (0..depth).step_by(part) {
+            let range = [start, depth.min(start + part), 1];
+            let (a, b) = match part == depth {
+                true => (a, b),
+                false => (self.slice(a, 3, range)?, self.slice(b, 3, range)?),
+            };
+            let products = self.binary(BinaryFunction::Mul, a, b)?;
+            let next = self.reduce(Reduction::Sum, products, &[3])?;
+            sum = Some(match sum {
+                None => next,
+                Some(sum) => self.binary(BinaryFunction::Add, sum, next)?,
+            });
+        }
+        Ok(sum)
+    }
+}
+
+/// Where a name stands that is there twice.
+fn twice(names: &[EinsumName]) -> Option<[usize; 2]> {
+    let places = (0..names.len()).flat_map(|second| (0..second).map(move |first| [first, second]));
+    places.into_iter().find(|&[first, second]| names[first] == names[second])
 }
 
 fn extents(layout: &EinsumLayout, names: &[EinsumName]) -> Vec<usize> {

@@ -1,13 +1,13 @@
 //! Orders along axes, elements by index, and images at computed places.
 
-use anabranch_hal::kernel::{Kernel, Pick, Rank, Sample};
+use anabranch_hal::kernel::{Determinant, Kernel, Pick, Rank, Sample};
 
 use super::{Home, Located, Lowering, Spot};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::Node;
 use crate::host::Form;
-use crate::ops::Facts;
+use crate::ops::{Fact, Facts};
 use crate::shape::resolve_axis;
 
 /// Extents before an axis, of it, and behind it; and which one it is.
@@ -27,8 +27,9 @@ impl Lowering<'_> {
     ) -> Result<(), Error> {
         match form {
             &Form::Argument { axis, largest, last } => {
-                let ([outer, axis, inner], _) = around(&inputs.get(0)?.shape, axis);
-                let rank = Rank { outer, axis, inner, count: 1, largest, last };
+                let x = inputs.get(0)?;
+                let ([outer, axis, inner], _) = around(&x.shape, axis);
+                let rank = Rank { dtype: x.dtype, outer, axis, inner, count: 1, largest, last };
                 self.ranked(node, rank, 0).map(|_| ())
             }
             &Form::TopK { axis, largest } => self.top_k(node, inputs, axis, largest),
@@ -36,7 +37,7 @@ impl Lowering<'_> {
             &Form::GridSample { sampling, outside, align } => {
                 let (x, places) = (&inputs.get(0)?.shape, &inputs.get(1)?.shape);
                 let count = places[1..places.len() - 1].iter().product();
-                let (batch, channels, in_size) = (x[0], x[1], [x[2], x[3]]);
+                let (batch, channels, in_size) = (x[0], x[1], x[2..].to_vec());
                 let sample = Sample { batch, channels, in_size, count, sampling, outside, align };
                 let spots =
                     [self.dense(Self::input(node, 0)?)?, self.dense(Self::input(node, 1)?)?];
@@ -50,6 +51,12 @@ impl Lowering<'_> {
                 self.scatter_elements(node, inputs, axis, combine)
             }
             &Form::ScatterNd { combine } => self.scatter_nd(node, inputs, combine),
+            Form::Determinant => {
+                let side = inputs.get(0)?.shape.last().copied().unwrap_or(0);
+                let count = node.op.infer(inputs, 1)?.first().map_or(0, Fact::count);
+                let spots = [self.dense(Self::input(node, 0)?)?, self.made(node, 0, 0)?];
+                self.emit(Kernel::Determinant(Determinant { count, side }), &spots)
+            }
             &Form::Cumulative { .. } => self.scan(node, inputs, form),
             &Form::Integer(function) => self.integer(node, function),
             Form::Peak { window, columns_first } => self.peak(node, inputs, window, *columns_first),
@@ -85,12 +92,13 @@ impl Lowering<'_> {
         largest: bool,
     ) -> Result<(), Error> {
         let results = node.op.infer(inputs, node.outputs.len())?;
-        let ([outer, extent, inner], at) = around(&inputs.get(0)?.shape, axis);
+        let (dtype, shape) = (inputs.get(0)?.dtype, &inputs.get(0)?.shape);
+        let ([outer, extent, inner], at) = around(shape, axis);
         let count = results.first().map_or(0, |fact| fact.shape[at]);
-        let rank = Rank { outer, axis: extent, inner, count, largest, last: false };
+        let rank = Rank { dtype, outer, axis: extent, inner, count, largest, last: false };
         let [source, places] = self.ranked(node, rank, 1)?;
         let Some(values) = node.outputs.first().copied().flatten() else { return Ok(()) };
-        let (element_bytes, index) = (DType::F32.bytes(), DType::I64);
+        let (element_bytes, index) = (dtype.bytes(), DType::I64);
         let pick = Pick { element_bytes, outer, axis: extent, inner, count, index };
         let target = self.produce(values)?;
         self.emit(Kernel::Pick(pick), &[source, places, target])

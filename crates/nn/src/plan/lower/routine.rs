@@ -1,6 +1,8 @@
 //! Operators that are computed on the host side of the device.
 
-use anabranch_hal::kernel::{BinaryFunction, Compare, Integer, IntegerReduce, Kernel, Routine};
+use anabranch_hal::kernel::{
+    BinaryFunction, Compare, Integer, IntegerReduce, Kernel, Rank, Routine, Sample,
+};
 
 use super::{Home, Lowering, Spot, integer, position, quantize};
 use crate::dtype::DType;
@@ -57,12 +59,14 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
         Op::Cast { to } if to.is_narrow() => Some(Misfit::NarrowResult(*to)),
         Op::Cast { .. } => narrow(0),
         Op::Host(host) => match host.form() {
-            Some(Form::Argument { .. } | Form::TopK { .. }) => foreign(0),
+            Some(Form::Argument { .. } | Form::TopK { .. }) => {
+                typed(0).filter(|typed| !Rank::takes(typed.1)).map(unlike)
+            }
             Some(Form::GatherElements { .. }) => {
                 typed(1).filter(|(_, dtype)| !matches!(dtype, DType::I64 | DType::I32)).map(unlike)
             }
             Some(Form::GridSample { .. }) => {
-                any_foreign().or_else(|| image().filter(|_| rank != 4))
+                any_foreign().or_else(|| image().filter(|_| Sample::AXES_MAX + 2 < rank))
             }
             Some(&Form::Quantize(how)) => quantize::misfit(node, inputs, how, false),
             Some(&Form::Dequantize(how)) => quantize::misfit(node, inputs, how, true),
@@ -72,7 +76,7 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
                 | Form::ScatterNd { .. }
                 | Form::Cumulative { .. }),
             ) => position::misfit(node, inputs, form),
-            Some(Form::Peak { .. } | Form::Fold(_)) => foreign(0),
+            Some(Form::Determinant | Form::Peak { .. } | Form::Fold(_)) => foreign(0),
             Some(Form::RegionAlign(_)) => {
                 let images = typed(2).filter(|typed| typed.1 != DType::I64).map(unlike);
                 (0..2).find_map(foreign).or(images)

@@ -13,7 +13,7 @@ use crate::graph::{Graph, Label, Port};
 use crate::host::{self, Attention, PadMode};
 use crate::model::Model;
 use crate::ops::{Comparison, Fact, Facts};
-use crate::plan::{Given, Plan};
+use crate::plan::{Given, Plan, PlanInfo};
 use crate::tensor::Numbers;
 
 /// What an operator means.
@@ -70,6 +70,19 @@ fn assert_same(what: &str, found: &Tensor, expected: &Tensor, tolerance: f64) {
 
 /// Runs an operator by kernels alone, and compares.
 fn agree(op: &Op, inputs: &[Option<Tensor>], known: &[usize], outputs: usize, tolerance: f64) {
+    let plan = compared(op, inputs, known, outputs, tolerance);
+    let what = format!("{op:?} of {inputs:?}");
+    assert!(plan.steps.iter().all(|step| step.kernel != "routine"), "{what}: {plan}");
+}
+
+/// Runs an operator, compares, and tells by what it was computed.
+fn compared(
+    op: &Op,
+    inputs: &[Option<Tensor>],
+    known: &[usize],
+    outputs: usize,
+    tolerance: f64,
+) -> PlanInfo {
     let expected = meant(op, inputs, outputs);
     let session = Session::from_model(
         &device(),
@@ -86,13 +99,12 @@ fn agree(op: &Op, inputs: &[Option<Tensor>], known: &[usize], outputs: usize, to
         .collect();
     let shapes: Vec<(&str, &[usize])> = given.iter().map(|(name, x)| (*name, x.shape())).collect();
     let what = format!("{op:?} of {inputs:?}");
-    let plan = session.describe(&shapes).unwrap();
-    assert!(plan.steps.iter().all(|step| step.kernel != "routine"), "{what}: {plan}");
     let found = session.run(&given).unwrap();
     assert_eq!(found.len(), expected.len(), "{what}");
     for ((_, found), expected) in found.iter().zip(&expected) {
         assert_same(&what, found, expected, tolerance);
     }
+    session.describe(&shapes).unwrap()
 }
 
 fn floats(shape: &[usize]) -> Option<Tensor> {
@@ -166,6 +178,18 @@ fn arithmetic_of_integers() {
 }
 
 #[test]
+fn powers_of_integers_by_floats() {
+    let by = [0.0, 1.0, 2.0, -1.0, 0.5, 1.5, -0.5, 300.0, f32::INFINITY, f32::NAN];
+    let by = Some(Tensor::from_f32(&[10], by.to_vec()).unwrap());
+    for dtype in INTEGERS {
+        if dtype != DType::U64 {
+            let x = whole(dtype, &[50, 1], -9, 110);
+            compared(&Op::Binary(BinaryFunction::Pow), &[x, by.clone()], &[], 1, 0.0);
+        }
+    }
+}
+
+#[test]
 fn sums_beyond_what_floats_hold_are_exact() {
     let large = integers(&[2, 3], &[1 << 60, 1, -3, (1 << 53) + 1, 2, 4]);
     let sum = Op::Reduce { reduction: Reduction::Sum, keep_axes: false, none_is_none: false };
@@ -206,10 +230,52 @@ fn running_sums() {
                 let op = host::cumulative(exclusive, reverse, product);
                 let axis = integers(&[], &[axis]);
                 agree(&op, &[floats(&[3, 4, 5]), axis.clone()], &[1], 1, 1e-6);
-                agree(&op, &[whole(DType::I32, &[3, 4, 5], -9, 23), axis], &[1], 1, 0.0);
+                // Which axis is meant may be computed.
+                agree(&op, &[floats(&[3, 4, 5]), axis.clone()], &[], 1, 1e-6);
+                for dtype in [DType::I64, DType::I32, DType::U64, DType::U32] {
+                    let given = [whole(dtype, &[3, 4, 5], -9, 23), axis.clone()];
+                    agree(&op, &given, &[1], 1, 0.0);
+                    agree(&op, &given, &[], 1, 0.0);
+                }
             }
         }
     }
+}
+
+#[test]
+fn an_axis_that_there_is_not_fails_its_run_only() {
+    let op = host::cumulative(false, false, false);
+    let inputs = [floats(&[3, 4]), whole(DType::I32, &[1], 0, 1)];
+    let session =
+        Session::from_model(&device(), alone(&op, &inputs, &[], 1), &SessionOptions::default());
+    let session = session.unwrap();
+    let x = inputs[0].as_ref().unwrap();
+    for axis in [2, -3, i32::MAX, i32::MIN] {
+        let axis = Tensor::from_i32(&[1], vec![axis]).unwrap();
+        let error = session.run(&[("x0", x), ("x1", &axis)]).unwrap_err();
+        assert!(error.to_string().contains("axis of 2"), "{error}");
+    }
+    let axis = Tensor::from_i32(&[1], vec![-1]).unwrap();
+    let found = session.run(&[("x0", x), ("x1", &axis)]).unwrap().remove(0).1;
+    let expected = meant(&op, &[inputs[0].clone(), Some(axis)], 1).remove(0);
+    assert_same("the last axis", &found, &expected, 1e-6);
+}
+
+#[test]
+fn determinants_of_matrices() {
+    for shape in [vec![3, 3], vec![2, 5, 7, 7], vec![4, 1, 1], vec![2, 30, 30]] {
+        agree(&host::determinant(), &[floats(&shape)], &[], 1, 1e-6);
+    }
+    // Singular, with rows in the wrong order, and what is not finite.
+    let special = [
+        [1.0, 2.0, 3.0, 2.0, 4.0, 6.0, 1.0, 0.0, 1.0],
+        [0.0, 0.0, 2.0, 0.0, 3.0, 0.0, 5.0, 0.0, 0.0],
+        [0.0, 1.0, 2.0, -0.0, 3.0, 4.0, 0.0, 5.0, 6.0],
+        [f32::NAN, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 9.0],
+        [f32::INFINITY, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 9.0],
+    ];
+    let special = Some(Tensor::from_f32(&[5, 3, 3], special.concat()).unwrap());
+    agree(&host::determinant(), &[special], &[], 1, 1e-6);
 }
 
 #[test]
@@ -403,6 +469,51 @@ fn sums_of_products_by_names() {
     }
     let given = [floats(&[2, 3, 4, 5]), floats(&[2, 3, 5, 6])];
     agree(&host::einsum("...ij,...jk->...ik".to_owned()), &given, &[], 1, 1e-5);
+}
+
+#[test]
+fn sums_of_products_of_many_factors_and_along_diagonals() {
+    // Extents of all axes; names that one term has twice are diagonals.
+    let cases: [(&str, &[&[usize]]); 17] = [
+        ("ij,jk,kl->il", &[&[3, 4], &[4, 5], &[5, 2]]),
+        ("ij,jk,ik->", &[&[3, 4], &[4, 5], &[3, 5]]),
+        ("i,j,k->kij", &[&[3], &[4], &[2]]),
+        ("bij,bjk,bkl,bl->bi", &[&[2, 3, 4], &[2, 4, 5], &[2, 5, 3], &[2, 3]]),
+        ("ijk,j,k->i", &[&[3, 4, 5], &[4], &[5]]),
+        ("ab,cd,a,c->bd", &[&[3, 4], &[2, 5], &[3], &[2]]),
+        ("...ij,...j,...->...i", &[&[2, 3, 4], &[2, 4], &[2]]),
+        ("ii->i", &[&[5, 5]]),
+        ("ii", &[&[5, 5]]),
+        ("iii->i", &[&[4, 4, 4]]),
+        ("ibicb->cb", &[&[3, 2, 3, 4, 2]]),
+        ("...ii->...i", &[&[2, 3, 4, 4]]),
+        ("ii,ij->j", &[&[4, 4], &[4, 3]]),
+        ("iij,jkk->ik", &[&[3, 3, 4], &[4, 5, 5]]),
+        // One element where another factor, or the same one, has more.
+        ("ij,jk->ik", &[&[3, 1], &[4, 5]]),
+        ("ii,i->i", &[&[1, 4], &[1]]),
+        ("bij,bjk->bik", &[&[1, 3, 4], &[2, 4, 5]]),
+    ];
+    for (equation, shapes) in cases {
+        let op = host::einsum(equation.to_owned());
+        let inputs: Vec<Option<Tensor>> = shapes.iter().map(|shape| floats(shape)).collect();
+        agree(&op, &inputs, &[], 1, 1e-5);
+        for dtype in INTEGERS {
+            let inputs: Vec<Option<Tensor>> =
+                shapes.iter().map(|shape| whole(dtype, shape, -9, 100)).collect();
+            agree(&op, &inputs, &[], 1, 0.0);
+        }
+    }
+    for (equation, shapes) in [("ij,jk->ik", [[3, 0], [0, 2]]), ("ij,jk->ik", [[0, 4], [4, 2]])] {
+        let inputs = shapes.map(|shape| floats(&shape));
+        agree(&host::einsum(equation.to_owned()), &inputs, &[], 1, 0.0);
+    }
+    // Sums beyond what floats hold, and more products than are made at once.
+    let op = host::einsum("ij,jk->ik".to_owned());
+    let large = integers(&[2, 3], &[1 << 60, 1, -3, (1 << 53) + 1, 2, 4]);
+    agree(&op, &[large, integers(&[3, 1], &[1, 3, -1])], &[], 1, 0.0);
+    let sides = [whole(DType::I32, &[60, 130], -900, 2000), whole(DType::I32, &[130, 300], 3, 77)];
+    agree(&op, &sides, &[], 1, 0.0);
 }
 
 fn plain_attention() -> Attention {
@@ -669,13 +780,25 @@ fn windows_over_volumes() {
 }
 
 #[test]
-fn places_of_integers() {
-    for dtype in [DType::I64, DType::I32] {
+fn orders_of_integers() {
+    for dtype in INTEGERS {
         for (largest, last) in [(true, false), (true, true), (false, false), (false, true)] {
             for axis in [0, 1, -1] {
-                let x = [whole(dtype, &[3, 4, 5], -2, 5)];
-                agree(&host::argument(axis, largest, last, last), &x, &[], 1, 0.0);
+                let x = whole(dtype, &[3, 4, 5], -2, 5);
+                let places = host::argument(axis, largest, last, last);
+                agree(&places, std::slice::from_ref(&x), &[], 1, 0.0);
+                agree(&host::top_k(axis, largest), &[x, integers(&[1], &[2])], &[1], 2, 0.0);
             }
         }
+    }
+    // Neighbours that floats do not tell apart, and numbers that are negative with a sign.
+    let large = [1 << 60, (1 << 60) + 1, -1, i64::MIN, i64::MAX, i64::MAX - 1];
+    for (dtype, places) in [(DType::I64, [4, 5, 1]), (DType::U64, [2, 3, 4])] {
+        let x = Tensor::from_numbers(dtype, &[6], &Numbers::Integers(large.to_vec())).unwrap();
+        let given = [Some(x), integers(&[1], &[3])];
+        assert_eq!(meant(&host::top_k(0, true), &given, 2)[1].as_i64(), Some(&places[..]));
+        agree(&host::top_k(0, true), &given, &[1], 2, 0.0);
+        agree(&host::top_k(0, false), &given, &[1], 2, 0.0);
+        agree(&host::argument(0, true, false, true), &given[..1], &[], 1, 0.0);
     }
 }

@@ -272,24 +272,30 @@ fn orders_and_samples_agree_with_the_reference() {
             found.push(model.cast(place, DType::F32));
             let k = model.integers(&[3]);
             found.push(model.push("TopK", host::top_k(axis, largest), &[x, k]));
-            let places = model.second_output(&format!("places{}", found.len()));
+            let places = model.next_output();
             found.push(model.cast(places, DType::F32));
         }
         found
     });
-    compare(&[2, 3, 4, 5], |model, x| {
-        let mut found = Vec::new();
-        for sampling in [Sampling::Nearest, Sampling::Linear, Sampling::Cubic] {
-            for outside in [Outside::Zeros, Outside::Border, Outside::Reflection] {
-                for align in [false, true] {
-                    let grid = model.random(&[2, 6, 3, 2], -1.4, 1.4);
-                    let op = host::grid_sample(sampling, outside, align);
-                    found.push(model.push("GridSample", op, &[x, grid]));
+    for (image, places) in [
+        (&[2, 3, 4, 5][..], &[2, 6, 3, 2][..]),
+        (&[2, 2, 3, 4, 5], &[2, 2, 6, 3, 3]),
+        (&[2, 3, 7], &[2, 9, 1]),
+    ] {
+        compare(image, |model, x| {
+            let mut found = Vec::new();
+            for sampling in [Sampling::Nearest, Sampling::Linear, Sampling::Cubic] {
+                for outside in [Outside::Zeros, Outside::Border, Outside::Reflection] {
+                    for align in [false, true] {
+                        let grid = model.random(places, -1.4, 1.4);
+                        let op = host::grid_sample(sampling, outside, align);
+                        found.push(model.push("GridSample", op, &[x, grid]));
+                    }
                 }
             }
-        }
-        found
-    });
+            found
+        });
+    }
 }
 
 #[test]

@@ -238,13 +238,21 @@ fn resampling_does_not_see_the_batch() {
 fn samples_and_orders_do_not_see_the_batch() {
     check(116, &[], |n| {
         let (sampling, outside) = (Sampling::Cubic, Outside::Reflection);
-        let (channels, in_size, count, align) = (5, [19, 23], 300, false);
+        let (channels, in_size, count, align) = (5, vec![19, 23], 300, false);
         Kernel::Sample(Sample { batch: n, channels, in_size, count, sampling, outside, align })
     });
     for (axis, inner, count) in [(200, 90, 1), (700, 1, 40)] {
         check(117, &[], |n| {
-            Kernel::Rank(Rank { outer: 3 * n, axis, inner, count, largest: true, last: false })
+            let (dtype, outer, largest, last) = (DType::F32, 3 * n, true, false);
+            Kernel::Rank(Rank { dtype, outer, axis, inner, count, largest, last })
         });
+    }
+}
+
+#[test]
+fn determinants_do_not_see_the_batch() {
+    for side in [3, 40] {
+        check(119, &[], |n| Kernel::Determinant(Determinant { count: 2 * n, side }));
     }
 }
 

@@ -6,10 +6,13 @@ use super::*;
 use crate::dtype::DType;
 use crate::kernel::{Pick, Rank};
 
+const TYPES: [DType; 4] = [DType::F32, DType::I64, DType::I32, DType::U64];
+
 /// An order, and elements of which many are equal.
 pub(crate) fn random_rank(random: &mut Random) -> (Rank, Vec<Vec<u8>>) {
     let axis = random.pick(&[0, 1, 2, 7, 40, 100]);
     let rank = Rank {
+        dtype: random.pick(&TYPES),
         outer: random.size(0, 3),
         axis,
         inner: random.pick(&[0, 1, 1, 3, 70]),
@@ -18,12 +21,43 @@ pub(crate) fn random_rank(random: &mut Random) -> (Rank, Vec<Vec<u8>>) {
         last: random.flag(),
     };
     let some = [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, 1e-40, -1.0];
-    let x = (0..rank.outer * axis * rank.inner).map(|_| match random.size(0, 3) {
-        0 => random.pick(&some),
-        _ => random.float(),
+    // Ends of both types, and neighbours that floats do not tell apart.
+    let large = [i64::MIN, i64::MAX, -1, 0, 1 << 31, (1 << 60) + 1, 1 << 60, -(1 << 60) - 1];
+    let x = (0..rank.outer * axis * rank.inner).flat_map(|_| {
+        let is_one_of_some = random.size(0, 3) == 0;
+        match rank.dtype {
+            DType::F32 if is_one_of_some => random.pick(&some).to_le_bytes().to_vec(),
+            DType::F32 => random.float().to_le_bytes().to_vec(),
+            dtype => {
+                let x =
+                    if is_one_of_some { random.pick(&large) } else { random.next() as i64 % 50 };
+                x.to_le_bytes()[..dtype.bytes()].to_vec()
+            }
+        }
     });
-    let x: Vec<f32> = x.collect();
-    (rank, vec![to_bytes(&x)])
+    let x = x.collect();
+    (rank, vec![x])
+}
+
+/// How elements of a type compare.
+fn order(dtype: DType, x: &[u8], a: usize, b: usize) -> Ordering {
+    let of = |at: usize| &x[at * dtype.bytes()..][..dtype.bytes()];
+    let float = |at: usize| f32::from_le_bytes(of(at).try_into().unwrap());
+    let wide = |at: usize| -> i128 {
+        match dtype {
+            DType::I64 => i64::from_le_bytes(of(at).try_into().unwrap()).into(),
+            DType::U64 => u64::from_le_bytes(of(at).try_into().unwrap()).into(),
+            _ => i32::from_le_bytes(of(at).try_into().unwrap()).into(),
+        }
+    };
+    if dtype != DType::F32 {
+        return wide(a).cmp(&wide(b));
+    }
+    let (x, y) = (float(a), float(b));
+    match (x.is_nan(), y.is_nan()) {
+        (false, false) => x.partial_cmp(&y).unwrap(),
+        (x, y) => x.cmp(&y),
+    }
 }
 
 #[test]
@@ -31,18 +65,13 @@ fn the_first_come_first() {
     let mut random = Random::new(71);
     for _ in 0..400 {
         let (rank, inputs) = random_rank(&mut random);
-        let x = from_bytes(&inputs[0]);
-        let Rank { outer, axis, inner, count, largest, last } = rank;
+        let Rank { dtype, outer, axis, inner, count, largest, last } = rank;
         let mut expected = vec![0_i64; outer * count * inner];
         for (o, i) in (0..outer).flat_map(|o| (0..inner).map(move |i| (o, i))) {
             let mut places: Vec<usize> = (0..axis).collect();
             places.sort_by(|&a, &b| {
-                let value = |at: usize| x[(o * axis + at) * inner + i];
-                let (x, y) = (value(a), value(b));
-                let order = match (x.is_nan(), y.is_nan()) {
-                    (false, false) => x.partial_cmp(&y).unwrap(),
-                    (x, y) => x.cmp(&y),
-                };
+                let at = |place: usize| (o * axis + place) * inner + i;
+                let order = order(dtype, &inputs[0], at(a), at(b));
                 let order = if largest { order.reverse() } else { order };
                 let ties = if last { b.cmp(&a) } else { a.cmp(&b) };
                 if order == Ordering::Equal { ties } else { order }

@@ -17,7 +17,10 @@ pub(crate) fn random_regions(random: &mut Random) -> (Regions, Vec<Vec<u8>>) {
         largest: random.flag(),
     };
     let [h, w] = regions.in_size;
-    let x = random.floats(regions.batch * regions.channels * h * w);
+    let mut x = random.floats(regions.batch * regions.channels * h * w);
+    if let Some(last) = x.len().checked_sub(1).filter(|_| random.size(0, 3) == 0) {
+        x[random.size(0, last)] = random.pick(&[f32::NAN, f32::NEG_INFINITY]);
+    }
     let mut corners = Vec::new();
     for _ in 0..regions.count {
         let mut side = |extent: usize| {
@@ -99,6 +102,7 @@ fn expected(regions: &Regions, inputs: &[Vec<u8>]) -> Vec<f64> {
                 }
                 all.push(match regions.largest {
                     _ if found.is_empty() => 0.0,
+                    true if found.iter().any(|x| x.is_nan()) => f64::NAN,
                     true => found.into_iter().fold(f64::NEG_INFINITY, f64::max),
                     false => found.iter().sum::<f64>() / (found.len() as f64 / 4.0),
                 });

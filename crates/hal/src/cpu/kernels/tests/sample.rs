@@ -11,7 +11,7 @@ pub(crate) fn random_sample(random: &mut Random) -> (Sample, Vec<Vec<f32>>) {
     let sample = Sample {
         batch: random.size(0, 3),
         channels: random.size(0, 5),
-        in_size: [random.size(1, 9), random.size(1, 9)],
+        in_size: (0..random.size(1, 3)).map(|_| random.size(1, 9)).collect(),
         count: random.pick(&[0, 1, 31, 32, 33, 80]),
         sampling: random.pick(&SAMPLINGS),
         outside: random.pick(&OUTSIDES),
@@ -66,9 +66,10 @@ fn around(sampling: Sampling, at: f64) -> Vec<(i64, f64)> {
     }
 }
 
-/// What is seen in an image that is continued without end; NaN at a NaN.
+/// What is seen in an image that is continued without end; nothing at a NaN.
 fn expected(sample: &Sample, inputs: &[Vec<f32>]) -> Vec<f64> {
-    let [h, w] = sample.in_size;
+    let axes = sample.in_size.len();
+    let plane: usize = sample.in_size.iter().product();
     let coordinate = |value: f32, extent: usize| {
         let (value, wide) = (f64::from(value), extent as f64);
         if sample.align {
@@ -80,18 +81,29 @@ fn expected(sample: &Sample, inputs: &[Vec<f32>]) -> Vec<f64> {
     let mut y = Vec::new();
     for channel in 0..sample.batch * sample.channels {
         for place in 0..sample.count {
-            let at = (channel / sample.channels * sample.count + place) * 2;
-            let (column, row) = (inputs[1][at], inputs[1][at + 1]);
-            let mut sum = 0.0;
-            if !row.is_nan() && !column.is_nan() {
-                for (i, down) in around(sample.sampling, coordinate(row, h)) {
-                    for (j, across) in around(sample.sampling, coordinate(column, w)) {
-                        let seen = element(sample, i, h).zip(element(sample, j, w));
-                        let x = seen.map_or(0.0, |(i, j)| inputs[0][(channel * h + i) * w + j]);
-                        sum += f64::from(x) * down * across;
-                    }
-                }
+            let at = (channel / sample.channels * sample.count + place) * axes;
+            let wanted = &inputs[1][at..at + axes];
+            // Elements, and their weights.
+            let mut seen = vec![(Some(channel * plane), 1.0)];
+            let mut step = plane;
+            for (axis, &extent) in sample.in_size.iter().enumerate() {
+                step /= extent;
+                let along = match wanted[axes - 1 - axis] {
+                    value if value.is_nan() => Vec::new(),
+                    value => around(sample.sampling, coordinate(value, extent)),
+                };
+                let joined = seen.iter().flat_map(|&(from, weight)| {
+                    along.iter().map(move |&(at, more)| {
+                        let both = from.zip(element(sample, at, extent));
+                        (both.map(|(from, at)| from + at * step), weight * more)
+                    })
+                });
+                seen = joined.collect();
             }
+            let terms = seen
+                .iter()
+                .filter_map(|&(at, weight)| at.map(|at| f64::from(inputs[0][at]) * weight));
+            let sum: f64 = terms.sum();
             y.push(sum);
         }
     }
@@ -101,8 +113,10 @@ fn expected(sample: &Sample, inputs: &[Vec<f32>]) -> Vec<f64> {
 /// Whether the place of each output is clear of where a small error changes what is seen: where
 /// places are moved inside before their neighbours are weighed.
 fn is_clear(sample: &Sample, inputs: &[Vec<f32>], output: usize) -> bool {
-    let at = (output / sample.count / sample.channels * sample.count + output % sample.count) * 2;
-    let inside = inputs[1][at..at + 2].iter().all(|place| place.abs() <= 1.0);
+    let axes = sample.in_size.len();
+    let at =
+        (output / sample.count / sample.channels * sample.count + output % sample.count) * axes;
+    let inside = inputs[1][at..at + axes].iter().all(|place| place.abs() <= 1.0);
     sample.outside == Outside::Zeros || inside
 }
 
@@ -128,7 +142,7 @@ fn a_place_beyond_the_image_sees_what_is_said() {
         let sample = Sample {
             batch: 1,
             channels: 1,
-            in_size: [1, 3],
+            in_size: vec![1, 3],
             count: 5,
             sampling: Sampling::Linear,
             outside,

@@ -8,6 +8,7 @@ use super::super::{
 };
 use crate::cpu::kernels::tests::Random;
 use crate::cpu::kernels::tests::compare::random_compare;
+use crate::cpu::kernels::tests::determinant::random_determinant;
 use crate::cpu::kernels::tests::elementwise::broadcast;
 use crate::cpu::kernels::tests::integer::{random_integer, random_integer_reduce};
 use crate::cpu::kernels::tests::movement::dense;
@@ -156,6 +157,7 @@ fn random_kernels(random: &mut Random) -> Vec<Kernel> {
         Kernel::Peak(random_peak(random).0),
         Kernel::Fold(random_fold(random).0),
         Kernel::Regions(random_regions(random).0),
+        Kernel::Determinant(random_determinant(random).0),
         Kernel::Rank(random_rank(random).0),
         Kernel::Quantize(random_quantize(random).0),
         Kernel::Dequantize(random_dequantize(random).0),
@@ -397,10 +399,11 @@ fn how_a_constant_is_packed_follows_from_it_alone() {
 }
 
 /// The sources in the order of their names.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     include_str!("../anabranch.cu"),
     include_str!("../compare.cu"),
     include_str!("../convolution.cu"),
+    include_str!("../determinant.cu"),
     include_str!("../elementwise.cu"),
     include_str!("../integer.cu"),
     include_str!("../matmul.cu"),

@@ -4,6 +4,7 @@ use super::card::{ALIGNED, Card};
 use super::device::Report;
 use super::elementwise::same;
 use crate::cpu::kernels::tests::compare::random_compare;
+use crate::cpu::kernels::tests::determinant::random_determinant;
 use crate::cpu::kernels::tests::quantize::{random_dequantize, random_quantize};
 use crate::cpu::kernels::tests::rank::{random_pick, random_rank};
 use crate::cpu::kernels::tests::regions::random_regions;
@@ -46,6 +47,17 @@ pub(super) fn check(card: &mut Card, report: &mut Report) {
         }
         let (bytes, shift) = (bytes * pick.element_bytes, width.max(pick.element_bytes));
         same(card, report, &Kernel::Pick(pick), &inputs, bytes, shift);
+    }
+    for _ in 0..200 {
+        let (determinant, inputs) = random_determinant(&mut random);
+        let bytes = determinant.count * 4;
+        let kernel = Kernel::Determinant(determinant);
+        let expected = from_bytes(&run_here(&kernel, &inputs, bytes).unwrap());
+        let expected: Vec<f64> = expected.into_iter().map(f64::from).collect();
+        let lowered = lower(&kernel, Arithmetic::Tensor).unwrap();
+        let found = card.run(&lowered, &inputs, bytes, ALIGNED).expect("it does not fail");
+        let what = || format!("{kernel:?}");
+        report.compare("determinants", &what, &from_bytes(&found), &expected, &|_| 0.0);
     }
     for _ in 0..200 {
         let (quantize, inputs) = random_quantize(&mut random);

@@ -42,6 +42,10 @@ fn between() -> Vec<f32> {
 #[test]
 fn floats_of_a_byte_are_rounded_once() {
     let all = between();
+    // Beside the middle of two by less than floats of 32 bits tell.
+    let doubles = all.iter().flat_map(|&x| [f64::from(x).next_up(), f64::from(x).next_down()]);
+    let doubles: Vec<f64> = doubles.chain([1e300, -1e300, 1e-300]).collect();
+    let doubles = Some(Tensor::from_f64(&[doubles.len()], doubles).unwrap());
     let x = Some(Tensor::from_f32(&[all.len()], all).unwrap());
     for dtype in NARROW {
         for saturates in [true, false] {
@@ -49,6 +53,15 @@ fn floats_of_a_byte_are_rounded_once() {
             agree(&op, std::slice::from_ref(&x), &[], 1, 0.0);
             agree(&op, &[whole(DType::F16, &[50], -900, 1800)], &[], 1, 0.0);
             agree(&op, &[whole(DType::I16, &[50], -900, 1800)], &[], 1, 0.0);
+        }
+        let op = host::choose_type(Some(dtype), false, false);
+        agree(&op, std::slice::from_ref(&doubles), &[], 1, 0.0);
+    }
+    for from in [DType::I64, DType::I32, DType::U64, DType::U32] {
+        for dtype in [DType::F8E4M3FN, DType::F8E8M0] {
+            let op = host::choose_type(Some(dtype), false, true);
+            agree(&op, &[whole(from, &[50], -900, 1800)], &[], 1, 0.0);
+            agree(&op, &[whole(from, &[9], (1 << 31) - 4, 7)], &[], 1, 0.0);
         }
     }
 }

@@ -202,6 +202,8 @@ fn regions_of_images() {
                 let given = [floats(&[3, channels, 7, 8]), regions.clone(), images.clone()];
                 agree(&host::region_align(align), &given, &[], 1, 1e-6);
             }
+            let given = [few(&[3, 2, 7, 8]), regions.clone(), images.clone()];
+            agree(&host::region_align(align), &given, &[], 1, 1e-6);
         }
     }
 }
@@ -238,6 +240,16 @@ fn what_is_outside_of_an_image_and_images_of_integers() {
         let op = resize(host::Coordinates::TfCropAndResize, interpolation, 7.5);
         let given = [floats(&[1, 2, 4, 5]), region.clone(), None, sizes.clone()];
         agree(&op, &given, &[1, 3], 1, 1e-5);
+    }
+    let cubic = host::Interpolation::Cubic { antialias: true, a: -0.75 };
+    for dtype in [DType::U8, DType::I8, DType::U16, DType::I32, DType::I64] {
+        for interpolation in [linear, cubic] {
+            let x = whole(dtype, &[1, 2, 4, 5], -40, 255);
+            let op = resize(host::Coordinates::HalfPixel, interpolation, 0.0);
+            compared(&op, &[x.clone(), None, None, sizes.clone()], &[3], 1, 0.0);
+            let op = resize(host::Coordinates::TfCropAndResize, interpolation, 7.5);
+            compared(&op, &[x, region.clone(), None, sizes.clone()], &[1, 3], 1, 0.0);
+        }
     }
     for dtype in [DType::U8, DType::I64, DType::Bool] {
         let x = whole(dtype, &[1, 2, 4, 5], 0, if dtype == DType::Bool { 2 } else { 90 });
