@@ -375,7 +375,8 @@ pub struct Select {
 }
 
 /// Conversion of `count` elements, rounding to nearest even towards floats, truncating and
-/// saturating towards integers; anything but zero is true. Narrow types, which share a byte, are not
+/// saturating from floats to integers; between integers the lowest bits stay; anything but zero is
+/// true. Narrow types, which share a byte, are not
 /// converted. Operands: `x`, `y`.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "the fields are explained above")]

@@ -1,5 +1,5 @@
-//! Conversion of the element type: to nearest even towards floats, truncating and saturating
-//! towards integers.
+//! Conversion of the element type: to nearest even towards floats; from floats to integers truncating
+//! and saturating; between integers the lowest bits.
 
 use std::ops::Range;
 
@@ -130,15 +130,16 @@ macro_rules! integers {
             #[inline(always)]
             #[expect(
                 clippy::cast_possible_truncation,
-                reason = "casts from floats truncate and saturate"
+                clippy::cast_sign_loss,
+                clippy::cast_possible_wrap,
+                reason = "floats truncate and saturate, integers wrap"
             )]
             fn narrow(wide: Wide) -> Self {
                 match wide {
                     Wide::Single(x) => x as Self,
                     Wide::Double(x) => x as Self,
-                    Wide::Signed(x) => Self::try_from(x)
-                        .unwrap_or(if x < 0 { Self::MIN } else { Self::MAX }),
-                    Wide::Unsigned(x) => Self::try_from(x).unwrap_or(Self::MAX),
+                    Wide::Signed(x) => x as Self,
+                    Wide::Unsigned(x) => x as Self,
                 }
             }
         }

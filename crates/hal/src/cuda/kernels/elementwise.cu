@@ -132,35 +132,26 @@ static __device__ __forceinline__ Wide widen(u32 from, const void *x, u64 at) {
     return w;
 }
 
-// Truncated, and the nearest of the bounds outside of them; 0 for NaN.
+// Of a float truncated, and the nearest of the bounds outside of them; 0 for NaN. Integers keep their
+// lowest bits.
 static __device__ __forceinline__ i64 to_signed(const Wide &w, i64 low, i64 high) {
-    i64 value;
-    if (w.kind == SINGLE || w.kind == DOUBLE) {
-        double x = w.kind == SINGLE ? (double)w.single : w.twice;
-        if (x != x) return 0;
-        // 2^63 is the first value that does not fit.
-        value = x >= 9223372036854775808.0 ? 0x7fffffffffffffffll
+    if (w.kind == SIGNED) return w.whole;
+    if (w.kind == UNSIGNED) return (i64)w.natural;
+    double x = w.kind == SINGLE ? (double)w.single : w.twice;
+    if (x != x) return 0;
+    // 2^63 is the first value that does not fit.
+    i64 value = x >= 9223372036854775808.0    ? 0x7fffffffffffffffll
                 : x < -9223372036854775808.0 ? -0x7fffffffffffffffll - 1
                                              : (i64)x;
-    } else if (w.kind == SIGNED) {
-        value = w.whole;
-    } else {
-        value = w.natural > 0x7fffffffffffffffull ? 0x7fffffffffffffffll : (i64)w.natural;
-    }
     return value < low ? low : value > high ? high : value;
 }
 
 static __device__ __forceinline__ u64 to_unsigned(const Wide &w, u64 high) {
-    u64 value;
-    if (w.kind == SINGLE || w.kind == DOUBLE) {
-        double x = w.kind == SINGLE ? (double)w.single : w.twice;
-        if (!(x > 0.0)) return 0;
-        value = x >= 18446744073709551616.0 ? 0xffffffffffffffffull : (u64)x;
-    } else if (w.kind == SIGNED) {
-        value = w.whole < 0 ? 0 : (u64)w.whole;
-    } else {
-        value = w.natural;
-    }
+    if (w.kind == SIGNED) return (u64)w.whole;
+    if (w.kind == UNSIGNED) return w.natural;
+    double x = w.kind == SINGLE ? (double)w.single : w.twice;
+    if (!(x > 0.0)) return 0;
+    u64 value = x >= 18446744073709551616.0 ? 0xffffffffffffffffull : (u64)x;
     return value > high ? high : value;
 }
 

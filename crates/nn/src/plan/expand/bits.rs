@@ -57,21 +57,15 @@ impl Place<'_, '_> {
         }
     }
 
-    /// An integer as one of fewer bits, which wraps.
-    pub(super) fn wrapped(&mut self, x: ValueId, to: DType) -> Result<ValueId, Error> {
-        let (mask, unsigned) = match to {
-            DType::I2 | DType::U2 => (3, DType::U8),
-            DType::I4 | DType::U4 => (15, DType::U8),
-            _ => match to.bytes() {
-                1 => (0xff, DType::U8),
-                2 => (0xffff, DType::U16),
-                4 => (0xffff_ffff, DType::U32),
-                _ => return self.cast(x, to),
-            },
+    /// A number as an integer of two or four bits, which wraps.
+    fn wrapped(&mut self, x: ValueId, to: DType) -> Result<ValueId, Error> {
+        let mask = match to {
+            DType::I2 | DType::U2 => 3,
+            _ => 15,
         };
         let x = self.cast(x, DType::I64)?;
         let x = self.of_two(IntegerFunction::And, x, mask)?;
-        let x = self.cast(x, unsigned)?;
+        let x = self.cast(x, DType::U8)?;
         self.bits(x, to)
     }
 

@@ -157,8 +157,8 @@ impl Place<'_, '_> {
             let (x, by) = (self.cast(x, dtype)?, self.cast(by, dtype)?);
             self.binary(BinaryFunction::Pow, x, by)
         });
-        // The one wraps, the other does not.
-        let (whole, float) = (self.wrapped(whole?, base)?, self.cast(float?, base)?);
+        // Integers wrap, floats do not.
+        let (whole, float) = (self.cast(whole?, base)?, self.cast(float?, base)?);
         self.select(is_whole, whole, float)
     }
 

@@ -63,7 +63,7 @@ impl Place<'_, '_> {
         let wide = inputs.into_iter().map(|id| self.cast(id, DType::I32));
         let wide = wide.collect::<Result<Vec<_>, _>>()?;
         let result = self.push(self.node.op.clone(), &wide)?;
-        Ok(Some(vec![self.wrapped(result, dtype)?]))
+        Ok(Some(vec![self.cast(result, dtype)?]))
     }
 
     /// Input `index` with each name once: along the diagonal of those that it has twice. What has
