@@ -3,6 +3,7 @@
 
 pub(crate) mod compare;
 mod dots;
+pub(crate) mod double;
 pub(crate) mod elementwise;
 pub(crate) mod functions;
 pub(crate) mod integer;

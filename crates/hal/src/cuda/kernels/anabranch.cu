@@ -19,3 +19,4 @@
 #include "integer.cu"
 #include "scan.cu"
 #include "scatter.cu"
+#include "double.cu"

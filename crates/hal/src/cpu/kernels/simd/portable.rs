@@ -24,6 +24,13 @@ macro_rules! lanewise {
     )*};
 }
 
+/// A function of its own for each kind of work, as those that enable instructions are: a copy in
+/// every place that hands work over would take most of the time to compile this crate.
+#[inline(never)]
+fn enter<W: Work>(simd: Portable, work: W) -> W::Output {
+    work.run(simd)
+}
+
 impl Simd for Portable {
     type V = V;
     type M = [bool; LANES];
@@ -34,7 +41,7 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) -> W::Output {
-        work.run(self)
+        enter(self, work)
     }
 
     #[inline(always)]

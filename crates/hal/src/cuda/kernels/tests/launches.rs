@@ -8,6 +8,7 @@ use super::super::{
 };
 use crate::cpu::kernels::tests::Random;
 use crate::cpu::kernels::tests::compare::random_compare;
+use crate::cpu::kernels::tests::double::random_double;
 use crate::cpu::kernels::tests::elementwise::broadcast;
 use crate::cpu::kernels::tests::integer::{random_integer, random_integer_reduce};
 use crate::cpu::kernels::tests::movement::dense;
@@ -149,6 +150,7 @@ fn random_kernels(random: &mut Random) -> Vec<Kernel> {
             shape: copied.clone(),
         }),
         Kernel::Pool2d(random_pool(random)),
+        random_double(random).0,
         Kernel::Resample(random_resample(random).0),
         Kernel::Compare(random_compare(random).0),
         Kernel::Sample(random_sample(random).0),
@@ -308,6 +310,8 @@ fn every_element_has_a_thread() {
             assert!((blocks - 1) * block * each < count, "{kernel:?}");
         };
         all(Kernel::Unary(Unary { function: Function::Exp, count }), 4);
+        let exp = Kernel::Unary(Unary { function: Function::Exp, count });
+        all(Kernel::Double(Box::new(exp)), 1);
         all(Kernel::Cast(Cast { from: DType::U8, to: DType::F32, count }), 1);
         let copy = |stride| StridedCopy {
             element_bytes: 8,
