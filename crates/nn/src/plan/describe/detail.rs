@@ -83,6 +83,11 @@ fn kernel_words(kernel: &Kernel) -> Vec<String> {
         Kernel::Dequantize(codes) => {
             vec![format!("from {}, {} scales", codes.from, codes.channels)]
         }
+        Kernel::Double(inner) => {
+            let mut words = kernel_words(inner);
+            words.push("in f64".to_owned());
+            words
+        }
         Kernel::Pack(inner) => vec![inner.name().to_owned()],
         Kernel::Routine(_) => Vec::new(),
     }

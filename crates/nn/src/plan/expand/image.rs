@@ -1,7 +1,7 @@
 //! What lies around images, and images of integers, whose elements are taken as they are.
 
 use super::{Expanded, Place, signed};
-use crate::dtype::{DType, round_f32};
+use crate::dtype::DType;
 use crate::graph::ValueId;
 use crate::host::{PadMode, Resize, Stage, Taps};
 use crate::ops::{Op, pad_amounts};
@@ -13,8 +13,12 @@ impl Place<'_, '_> {
         let x = self.input(0)?;
         let stages = resize.stages(&self.all.known.inputs(self.node)?)?;
         match self.fact(x)?.dtype {
-            DType::F32 if resize.extrapolates() => self.extrapolated(resize, &stages),
+            DType::F32 | DType::F64 if resize.extrapolates() => self.extrapolated(resize, &stages),
             DType::F32 => Ok(None),
+            DType::F64 => match self.taken(x, &stages)? {
+                None => Ok(self.weighed(x, &stages)?.map(|x| vec![x])),
+                taken => Ok(taken),
+            },
             _ => self.taken(x, &stages),
         }
     }
@@ -23,7 +27,7 @@ impl Place<'_, '_> {
     fn extrapolated(&mut self, resize: &Resize, stages: &[Stage]) -> Expanded {
         let op = Op::Resize(Resize { extrapolation: 0.0, ..resize.clone() });
         let mut result = self.push_all(op, self.node.inputs.clone(), 1)?[0];
-        let value = self.number(round_f32(resize.extrapolation))?;
+        let value = self.number(self.fact(result)?.dtype, resize.extrapolation)?;
         for stage in stages.iter().filter(|stage| stage.taps.contains(&None)) {
             let outside: Vec<u8> = stage.taps.iter().map(|taps| u8::from(taps.is_none())).collect();
             let mut along = vec![1; self.shape(result)?.len()];

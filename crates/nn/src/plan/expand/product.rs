@@ -3,7 +3,6 @@
 use anabranch_hal::kernel::{BinaryFunction, Reduction};
 
 use super::{Expanded, Place};
-use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
 use crate::host::{EinsumLayout, EinsumName, einsum_layout};
@@ -23,10 +22,13 @@ impl Place<'_, '_> {
             let known = |(extent, name): (&usize, &EinsumName)| layout.extents[name] == *extent;
             let whole = facts.get(index).is_ok_and(|fact| fact.shape.iter().zip(names).all(known));
             let once = (0..names.len()).all(|i| !names[..i].contains(&names[i]));
-            whole && once && self.is(index, DType::F32)
+            whole && once
         });
         let count = facts.len();
-        if !is_plain || layout.extents.values().any(|&extent| extent == 0) {
+        if !is_plain
+            || !self.are_floats(0..count)
+            || layout.extents.values().any(|&extent| extent == 0)
+        {
             return Ok(None);
         }
         let (result, names) = match count {
@@ -77,7 +79,7 @@ impl Place<'_, '_> {
         let (a, b) = (self.reshape(a, &[n, m, d])?, self.reshape(b, &[n, d, k])?);
         let result = match depth.is_empty() {
             true => self.binary(BinaryFunction::Mul, a, b)?,
-            false => self.product(a, b, false, 1.0)?,
+            false => self.product(a, b, false)?,
         };
         let names = [batch, rows, columns].concat();
         Ok((self.reshape(result, &extents(layout, &names))?, names))
