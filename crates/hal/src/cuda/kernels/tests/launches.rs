@@ -400,10 +400,11 @@ fn how_a_constant_is_packed_follows_from_it_alone() {
 }
 
 /// The sources in the order of their names.
-const SOURCES: [&str; 21] = [
+const SOURCES: [&str; 22] = [
     include_str!("../anabranch.cu"),
     include_str!("../compare.cu"),
     include_str!("../convolution.cu"),
+    include_str!("../double.cu"),
     include_str!("../elementwise.cu"),
     include_str!("../integer.cu"),
     include_str!("../matmul.cu"),
