@@ -17,7 +17,6 @@ use crate::shape::{View, resolve_axis};
 use crate::tensor::{Numbers, Tensor, is_float};
 
 pub(crate) use budget::Budget;
-pub(crate) use function::binary;
 
 /// The results of `op` on inputs that are all constant, or `None` when it is not folded.
 /// `facts` are what [`Op::infer`] says about the results.
@@ -218,7 +217,7 @@ fn binary_numbers(
     let floats = [&a, &b].iter().any(|side| matches!(side, Numbers::Floats(_)));
     if is_float(fact.dtype) || floats {
         let pairs = a.into_floats().into_iter().zip(b.into_floats());
-        return Ok(Numbers::Floats(pairs.map(|(a, b)| binary(function, a, b)).collect()));
+        return Ok(Numbers::Floats(pairs.map(|(a, b)| function.of(a, b)).collect()));
     }
     let (Numbers::Integers(a), Numbers::Integers(b)) = (a, b) else {
         return Err(Error::unsupported("mixes integers and floats"));
@@ -240,7 +239,7 @@ fn powers(fact: &Fact, a: &[i64], b: &[f64]) -> Result<Numbers, Error> {
         _ => function::binary_integer,
     };
     let floats = Numbers::Integers(a.to_vec()).into_floats().into_iter().zip(b);
-    let floats = floats.map(|(a, &b)| binary(BinaryFunction::Pow, a, b)).collect();
+    let floats = floats.map(|(a, &b)| BinaryFunction::Pow.of(a, b)).collect();
     let truncated = Tensor::from_numbers(fact.dtype, &fact.shape, &Numbers::Floats(floats))?;
     let Numbers::Integers(mut powers) = truncated.numbers() else {
         return Err(Error::unsupported("takes a power of integers as floats"));

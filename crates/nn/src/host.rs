@@ -25,7 +25,7 @@ use std::fmt;
 use anabranch_hal::kernel::{Combine, IntegerFunction, Outside, Sampling};
 use anabranch_sync::Arc;
 
-pub(crate) use array::Array;
+pub(crate) use array::{Array, indices};
 pub(crate) use attention::{Attention, attention, layout as attention_layout, rotary_embedding};
 pub(crate) use detection::{RegionAlign, non_max_suppression, region_align};
 pub(crate) use einsum::{

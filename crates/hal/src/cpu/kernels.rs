@@ -10,6 +10,7 @@ mod compare;
 mod convolution;
 mod determinant;
 mod dots;
+mod double;
 mod elementwise;
 mod fold;
 mod function;
@@ -150,6 +151,7 @@ fn tiles(kernels: Kernels, kernel: &Kernel) -> Tiles {
         Kernel::Dequantize(kernel) => quantize::back::tiles(kernel),
         Kernel::Cast(kernel) => cast::tiles(kernel),
         Kernel::Routine(kernel) => routine::tiles(kernel),
+        Kernel::Double(kernel) => double::tiles(kernel),
         Kernel::Pack(kernel) => match &**kernel {
             Kernel::Conv2d(kernel) => convolution::packing::tiles(kernels, kernel),
             Kernel::MatMul(kernel) => matmul::packing::tiles(isa, kernel),
@@ -177,7 +179,7 @@ fn run(
         Kernel::Unary(kernel) => unary::run(isa, kernel, operands, tile),
         Kernel::Binary(kernel) => binary::run(isa, kernel, operands, tile),
         Kernel::Softmax(kernel) => softmax::run(isa, kernel, operands, tile),
-        Kernel::Reduce(kernel) => reduce::run(isa, kernel, operands, tile),
+        Kernel::Reduce(kernel) => reduce::run::<f32>(isa, kernel, operands, tile),
         Kernel::StridedCopy(kernel) => copy::run(kernel, operands, tile),
         Kernel::Gather(kernel) => gather::run(kernel, operands, tile),
         Kernel::Resample(kernel) => resample::run(isa, kernel, operands, tile, scratch),
@@ -199,6 +201,7 @@ fn run(
         Kernel::Dequantize(kernel) => quantize::back::run(isa, kernel, operands, tile),
         Kernel::Cast(kernel) => cast::run(isa, kernel, operands, tile),
         Kernel::Routine(kernel) => routine::run(kernel, operands),
+        Kernel::Double(kernel) => double::run(isa, kernel, operands, tile, scratch),
         Kernel::Pack(kernel) => match &**kernel {
             Kernel::Conv2d(kernel) => convolution::packing::run(kernels, kernel, operands, tile),
             Kernel::MatMul(kernel) => matmul::packing::run(isa, kernel, operands, tile),

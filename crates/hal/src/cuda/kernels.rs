@@ -11,6 +11,7 @@ mod calls;
 mod compare;
 mod convolution;
 mod determinant;
+mod double;
 mod elementwise;
 mod integer;
 mod matmul;
@@ -182,7 +183,7 @@ pub(super) fn lower(kernel: &Kernel, means: impl Into<Means>) -> Result<Lowered,
         Kernel::Unary(kernel) => elementwise::unary(kernel),
         Kernel::Binary(kernel) => elementwise::binary(kernel),
         Kernel::Softmax(kernel) => rows::softmax(kernel),
-        Kernel::Reduce(kernel) => rows::reduce(kernel),
+        Kernel::Reduce(kernel) => rows::reduce(kernel, &rows::SINGLE),
         Kernel::StridedCopy(kernel) => movement::copy(kernel),
         Kernel::Gather(kernel) => movement::gather(kernel),
         Kernel::Resample(kernel) => resample::lower(kernel),
@@ -203,6 +204,7 @@ pub(super) fn lower(kernel: &Kernel, means: impl Into<Means>) -> Result<Lowered,
         Kernel::Quantize(kernel) => quantize::lower(kernel),
         Kernel::Dequantize(kernel) => quantize::back(kernel),
         Kernel::Cast(kernel) => elementwise::cast(kernel),
+        Kernel::Double(kernel) => double::lower(kernel),
         Kernel::Routine(_) => Err(unsupported("a routine runs on the host")),
         Kernel::Pack(kernel) => match &**kernel {
             Kernel::Conv2d(kernel) => convolution::pack(kernel, means.of(kernel.precision)?),

@@ -113,6 +113,7 @@ impl Kernel {
             Self::Dequantize(kernel) => kernel.operands(),
             Self::Cast(kernel) => cast(kernel),
             Self::Routine(kernel) => routine(kernel),
+            Self::Double(kernel) => double(kernel),
             Self::Pack(kernel) => pack(kernel),
         }
     }
@@ -381,6 +382,23 @@ fn routine(kernel: &Routine) -> Specs {
         sizes.map(move |size| size.map(spec)).collect::<Result<Vec<_>, _>>()
     };
     Ok([specs(&kernel.inputs, Access::Read)?, specs(&kernel.outputs, Access::Write)?].concat())
+}
+
+/// The operands of the same kernel, of elements of twice the size.
+fn double(kernel: &Kernel) -> Specs {
+    let takes = match kernel {
+        Kernel::Unary(_) | Kernel::Binary(_) | Kernel::Reduce(_) => true,
+        Kernel::MatMul(kernel) => !kernel.packed && kernel.precision == Precision::F32,
+        _ => false,
+    };
+    if !takes {
+        let expected = "a function, a reduction, or a product of plain factors in f32";
+        let found = kernel.name().to_owned();
+        return Err(Mismatch::new("kernel in double precision", expected, found));
+    }
+    // Extents are limited so that this fits as well.
+    let twice = |spec: OperandSpec| OperandSpec { bytes: spec.bytes.map(|n| 2 * n), ..spec };
+    Ok(kernel.operands()?.into_iter().map(twice).collect())
 }
 
 fn pack(kernel: &Kernel) -> Specs {

@@ -22,7 +22,7 @@ pub enum Comparison {
 pub struct Compare {
     /// The question.
     pub comparison: Comparison,
-    /// The type of `a` and `b`: `F32`, `I64`, `I32`, `U64`, `U8` or `Bool`.
+    /// The type of `a` and `b`: `F32`, `F64`, `I64`, `I32`, `U64`, `U8` or `Bool`.
     pub dtype: DType,
     /// Shape of the output.
     pub shape: Vec<usize>,
@@ -35,12 +35,21 @@ pub struct Compare {
 impl Compare {
     /// Whether elements of a type are compared.
     pub const fn takes(dtype: DType) -> bool {
-        matches!(dtype, DType::F32 | DType::I64 | DType::I32 | DType::U64 | DType::U8 | DType::Bool)
+        matches!(
+            dtype,
+            DType::F32
+                | DType::F64
+                | DType::I64
+                | DType::I32
+                | DType::U64
+                | DType::U8
+                | DType::Bool
+        )
     }
 
     pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
         if !Self::takes(self.dtype) {
-            let (expected, found) = ("f32, i64, i32, u64, u8 or bool", self.dtype.to_string());
+            let (expected, found) = ("f32, f64, i64, i32, u64, u8 or bool", self.dtype.to_string());
             return Err(Mismatch::new("elements of the comparison", expected, found));
         }
         let a = span("a of the comparison", &self.shape, &self.a_strides)?;

@@ -28,6 +28,27 @@ pub enum BinaryFunction {
     Rem,
 }
 
+impl BinaryFunction {
+    /// The function of two numbers, as exact as `f64` has it; NaN wins.
+    #[inline]
+    #[must_use]
+    pub fn of(self, a: f64, b: f64) -> f64 {
+        match self {
+            Self::Add => a + b,
+            Self::Sub => a - b,
+            Self::Mul => a * b,
+            Self::Div => a / b,
+            Self::Pow => a.powf(b),
+            Self::Min if a.is_nan() || a < b => a,
+            Self::Max if a.is_nan() || b < a => a,
+            Self::Min | Self::Max => b,
+            Self::Slope if a < 0.0 => a * b,
+            Self::Slope => a,
+            Self::Rem => a % b,
+        }
+    }
+}
+
 /// `y = g(f(a, b))`. Operands: `a`, `b`, `y`; `y` is contiguous and may be the slice of an input
 /// whose strides are those of `y`.
 #[derive(Clone, Debug, PartialEq)]

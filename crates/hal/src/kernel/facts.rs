@@ -42,6 +42,7 @@ impl Kernel {
             Self::Quantize(_) => "quantize",
             Self::Dequantize(_) => "dequantize",
             Self::Routine(_) => "routine",
+            Self::Double(kernel) => kernel.name(),
             Self::Pack(_) => "pack",
         }
     }
@@ -101,6 +102,7 @@ impl Kernel {
             }
             Self::Rank(kernel) => product(&[kernel.outer, kernel.axis, kernel.inner]),
             Self::Routine(kernel) => kernel.flops,
+            Self::Double(kernel) => kernel.flops(),
             Self::StridedCopy(_)
             | Self::Gather(_)
             | Self::Pick(_)

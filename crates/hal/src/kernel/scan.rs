@@ -14,7 +14,7 @@ pub struct Scan {
     pub axis: usize,
     /// Elements behind the axis.
     pub inner: usize,
-    /// `F32`, `I64` or `I32`.
+    /// `F32`, `F64`, `I64` or `I32`.
     pub dtype: DType,
     /// Whether products are wanted.
     pub product: bool,
@@ -27,13 +27,17 @@ pub struct Scan {
 impl Scan {
     /// Whether elements of a type are taken.
     pub const fn takes(dtype: DType) -> bool {
-        matches!(dtype, DType::F32 | DType::I64 | DType::I32)
+        matches!(dtype, DType::F32 | DType::F64 | DType::I64 | DType::I32)
     }
 
     pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
         if !Self::takes(self.dtype) {
             let found = self.dtype.to_string();
-            return Err(Mismatch::new("elements of the running sum", "f32, i64 or i32", found));
+            return Err(Mismatch::new(
+                "elements of the running sum",
+                "f32, f64, i64 or i32",
+                found,
+            ));
         }
         let extents = [self.outer, self.axis, self.inner];
         let count = elements("input of the running sum", &extents)?;

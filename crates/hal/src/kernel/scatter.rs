@@ -71,7 +71,8 @@ pub enum Combine {
 pub struct Scatter {
     /// What happens to an element that is written to.
     pub combine: Combine,
-    /// The type of elements: any where they are replaced, otherwise `F32`, `I64` or `I32`.
+    /// The type of elements: any where they are replaced, otherwise `F32`, `F64`, `I64` or
+    /// `I32`.
     pub dtype: DType,
     /// Rows.
     pub rows: usize,
@@ -84,14 +85,15 @@ pub struct Scatter {
 impl Scatter {
     /// Whether elements of a type are combined in some way.
     pub const fn takes(dtype: DType, combine: Combine) -> bool {
-        matches!(combine, Combine::Replace) || matches!(dtype, DType::F32 | DType::I64 | DType::I32)
+        matches!(combine, Combine::Replace)
+            || matches!(dtype, DType::F32 | DType::F64 | DType::I64 | DType::I32)
     }
 
     pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
         let Self { combine, dtype, rows, run, count } = *self;
         if !Self::takes(dtype, combine) {
             let found = dtype.to_string();
-            return Err(Mismatch::new("elements that are combined", "f32, i64 or i32", found));
+            return Err(Mismatch::new("elements that are combined", "f32, f64, i64 or i32", found));
         }
         let bytes = element_bytes("elements that are written", dtype.bytes())?;
         let x = elements("input of the writing", &[rows, run])?;

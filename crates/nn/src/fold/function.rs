@@ -17,39 +17,6 @@ pub(super) fn unary_integer(function: Function, x: i64) -> Option<i64> {
     }
 }
 
-/// `function` of two numbers; NaN wins.
-pub(crate) fn binary(function: BinaryFunction, a: f64, b: f64) -> f64 {
-    match function {
-        BinaryFunction::Add => a + b,
-        BinaryFunction::Sub => a - b,
-        BinaryFunction::Mul => a * b,
-        BinaryFunction::Div => a / b,
-        BinaryFunction::Pow => a.powf(b),
-        BinaryFunction::Min => {
-            if a.is_nan() || a < b {
-                a
-            } else {
-                b
-            }
-        }
-        BinaryFunction::Max => {
-            if a.is_nan() || b < a {
-                a
-            } else {
-                b
-            }
-        }
-        BinaryFunction::Slope => {
-            if a < 0.0 {
-                a * b
-            } else {
-                a
-            }
-        }
-        BinaryFunction::Rem => a % b,
-    }
-}
-
 /// `function` of two integers, which wraps, or `None` when there is no result.
 pub(super) fn binary_integer(function: BinaryFunction, a: i64, b: i64) -> Option<i64> {
     match function {
@@ -137,8 +104,8 @@ pub(super) fn reduce(reduction: Reduction, x: &Tensor, reduced: &[bool], count: 
         let result = &mut results[slot];
         *result = match reduction {
             Reduction::Sum | Reduction::Mean => *result + value,
-            Reduction::Max => binary(BinaryFunction::Max, *result, value),
-            Reduction::Min => binary(BinaryFunction::Min, *result, value),
+            Reduction::Max => BinaryFunction::Max.of(*result, value),
+            Reduction::Min => BinaryFunction::Min.of(*result, value),
             Reduction::Prod => *result * value,
             Reduction::SumSquare | Reduction::L2 => *result + value * value,
             Reduction::L1 => *result + value.abs(),

@@ -7,12 +7,13 @@ use crate::dtype::DType;
 use crate::error::Error;
 use crate::shape::{broadcast, resolve_axis};
 
-/// Arithmetic on the device is in `f32`; other types are moved, converted, or folded.
+/// Arithmetic of floats on the device is in `f32` and `f64`; other types are moved, converted, or
+/// folded.
 pub(crate) fn float_result(fact: &Fact) -> Result<(), Error> {
-    if fact.dtype == DType::F32 || fact.constant.is_some() {
+    if matches!(fact.dtype, DType::F32 | DType::F64) || fact.constant.is_some() {
         return Ok(());
     }
-    Err(Error::unsupported(format!("computes with {fact}; arithmetic is in f32")))
+    Err(Error::unsupported(format!("computes with {fact}; arithmetic is in f32 and f64")))
 }
 
 pub(super) fn infer_unary(op: &Op, inputs: &Facts<'_>) -> Result<Fact, Error> {

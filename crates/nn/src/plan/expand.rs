@@ -6,6 +6,7 @@
 
 mod attention;
 mod bits;
+mod double;
 mod element;
 mod image;
 mod loss;
@@ -146,6 +147,12 @@ impl Place<'_, '_> {
         if let Some(results) = self.halves()? {
             return Ok(Some(results));
         }
+        let node = self.node;
+        if self.is(0, DType::F64)
+            && let Some(result) = self.in_double(&node.op)?
+        {
+            return Ok(Some(vec![result]));
+        }
         let together = match &self.node.op {
             Op::Host(host) => match host.form() {
                 Some(Form::Together(together)) => together.clone(),
@@ -237,6 +244,20 @@ impl Place<'_, '_> {
         fact.is_some_and(|fact| fact.is_ok_and(|fact| fact.dtype == dtype))
     }
 
+    /// Whether an input is there and of a type that functions, reductions and products are in.
+    fn is_float(&self, index: usize) -> bool {
+        self.is(index, DType::F32) || self.is(index, DType::F64)
+    }
+
+    /// Whether all inputs that are there, of these, are of the type of the first, and that is one that
+    /// functions, reductions and products are in.
+    fn are_floats(&self, indices: impl IntoIterator<Item = usize>) -> bool {
+        let of = |index: usize| self.optional(index).and_then(|id| self.fact(id).ok());
+        let mut types = indices.into_iter().filter_map(of).map(|fact| fact.dtype);
+        let first = types.next();
+        matches!(first, Some(DType::F32 | DType::F64)) && types.all(|dtype| Some(dtype) == first)
+    }
+
     /// Whether an input is there and of a type of a byte or less.
     fn is_narrow(&self, index: usize) -> bool {
         let fact = self.optional(index).map(|id| self.fact(id));
@@ -250,8 +271,10 @@ impl Place<'_, '_> {
         id
     }
 
-    fn number(&mut self, value: f32) -> Result<ValueId, Error> {
-        Ok(self.constant(Tensor::from_f32(&[], vec![value])?))
+    /// One number of a type of floats.
+    fn number(&mut self, dtype: DType, value: f64) -> Result<ValueId, Error> {
+        let numbers = crate::tensor::Numbers::Floats(vec![value]);
+        Ok(self.constant(Tensor::from_numbers(dtype, &[], &numbers)?))
     }
 
     /// One number of an integer type.
@@ -318,8 +341,8 @@ impl Place<'_, '_> {
     }
 
     /// A function of a tensor and a number.
-    fn with(&mut self, f: BinaryFunction, a: ValueId, number: f32) -> Result<ValueId, Error> {
-        let number = self.number(number)?;
+    fn with(&mut self, f: BinaryFunction, a: ValueId, number: f64) -> Result<ValueId, Error> {
+        let number = self.number(self.fact(a)?.dtype, number)?;
         self.binary(f, a, number)
     }
 
@@ -382,14 +405,8 @@ impl Place<'_, '_> {
         self.push(Op::Reduce { reduction, keep_axes: true, none_is_none: true }, &[x, axes])
     }
 
-    fn product(
-        &mut self,
-        a: ValueId,
-        b: ValueId,
-        transpose_b: bool,
-        alpha: f32,
-    ) -> Result<ValueId, Error> {
-        self.push(Op::MatMul { transpose_a: false, transpose_b, alpha }, &[a, b])
+    fn product(&mut self, a: ValueId, b: ValueId, transpose_b: bool) -> Result<ValueId, Error> {
+        self.push(Op::MatMul { transpose_a: false, transpose_b, alpha: 1.0 }, &[a, b])
     }
 }
 

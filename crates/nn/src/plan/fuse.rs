@@ -195,7 +195,8 @@ impl Growing<'_> {
             return (epilogue, taken);
         }
         let adds = matches!(self.node.op, Op::Conv { .. } | Op::MatMul { .. });
-        let is_float = self.fact(epilogue.result).is_some_and(|fact| fact.dtype == DType::F32);
+        let dtype = self.fact(epilogue.result).map(|fact| fact.dtype);
+        let is_float = matches!(dtype, Some(DType::F32 | DType::F64));
         let activates = adds || matches!(self.node.op, Op::Binary(_) | Op::Normalize { .. });
         let activates = activates && is_float;
         while let Some(user) = self.uses.sole_user(epilogue.result)
@@ -238,7 +239,7 @@ impl Growing<'_> {
         };
         let other = if *a == epilogue.result { *b } else { *a };
         let (own, fact) = (self.fact(epilogue.result)?, self.fact(other)?);
-        if fact.dtype != DType::F32 || other == epilogue.result {
+        if fact.dtype != own.dtype || other == epilogue.result {
             return None;
         }
         if epilogue.bias.is_none() && epilogue.residual.is_none() && self.is_bias(own, fact) {

@@ -162,15 +162,13 @@ impl Lowering<'_> {
             Op::Unary(function) => self.unary(node, *function, epilogue.result),
             Op::Clip => self.clip(node, &inputs, epilogue.result),
             Op::Binary(function) => match integer::function(*function) {
-                Some(function) if inputs.get(0)?.dtype != DType::F32 => {
-                    self.integer(node, function)
-                }
+                Some(function) if !inputs.get(0)?.dtype.is_float() => self.integer(node, function),
                 _ => self.binary(node, *function, epilogue),
             },
             Op::MatMul { transpose_a, transpose_b, .. } => {
                 self.matmul([*transpose_a, *transpose_b], epilogue)
             }
-            Op::Reduce { reduction, none_is_none, .. } if inputs.get(0)?.dtype != DType::F32 => {
+            Op::Reduce { reduction, none_is_none, .. } if !inputs.get(0)?.dtype.is_float() => {
                 self.integer_reduce(node, &inputs, *reduction, *none_is_none)
             }
             Op::Reduce { reduction, none_is_none, .. } => {

@@ -194,6 +194,7 @@ fn fused_part(part: FusedPart) -> &'static str {
         FusedPart::Bias => "bias",
         FusedPart::Residual => "residual",
         FusedPart::Activation => "activation",
+        FusedPart::Mean => "mean",
         FusedPart::Layout => "layout",
     }
 }

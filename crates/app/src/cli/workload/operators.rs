@@ -32,7 +32,7 @@ pub(super) fn gather(model: &mut ModelBuilder, x: Value) -> Value {
     let found = model.reduce(found, Reduction::Mean, &[1]);
     let columns = model.integers(&[7, 3, 1]);
     let updates = model.gather(found, columns, -1);
-    // Several of the ten rows fall on each of the six. No kernel computes with doubles, so there is
+    // Several of the ten rows fall on each of the six. No kernel has roots of integers, so there is
     // plain code between kernels.
     let share = model.cast(updates, DType::F64);
     let share = model.unary(share, Function::Sigmoid);
@@ -40,6 +40,7 @@ pub(super) fn gather(model: &mut ModelBuilder, x: Value) -> Value {
     let count = model.number(1.9);
     let place = model.mul(share, count);
     let place = model.cast(place, DType::I64);
+    let place = model.unary(place, Function::Sqrt);
     let place = model.running_sum(place, 2);
     let last = model.integers(&[5]);
     let place = model.binary(place, last, BinaryFunction::Min);

@@ -130,8 +130,6 @@ macro_rules! integers {
             #[inline(always)]
             #[expect(
                 clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::cast_possible_wrap,
                 reason = "floats truncate and saturate, integers wrap"
             )]
             fn narrow(wide: Wide) -> Self {

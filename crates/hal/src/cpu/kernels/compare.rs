@@ -23,6 +23,7 @@ pub(super) fn run(
 ) -> Result<(), Error> {
     match kernel.dtype {
         DType::F32 => answer::<f32>(isa, kernel, operands, tile),
+        DType::F64 => answer::<f64>(isa, kernel, operands, tile),
         DType::I64 => answer::<i64>(isa, kernel, operands, tile),
         DType::I32 => answer::<i32>(isa, kernel, operands, tile),
         DType::U64 => answer::<u64>(isa, kernel, operands, tile),

@@ -128,7 +128,7 @@ struct Unit<'a> {
 }
 
 /// The offset of matrix `index` along batch axes.
-fn batch_offset(shape: &[usize], strides: &[usize], mut index: usize) -> usize {
+pub(super) fn batch_offset(shape: &[usize], strides: &[usize], mut index: usize) -> usize {
     let mut offset = 0;
     for (&extent, &stride) in shape.iter().zip(strides).rev() {
         offset += index % extent * stride;

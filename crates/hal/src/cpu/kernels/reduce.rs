@@ -8,7 +8,7 @@ use crate::kernel::{Reduce, Reduction};
 use super::operand::{Operands, View};
 use super::simd::{Isa, Simd, Work};
 use super::sums::{
-    Add, Fold, Largest, Magnitudes, Product, Smallest, Squares, count, fold, single,
+    Add, Fold, Largest, Magnitudes, Number, Product, Smallest, Squares, count, fold,
 };
 use super::tiles::Tiles;
 use super::walk::{Axis, Walk};
@@ -74,30 +74,30 @@ pub(super) fn tiles(kernel: &Reduce) -> Tiles {
     }
 }
 
-/// Runs one tile.
-pub(super) fn run(
+/// Runs one tile over numbers of a type.
+pub(super) fn run<T: Number>(
     isa: Isa,
     kernel: &Reduce,
     operands: Operands<'_>,
     tile: usize,
 ) -> Result<(), Error> {
     let plan = plan(kernel);
-    let x = operands.view(0, kernel.shape.iter().product())?;
-    let y = operands.output(plan.kept.count() * plan.columns)?;
+    let x = operands.view::<T>(0, kernel.shape.iter().product())?;
+    let y = operands.output::<T>(plan.kept.count() * plan.columns)?;
     let units = tiles(kernel).units(tile);
     isa.run(Tile { reduction: kernel.reduction, plan, x, y, units });
     Ok(())
 }
 
-struct Tile<'a> {
+struct Tile<'a, T> {
     reduction: Reduction,
     plan: Plan,
-    x: View<'a, f32>,
-    y: View<'a, f32>,
+    x: View<'a, T>,
+    y: View<'a, T>,
     units: Range<usize>,
 }
 
-impl Work for Tile<'_> {
+impl<T: Number> Work for Tile<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -113,9 +113,9 @@ impl Work for Tile<'_> {
     }
 }
 
-impl Tile<'_> {
-    fn finish(&self, sum: f64) -> f32 {
-        single(match self.reduction {
+impl<T: Number> Tile<'_, T> {
+    fn finish(&self, sum: f64) -> T {
+        T::nearest(match self.reduction {
             Reduction::Mean => sum / count(self.plan.depth),
             Reduction::L2 => sum.sqrt(),
             _ => sum,
@@ -141,7 +141,7 @@ impl Tile<'_> {
             for position in 0..positions {
                 let [offset] = self.plan.reduced.offsets(position);
                 sum = if self.plan.run == 1 {
-                    f.add(sum, self.x.get(first + offset))
+                    f.add(sum, self.x.get(first + offset).into())
                 } else {
                     f.join(sum, fold(f, self.x.window(first + offset, self.plan.run)))
                 };
@@ -165,7 +165,7 @@ impl Tile<'_> {
                 let [offset] = self.plan.reduced.offsets(position);
                 let line = self.x.window(first + offset + column, width);
                 for (sum, &x) in sums.iter_mut().zip(line) {
-                    *sum = f.add(*sum, x);
+                    *sum = f.add(*sum, x.into());
                 }
             }
             for (i, &sum) in sums[..width].iter().enumerate() {

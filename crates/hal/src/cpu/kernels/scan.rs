@@ -6,7 +6,7 @@ use crate::kernel::Scan;
 
 use super::integer::Whole;
 use super::operand::{Operands, Plain};
-use super::sums::single;
+use super::sums::Number;
 use super::tiles::Tiles;
 
 /// Lines that are added up side by side.
@@ -25,19 +25,25 @@ pub(super) fn tiles(kernel: &Scan) -> Tiles {
 /// Runs one tile.
 pub(super) fn run(kernel: &Scan, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
     match (kernel.dtype, kernel.product) {
-        (DType::F32, false) => lines(kernel, operands, tile, 0.0, add, single),
-        (DType::F32, true) => lines(kernel, operands, tile, 1.0, multiply, single),
+        (DType::F32, product) => floats::<f32>(kernel, operands, tile, product),
+        (DType::F64, product) => floats::<f64>(kernel, operands, tile, product),
         (DType::I64, product) => whole::<i64>(kernel, operands, tile, product),
         (_, product) => whole::<i32>(kernel, operands, tile, product),
     }
 }
 
-fn add(sum: f64, x: f32) -> f64 {
-    sum + f64::from(x)
-}
-
-fn multiply(product: f64, x: f32) -> f64 {
-    product * f64::from(x)
+fn floats<T: Number>(
+    kernel: &Scan,
+    operands: Operands<'_>,
+    tile: usize,
+    product: bool,
+) -> Result<(), Error> {
+    let (start, join) = if product {
+        (1.0, (|product, x: T| product * x.into()) as fn(f64, T) -> f64)
+    } else {
+        (0.0, (|sum, x: T| sum + x.into()) as _)
+    };
+    lines(kernel, operands, tile, start, join, T::nearest)
 }
 
 fn whole<T: Whole>(

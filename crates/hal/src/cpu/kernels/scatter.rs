@@ -8,6 +8,7 @@ use crate::kernel::{Combine, Scatter};
 
 use super::integer::Whole;
 use super::operand::{Operands, Plain, by_size};
+use super::sums::Number;
 use super::tiles::Tiles;
 
 /// Rows that a unit has, so that it does not take longer to look through all positions than to copy
@@ -36,7 +37,8 @@ pub(super) fn run(kernel: &Scatter, operands: Operands<'_>, tile: usize) -> Resu
         (Combine::Replace, dtype) => {
             by_size!(dtype.bytes(), written(kernel, operands, tile, replaced))
         }
-        (combine, DType::F32) => written(kernel, operands, tile, floats(combine)),
+        (combine, DType::F32) => written(kernel, operands, tile, floats::<f32>(combine)),
+        (combine, DType::F64) => written(kernel, operands, tile, floats::<f64>(combine)),
         (combine, DType::I64) => written(kernel, operands, tile, integers::<i64>(combine)),
         (combine, _) => written(kernel, operands, tile, integers::<i32>(combine)),
     }
@@ -46,7 +48,7 @@ fn replaced<T>(_: T, new: T) -> T {
     new
 }
 
-fn floats(combine: Combine) -> fn(f32, f32) -> f32 {
+fn floats<T: Number>(combine: Combine) -> fn(T, T) -> T {
     match combine {
         Combine::Replace => replaced,
         Combine::Add => |old, new| old + new,

@@ -1,8 +1,34 @@
 //! Folds of runs of numbers: thirty-two lanes in `f64`, then a tree, whatever the instruction
 //! set. Which element meets which lane follows from its index alone.
 
+use std::ops;
+
+use super::operand::Plain;
+
 /// Lanes of a fold.
 const LANES: usize = 32;
+
+/// A number that sums are made of.
+pub(super) trait Number:
+    Plain + Into<f64> + PartialOrd + ops::Add<Output = Self> + ops::Mul<Output = Self>
+{
+    /// The one that is nearest to a sum.
+    fn nearest(sum: f64) -> Self;
+}
+
+impl Number for f32 {
+    #[inline(always)]
+    fn nearest(sum: f64) -> Self {
+        single(sum)
+    }
+}
+
+impl Number for f64 {
+    #[inline(always)]
+    fn nearest(sum: f64) -> Self {
+        sum
+    }
+}
 
 /// A way to make one number of many.
 pub(super) trait Fold: Copy {
@@ -10,7 +36,7 @@ pub(super) trait Fold: Copy {
     const IDENTITY: f64;
 
     /// Takes one element.
-    fn add(self, sum: f64, x: f32) -> f64;
+    fn add(self, sum: f64, x: f64) -> f64;
 
     /// Joins two folds.
     fn join(self, a: f64, b: f64) -> f64;
@@ -18,7 +44,7 @@ pub(super) trait Fold: Copy {
 
 /// Folds a run.
 #[inline(always)]
-pub(super) fn fold<F: Fold>(f: F, run: &[f32]) -> f64 {
+pub(super) fn fold<F: Fold>(f: F, run: &[impl Number]) -> f64 {
     let mut lanes = [F::IDENTITY; LANES];
     extend(f, &mut lanes, run);
     join(f, lanes)
@@ -26,15 +52,15 @@ pub(super) fn fold<F: Fold>(f: F, run: &[f32]) -> f64 {
 
 /// Folds more elements into lanes; element `i` goes to lane `i` modulo their number.
 #[inline(always)]
-fn extend<F: Fold>(f: F, lanes: &mut [f64; LANES], run: &[f32]) {
+fn extend<F: Fold>(f: F, lanes: &mut [f64; LANES], run: &[impl Number]) {
     let mut chunks = run.chunks_exact(LANES);
     for chunk in &mut chunks {
         for i in 0..LANES {
-            lanes[i] = f.add(lanes[i], chunk[i]);
+            lanes[i] = f.add(lanes[i], chunk[i].into());
         }
     }
     for (lane, &x) in lanes.iter_mut().zip(chunks.remainder()) {
-        *lane = f.add(*lane, x);
+        *lane = f.add(*lane, x.into());
     }
 }
 
@@ -100,9 +126,8 @@ macro_rules! folds {
             const IDENTITY: f64 = $identity;
 
             #[inline(always)]
-            fn add(self, $sum: f64, $x: f32) -> f64 {
+            fn add(self, $sum: f64, $x: f64) -> f64 {
                 $(let Self($($field),*) = self;)?
-                let $x = f64::from($x);
                 $add
             }
 

@@ -4,6 +4,7 @@
 pub(crate) mod compare;
 pub(crate) mod determinant;
 mod dots;
+pub(crate) mod double;
 pub(crate) mod elementwise;
 pub(crate) mod functions;
 pub(crate) mod integer;

@@ -20,3 +20,4 @@
 #include "integer.cu"
 #include "scan.cu"
 #include "scatter.cu"
+#include "double.cu"

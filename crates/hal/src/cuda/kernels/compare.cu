@@ -27,6 +27,7 @@ static __device__ __forceinline__ void compare(const T *a, const T *b, u8 *y, u6
         compare<T>(a, b, y, count, question, axes);                                                \
     }
 COMPARE(ab_compare_float, float)
+COMPARE(ab_compare_double, double)
 COMPARE(ab_compare_long, i64)
 COMPARE(ab_compare_word, i32)
 COMPARE(ab_compare_unsigned_long, u64)

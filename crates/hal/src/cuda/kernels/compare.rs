@@ -27,6 +27,7 @@ pub(super) fn lower(kernel: &Compare) -> Result<Lowered, Error> {
     let axes = Axes::of(&kernel.shape, [&kernel.a_strides, &kernel.b_strides]);
     let function = match kernel.dtype {
         DType::F32 => "ab_compare_float",
+        DType::F64 => "ab_compare_double",
         DType::I64 => "ab_compare_long",
         DType::I32 => "ab_compare_word",
         DType::U64 => "ab_compare_unsigned_long",

@@ -19,7 +19,8 @@ pub(super) fn unary(kernel: &Unary) -> Result<Lowered, Error> {
     launch_threads("ab_unary", kernel.count.div_ceil(FOUR), parameters).map(Lowered::one)
 }
 
-fn code(function: BinaryFunction) -> u32 {
+/// The number of a function, as `number.cu` lists them.
+pub(super) fn code(function: BinaryFunction) -> u32 {
     match function {
         BinaryFunction::Add => 0,
         BinaryFunction::Sub => 1,

@@ -27,11 +27,9 @@ pub(super) fn windows(kernel: &Pool2d) -> Result<Lowered, Error> {
 
 pub(super) fn adaptive(kernel: &AdaptiveAveragePool2d) -> Result<Lowered, Error> {
     if kernel.out_size == [1, 1] {
-        return rows::reduce(&Reduce {
-            reduction: Reduction::Mean,
-            shape: vec![kernel.planes, kernel.in_size[0] * kernel.in_size[1]],
-            reduced: vec![false, true],
-        });
+        let (reduction, reduced) = (Reduction::Mean, vec![false, true]);
+        let shape = vec![kernel.planes, kernel.in_size[0] * kernel.in_size[1]];
+        return rows::reduce(&Reduce { reduction, shape, reduced }, &rows::SINGLE);
     }
     // A window of 0 elements stands for those that cut the axis into parts.
     let axis = |axis: usize| [kernel.in_size[axis], 0, 1, 1, 0, 0, kernel.out_size[axis]];

@@ -279,20 +279,20 @@ static __device__ __forceinline__ double joined(u32 kind, double a, double b) {
     }
 }
 
-static __device__ __forceinline__ double taken(u32 kind, float x) {
+static __device__ __forceinline__ double taken(u32 kind, double x) {
     switch (kind) {
     case REDUCE_SUM_SQUARE:
-    case REDUCE_L2: return (double)x * (double)x;
-    case REDUCE_L1: return fabs((double)x);
-    default: return (double)x;
+    case REDUCE_L2: return x * x;
+    case REDUCE_L1: return fabs(x);
+    default: return x;
     }
 }
 
-static __device__ __forceinline__ float ended(u32 kind, double sum, u64 depth) {
+static __device__ __forceinline__ double ended(u32 kind, double sum, u64 depth) {
     switch (kind) {
-    case REDUCE_MEAN: return (float)(sum / (double)depth);
-    case REDUCE_L2: return (float)sqrt(sum);
-    default: return (float)sum;
+    case REDUCE_MEAN: return sum / (double)depth;
+    case REDUCE_L2: return sqrt(sum);
+    default: return sum;
     }
 }
 
@@ -313,12 +313,13 @@ template <int T> static __device__ __forceinline__ double folded(u32 kind, doubl
 }
 
 // The sum of every T-th element from `first` on; eight are on their way at a time.
-template <int T> static __device__ __forceinline__ double sum_of(const float *x, u64 first, u64 end, u64 stride) {
+template <int T, class N>
+static __device__ __forceinline__ double sum_of(const N *x, u64 first, u64 end, u64 stride) {
     double sum = 0.0;
     u64 i = first;
 #pragma unroll 1
     for (; i + 7 * T < end; i += 8 * T) {
-        float v[8];
+        N v[8];
 #pragma unroll
         for (int c = 0; c < 8; c++) v[c] = x[(i + c * T) * stride];
 #pragma unroll
@@ -330,8 +331,8 @@ template <int T> static __device__ __forceinline__ double sum_of(const float *x,
 }
 
 // A warp or a block for each output, or for a part of one.
-template <int T>
-static __device__ __forceinline__ void reduce(const float *x, float *y, double *partial, const Reduce &p) {
+template <int T, class N>
+static __device__ __forceinline__ void reduce(const N *x, N *y, double *partial, const Reduce &p) {
     u64 unit = T == 32 ? (u64)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32 : blockIdx.x;
     if (unit >= p.outputs * p.parts) return;
     u32 lane = threadIdx.x % T;
@@ -358,28 +359,13 @@ static __device__ __forceinline__ void reduce(const float *x, float *y, double *
         if (p.parts > 1)
             partial[unit] = sum;
         else
-            y[output] = ended(p.kind, sum, p.depth);
+            y[output] = (N)ended(p.kind, sum, p.depth);
     }
 }
 
-extern "C" __global__ void __launch_bounds__(128)
-    ab_reduce_warp(const float *x, float *y, double *partial, Reduce p) {
-    reduce<32>(x, y, partial, p);
-}
-
-extern "C" __global__ void __launch_bounds__(128)
-    ab_reduce_half(const float *x, float *y, double *partial, Reduce p) {
-    reduce<128>(x, y, partial, p);
-}
-
-extern "C" __global__ void __launch_bounds__(256)
-    ab_reduce_block(const float *x, float *y, double *partial, Reduce p) {
-    reduce<256>(x, y, partial, p);
-}
-
 // Outputs that lie side by side in x: 32 of them a block, eight threads for each.
-extern "C" __global__ void __launch_bounds__(256)
-    ab_reduce_columns(const float *x, float *y, double *partial, Reduce p) {
+template <class N>
+static __device__ __forceinline__ void reduce_columns(const N *x, N *y, double *partial, const Reduce &p) {
     __shared__ double sums[8][32];
     u64 unit = blockIdx.x / p.parts;
     u64 part = blockIdx.x % p.parts;
@@ -388,7 +374,7 @@ extern "C" __global__ void __launch_bounds__(256)
     u64 end = first + p.part < p.depth ? first + p.part : p.depth;
     double sum = empty_of(p.kind);
     if (output < p.outputs) {
-        const float *from = x + place(p.kept, output);
+        const N *from = x + place(p.kept, output);
         for (u64 i = first + threadIdx.y; i < end; i += 8)
             sum = joined(p.kind, sum, taken(p.kind, from[place(p.reduced, i)]));
     }
@@ -399,13 +385,36 @@ extern "C" __global__ void __launch_bounds__(256)
     if (p.parts > 1)
         partial[output * p.parts + part] = sum;
     else
-        y[output] = ended(p.kind, sum, p.depth);
+        y[output] = (N)ended(p.kind, sum, p.depth);
 }
 
-extern "C" __global__ void ab_reduce_join(float *y, const double *partial, Reduce p) {
+template <class N> static __device__ __forceinline__ void reduce_join(N *y, const double *partial, const Reduce &p) {
     u64 output = thread_index();
     if (output >= p.outputs) return;
     double sum = partial[output * p.parts];
     for (u32 i = 1; i < p.parts; i++) sum = joined(p.kind, sum, partial[output * p.parts + i]);
-    y[output] = ended(p.kind, sum, p.depth);
+    y[output] = (N)ended(p.kind, sum, p.depth);
 }
+
+#define REDUCE(NAME, N)                                                                            \
+    extern "C" __global__ void __launch_bounds__(128)                                              \
+        NAME##_warp(const N *x, N *y, double *partial, Reduce p) {                                 \
+        reduce<32>(x, y, partial, p);                                                              \
+    }                                                                                              \
+    extern "C" __global__ void __launch_bounds__(128)                                              \
+        NAME##_half(const N *x, N *y, double *partial, Reduce p) {                                 \
+        reduce<128>(x, y, partial, p);                                                             \
+    }                                                                                              \
+    extern "C" __global__ void __launch_bounds__(256)                                              \
+        NAME##_block(const N *x, N *y, double *partial, Reduce p) {                                \
+        reduce<256>(x, y, partial, p);                                                             \
+    }                                                                                              \
+    extern "C" __global__ void __launch_bounds__(256)                                              \
+        NAME##_columns(const N *x, N *y, double *partial, Reduce p) {                              \
+        reduce_columns(x, y, partial, p);                                                          \
+    }                                                                                              \
+    extern "C" __global__ void NAME##_join(N *y, const double *partial, Reduce p) {                \
+        reduce_join(y, partial, p);                                                                \
+    }
+REDUCE(ab_reduce, float)
+REDUCE(ab_double_reduce, double)

@@ -13,7 +13,28 @@ const WARP_LENGTH: usize = 256;
 const HALF_LENGTH: usize = 1024;
 const NORMALIZE: [&str; 3] = ["ab_normalize_warp", "ab_normalize_half", "ab_normalize_block"];
 const SOFTMAX: [&str; 3] = ["ab_softmax_warp", "ab_softmax_half", "ab_softmax_block"];
-const REDUCE: [&str; 3] = ["ab_reduce_warp", "ab_reduce_half", "ab_reduce_block"];
+
+/// The functions that reduce numbers of a type.
+pub(super) struct Reducing {
+    rows: [&'static str; 3],
+    columns: &'static str,
+    join: &'static str,
+}
+
+/// Those of `f32`.
+pub(super) const SINGLE: Reducing = Reducing {
+    rows: ["ab_reduce_warp", "ab_reduce_half", "ab_reduce_block"],
+    columns: "ab_reduce_columns",
+    join: "ab_reduce_join",
+};
+
+/// Those of `f64`.
+pub(super) const DOUBLE: Reducing = Reducing {
+    rows: ["ab_double_reduce_warp", "ab_double_reduce_half", "ab_double_reduce_block"],
+    columns: "ab_double_reduce_columns",
+    join: "ab_double_reduce_join",
+};
+
 /// Warps of a block that has a row for each.
 const WARPS: usize = 4;
 /// Elements that a block takes whose statistics are given.
@@ -142,7 +163,7 @@ pub(super) fn reduce_structure(
     Ok(Structure::default().longs(extents).words([parts, code(reduction)]))
 }
 
-pub(super) fn reduce(kernel: &Reduce) -> Result<Lowered, Error> {
+pub(super) fn reduce(kernel: &Reduce, names: &Reducing) -> Result<Lowered, Error> {
     let (kept, reduced) = reduced_axes(&kernel.shape, &kernel.reduced);
     let (outputs, depth) = (kept.count(), reduced.count());
     if outputs == 0 {
@@ -162,15 +183,15 @@ pub(super) fn reduce(kernel: &Reduce) -> Result<Lowered, Error> {
     let parameters = vec![operand(0), operand(1), Parameter::Scratch(0), structure.clone()];
     let first = if columns {
         let blocks = outputs.div_ceil(COLUMNS) * parts;
-        launch("ab_reduce_columns", blocks, [32, 8, 1], parameters)?
+        launch(names.columns, blocks, [32, 8, 1], parameters)?
     } else {
-        by_rows(REDUCE, outputs * parts, part, parameters)?
+        by_rows(names.rows, outputs * parts, part, parameters)?
     };
     if parts == 1 {
         return Ok(Lowered::one(first));
     }
     let parameters = vec![operand(1), Parameter::Scratch(0), structure];
-    let join = launch_threads("ab_reduce_join", outputs, parameters)?;
+    let join = launch_threads(names.join, outputs, parameters)?;
     let scratch_bytes = outputs * parts * size_of::<f64>();
     Ok(Lowered { launches: vec![first, join], scratch_bytes, call: None })
 }

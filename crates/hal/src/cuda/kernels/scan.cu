@@ -36,5 +36,6 @@ static __device__ __forceinline__ void scan(const T *x, T *y, u64 lines, u64 axi
         scan<T, W>(x, y, lines, axis, inner, product, exclusive, reverse);                         \
     }
 SCAN(ab_scan_float, float, double)
+SCAN(ab_scan_double, double, double)
 SCAN(ab_scan_long, i64, u64)
 SCAN(ab_scan_word, i32, u32)

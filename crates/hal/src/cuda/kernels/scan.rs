@@ -16,6 +16,7 @@ pub(super) fn lower(kernel: &Scan) -> Result<Lowered, Error> {
     }
     let function = match kernel.dtype {
         DType::F32 => "ab_scan_float",
+        DType::F64 => "ab_scan_double",
         DType::I64 => "ab_scan_long",
         _ => "ab_scan_word",
     };

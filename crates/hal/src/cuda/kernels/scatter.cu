@@ -156,5 +156,6 @@ static __device__ __forceinline__ void combine(const T *x, const T *updates, T *
         combine<T, W>(x, updates, y, heads, next, total, run, way);                                \
     }
 COMBINE(ab_combine_float, float, float)
+COMBINE(ab_combine_double, double, double)
 COMBINE(ab_combine_long, i64, u64)
 COMBINE(ab_combine_word, i32, u32)

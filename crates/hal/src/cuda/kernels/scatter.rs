@@ -51,6 +51,7 @@ pub(super) fn lower(kernel: &Scatter) -> Result<Lowered, Error> {
         (Combine::Replace, 4, _) => "ab_scatter_4",
         (Combine::Replace, ..) => "ab_scatter_8",
         (_, _, DType::F32) => "ab_combine_float",
+        (_, _, DType::F64) => "ab_combine_double",
         (_, _, DType::I64) => "ab_combine_long",
         _ => "ab_combine_word",
     };

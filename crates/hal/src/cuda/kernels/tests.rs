@@ -3,6 +3,7 @@
 mod calls;
 mod card;
 mod device;
+mod double;
 mod elementwise;
 mod integer;
 mod launches;

@@ -497,3 +497,22 @@ fn packing() {
     refused(pack(pack(Kernel::Conv2d(conv()))));
     refused(pack(Kernel::Conv2d(Conv2d { groups: 0, ..conv() })));
 }
+
+#[test]
+fn double_precision() {
+    let double = |kernel| Kernel::Double(Box::new(kernel));
+    let unary = Kernel::Unary(Unary { function: Function::Exp, count: 3 });
+    let sizes = |kernel: &Kernel| -> Vec<usize> {
+        kernel.operands().unwrap().iter().map(|spec| spec.bytes.unwrap()).collect()
+    };
+    assert_eq!(sizes(&double(unary.clone())), [24, 24]);
+    let plain = Kernel::MatMul(matmul());
+    let twice: Vec<usize> = sizes(&plain).iter().map(|bytes| 2 * bytes).collect();
+    assert_eq!(sizes(&double(plain)), twice);
+    refused(double(double(unary)));
+    let shared = MatrixLayout { batch: vec![0], ..matmul().b };
+    refused(double(Kernel::MatMul(MatMul { packed: true, b: shared, ..matmul() })));
+    refused(double(Kernel::MatMul(MatMul { precision: Precision::Tf32, ..matmul() })));
+    refused(double(Kernel::Softmax(Softmax { outer: 1, axis: 2, inner: 3, log: false })));
+    refused(double(Kernel::Unary(Unary { function: Function::Exp, count: HUGE })));
+}

@@ -281,9 +281,10 @@ fn reason(
 fn plain_code_has_a_reason() {
     let relu = |model: &mut ModelBuilder, x| model.relu(x);
     assert_eq!(reason(DType::F32, &[4], &relu), Reason::Kernel);
-    let input = 0;
-    let foreign = Misfit::ElementType { input, dtype: DType::F64 };
-    assert_eq!(reason(DType::F64, &[4], &relu), Reason::Routine(foreign));
+    assert_eq!(reason(DType::F64, &[4], &relu), Reason::Kernel);
+    let root = |model: &mut ModelBuilder, x| model.unary(x, Function::Sqrt);
+    let foreign = Misfit::ElementType { input: 0, dtype: DType::I64 };
+    assert_eq!(reason(DType::I64, &[4], &root), Reason::Routine(foreign));
     let sum =
         |model: &mut ModelBuilder, x| model.push("Einsum", host::einsum("ij->j".to_owned()), &[x]);
     let unknown = Reason::Routine(Misfit::Operator("Einsum".to_owned()));

@@ -8,7 +8,10 @@ use anabranch_hal::kernel::{
 /// The words for a step; empty where the kernel's name says it all.
 pub(super) fn of(operation: &Operation) -> String {
     let words = match operation {
-        Operation::Kernel(kernel) => kernel_words(kernel),
+        Operation::Kernel(kernel) => match &**kernel {
+            Kernel::Double(inner) => [kernel_words(inner), vec!["in f64".to_owned()]].concat(),
+            kernel => kernel_words(kernel),
+        },
         Operation::Fill(byte) => vec![format!("bytes of {byte}")],
         Operation::Copy => Vec::new(),
     };
@@ -82,7 +85,7 @@ fn kernel_words(kernel: &Kernel) -> Vec<String> {
             vec![format!("from {}, {} scales", codes.from, codes.channels)]
         }
         Kernel::Pack(inner) => vec![inner.name().to_owned()],
-        Kernel::Routine(_) => Vec::new(),
+        Kernel::Double(_) | Kernel::Routine(_) => Vec::new(),
     }
 }
 

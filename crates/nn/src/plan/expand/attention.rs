@@ -2,6 +2,7 @@
 
 use anabranch_hal::kernel::{BinaryFunction, Function};
 
+use super::norm::float;
 use super::{Expanded, PLACES_MAX, Place};
 use crate::dtype::DType;
 use crate::error::Error;
@@ -11,11 +12,8 @@ use crate::ops::{Comparison, Op};
 
 impl Place<'_, '_> {
     pub(super) fn attention(&mut self, attention: &Attention) -> Expanded {
-        let floats = [0, 1, 2].into_iter().all(|index| self.is(index, DType::F32))
-            && [4, 5]
-                .iter()
-                .all(|&index| self.optional(index).is_none() || self.is(index, DType::F32));
-        let mask = self.optional(3).is_none() || self.is(3, DType::F32) || self.is(3, DType::Bool);
+        let floats = self.are_floats([0, 1, 2, 4, 5]);
+        let mask = self.is(3, DType::Bool) || self.are_floats([0, 3]);
         if !floats || !mask {
             return Ok(None);
         }
@@ -42,16 +40,16 @@ impl Place<'_, '_> {
         // Neighbouring heads of queries share one of keys: to products they are more rows.
         let rows = heads / key_heads * positions;
         let queries = self.reshape(queries, &[batch, key_heads, rows, width])?;
-        #[expect(clippy::cast_precision_loss, reason = "heads are narrow")]
-        let scale = attention.scale.unwrap_or_else(|| 1.0 / (width as f32).sqrt());
-        let scores = self.product(queries, keys, true, scale)?;
+        let scale = attention.scale.map_or_else(|| 1.0 / float(width).sqrt(), f64::from);
+        let scores = self.product(queries, keys, true)?;
+        let scores = self.with(BinaryFunction::Mul, scores, scale)?;
         let mut scores = self.reshape(scores, &[batch, heads, positions, count])?;
         let mut told = vec![scores];
         let cap = attention.softcap;
         if 0.0 < cap {
-            scores = self.with(BinaryFunction::Div, scores, cap)?;
+            scores = self.with(BinaryFunction::Div, scores, cap.into())?;
             scores = self.unary(Function::Tanh, scores)?;
-            scores = self.with(BinaryFunction::Mul, scores, cap)?;
+            scores = self.with(BinaryFunction::Mul, scores, cap.into())?;
         }
         told.push(scores);
         if let Some(bias) = self.bias(later, count)? {
@@ -62,7 +60,7 @@ impl Place<'_, '_> {
         let told = usize::try_from(attention.scores).ok().and_then(|kind| told.get(kind).copied());
         let told = told.unwrap_or(scores);
         let weights = self.reshape(scores, &[batch, key_heads, rows, count])?;
-        let mixed = self.product(weights, values, false, 1.0)?;
+        let mixed = self.product(weights, values, false)?;
         let mut mixed = self.reshape(mixed, &[batch, heads, positions, v[3]])?;
         if self.fact(self.input(0)?)?.shape.len() == 3 {
             mixed = self.transpose(mixed, &[0, 2, 1, 3])?;
@@ -96,7 +94,9 @@ impl Place<'_, '_> {
     /// What is added to the scores of `count` keys, if anything is: the mask, with minus infinity
     /// where nothing is to be seen.
     fn bias(&mut self, later: Option<ValueId>, count: usize) -> Result<Option<ValueId>, Error> {
-        let (zero, hidden) = (self.number(0.0)?, self.number(f32::NEG_INFINITY)?);
+        let dtype = self.fact(self.input(0)?)?.dtype;
+        let zero = self.number(dtype, 0.0)?;
+        let hidden = self.number(dtype, f64::NEG_INFINITY)?;
         let mut bias = None;
         if let Some(mask) = self.optional(3) {
             let mut mask = match self.fact(mask)?.dtype {

@@ -1,6 +1,8 @@
 //! Functions of elements, and choices by place.
 
-use anabranch_hal::kernel::{BinaryFunction, Combine, Function, Integer, IntegerFunction, Scan};
+use anabranch_hal::kernel::{
+    BinaryFunction, Combine, Function, Integer, IntegerFunction, Reduction, Scan,
+};
 
 use super::{Expanded, PLACES_MAX, Place, signed};
 use crate::dtype::{DType, truncate_i64};
@@ -19,6 +21,9 @@ impl Place<'_, '_> {
                 let (a, b) = (self.input(0)?, self.input(1)?);
                 let same = self.compare(Comparison::Equal, a, b)?;
                 Ok(Some(vec![self.push(Op::Not, &[same])?]))
+            }
+            Form::Argument { axis, largest, last } if self.is(0, DType::F64) => {
+                self.argument(*axis, *largest, *last)
             }
             Form::Argument { .. } | Form::TopK { .. } => self.ordered(),
             Form::Cumulative { .. } => self.running(),
@@ -79,6 +84,66 @@ impl Place<'_, '_> {
         Ok(Some(vec![self.push(Op::Gather { axis: 0 }, &[all, axis])?]))
     }
 
+    /// The place of the first number in double precision that is equal to the largest one.
+    fn argument(&mut self, axis: i64, largest: bool, last: bool) -> Expanded {
+        let x = self.input(0)?;
+        let shape = self.shape(x)?;
+        let Some(axis) = resolve_axis(axis, shape.len()) else { return Ok(None) };
+        let Some(result) = self.result() else { return Ok(None) };
+        if PLACES_MAX < shape[axis] {
+            return Ok(None);
+        }
+        let found = self.extreme(x, axis, largest)?;
+        let mut along = vec![1; shape.len()];
+        along[axis] = shape[axis];
+        let places = self.places(shape[axis])?;
+        let places = self.reshape(places, &along)?;
+        let (none, first) = match last {
+            true => (-1, Reduction::Max),
+            false => (signed(shape[axis]), Reduction::Min),
+        };
+        let none = self.integer(DType::I64, none)?;
+        let places = self.select(found, places, none)?;
+        let first = self.reduce(first, places, &[axis])?;
+        // Where all are NaN, so that nothing is smallest, none becomes the first, or the last.
+        let extent = self.integer(DType::I64, signed(shape[axis]))?;
+        let rest = host::integer_function("Mod", IntegerFunction::Rem);
+        let first = self.push(rest, &[first, extent])?;
+        let shape = self.shape(result)?;
+        Ok(Some(vec![self.reshape(first, &shape)?]))
+    }
+
+    /// Which elements are the largest, or the smallest, along an axis: NaN is larger than every
+    /// number.
+    pub(super) fn extreme(
+        &mut self,
+        x: ValueId,
+        axis: usize,
+        largest: bool,
+    ) -> Result<ValueId, Error> {
+        let is_float = self.fact(x)?.dtype.is_float();
+        let mut number = None;
+        let mut among = x;
+        if is_float {
+            let same = self.compare(Comparison::Equal, x, x)?;
+            number = Some(same);
+            if !largest {
+                let infinity = self.number(self.fact(x)?.dtype, f64::INFINITY)?;
+                among = self.select(same, x, infinity)?;
+            }
+        }
+        let extreme = if largest { Reduction::Max } else { Reduction::Min };
+        let extreme = self.reduce(extreme, among, &[axis])?;
+        let found = self.compare(Comparison::Equal, x, extreme)?;
+        match number.filter(|_| largest) {
+            Some(number) => {
+                let nan = self.push(Op::Not, &[number])?;
+                self.compare(Comparison::Or, found, nan)
+            }
+            None => Ok(found),
+        }
+    }
+
     pub(super) fn bitwise_not(&mut self) -> Expanded {
         let x = self.input(0)?;
         let dtype = self.fact(x)?.dtype;
@@ -91,11 +156,13 @@ impl Place<'_, '_> {
     }
 
     pub(super) fn shrink(&mut self, limit: f32, bias: f32) -> Expanded {
-        if !self.is(0, DType::F32) {
+        if !self.is_float(0) {
             return Ok(None);
         }
         let x = self.input(0)?;
-        let (low, high, zero) = (self.number(-limit)?, self.number(limit)?, self.number(0.0)?);
+        let (dtype, limit, bias) = (self.fact(x)?.dtype, f64::from(limit), f64::from(bias));
+        let [low, high, zero] = [-limit, limit, 0.0].map(|number| self.number(dtype, number));
+        let (low, high, zero) = (low?, high?, zero?);
         let below = self.compare(Comparison::Less, x, low)?;
         let above = self.compare(Comparison::Less, high, x)?;
         let (up, down) =
@@ -110,10 +177,10 @@ impl Place<'_, '_> {
         let Some(result) = self.result() else { return Ok(None) };
         let (shape, count) = (self.shape(result)?, self.fact(x)?.count());
         let fits = self.is(1, DType::I64) && self.fact(places)?.count() == count;
-        if !self.is(0, DType::F32) || !fits {
+        if !self.is_float(0) || !fits {
             return Ok(None);
         }
-        let zeros = self.number(0.0)?;
+        let zeros = self.number(self.fact(x)?.dtype, 0.0)?;
         let size = self.list(&[shape.iter().product()])?;
         let zeros = self.push(Op::Expand, &[zeros, size])?;
         let (x, places) = (self.reshape(x, &[count])?, self.reshape(places, &[count])?);
@@ -123,7 +190,7 @@ impl Place<'_, '_> {
     }
 
     pub(super) fn is_nan(&mut self) -> Expanded {
-        if !self.is(0, DType::F32) {
+        if !self.is_float(0) {
             return Ok(None);
         }
         let x = self.input(0)?;
@@ -132,20 +199,21 @@ impl Place<'_, '_> {
     }
 
     pub(super) fn is_infinite(&mut self, negative: bool, positive: bool) -> Expanded {
-        if !self.is(0, DType::F32) || !(negative || positive) {
+        if !self.is_float(0) || !(negative || positive) {
             return Ok(None);
         }
         let mut x = self.input(0)?;
         if negative && positive {
             x = self.unary(Function::Abs, x)?;
         }
-        let limit = self.number(if positive { f32::INFINITY } else { f32::NEG_INFINITY })?;
+        let limit = if positive { f64::INFINITY } else { f64::NEG_INFINITY };
+        let limit = self.number(self.fact(x)?.dtype, limit)?;
         Ok(Some(vec![self.compare(Comparison::Equal, x, limit)?]))
     }
 
     pub(super) fn mean(&mut self) -> Expanded {
         let inputs: Vec<ValueId> = self.node.inputs.iter().flatten().copied().collect();
-        if !(0..inputs.len()).all(|index| self.is(index, DType::F32)) {
+        if !self.are_floats(0..inputs.len()) {
             return Ok(None);
         }
         let [mut sum, ref rest @ ..] = inputs[..] else { return Ok(None) };
@@ -153,7 +221,7 @@ impl Place<'_, '_> {
             sum = self.binary(BinaryFunction::Add, sum, next)?;
         }
         #[expect(clippy::cast_precision_loss, reason = "a node has few inputs")]
-        let count = inputs.len() as f32;
+        let count = inputs.len() as f64;
         Ok(Some(vec![self.with(BinaryFunction::Div, sum, count)?]))
     }
 

@@ -3,7 +3,7 @@
 use anabranch_hal::kernel::{BinaryFunction, Integer};
 
 use super::{Expanded, PARTS_MAX, Place, signed};
-use crate::dtype::{DType, round_f32};
+use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
 use crate::host::{PadMode, Resize, Stage, Taps};
@@ -16,16 +16,18 @@ impl Place<'_, '_> {
         let x = self.input(0)?;
         let stages = resize.stages(&self.all.known.inputs(self.node)?)?;
         match self.fact(x)?.dtype {
-            DType::F32 if resize.extrapolates() => self.extrapolated(resize, &stages),
+            DType::F32 | DType::F64 if resize.extrapolates() => self.extrapolated(resize, &stages),
             DType::F32 => Ok(None),
             dtype => match self.taken(x, &stages)? {
-                None if Integer::takes(dtype) => self.weighed(resize, x, &stages),
+                None if dtype == DType::F64 || Integer::takes(dtype) => {
+                    self.weighed(resize, x, &stages)
+                }
                 taken => Ok(taken),
             },
         }
     }
 
-    /// Integers as the definition sums them up, in `f64` and in this order: products of each element
+    /// Integers, and doubles, as the definition sums them up: in `f64` and in this order: products of each element
     /// with its weight, one for each number of a tap.
     fn weighed(&mut self, resize: &Resize, mut x: ValueId, stages: &[Stage]) -> Expanded {
         let dtype = self.fact(x)?.dtype;
@@ -66,7 +68,7 @@ impl Place<'_, '_> {
     fn extrapolated(&mut self, resize: &Resize, stages: &[Stage]) -> Expanded {
         let op = Op::Resize(Resize { extrapolation: 0.0, ..resize.clone() });
         let mut result = self.push_all(op, self.node.inputs.clone(), 1)?[0];
-        let value = self.number(round_f32(resize.extrapolation))?;
+        let value = self.number(self.fact(result)?.dtype, resize.extrapolation)?;
         for stage in stages.iter().filter(|stage| stage.taps.contains(&None)) {
             result = self.outside(stage, value, result)?;
         }

@@ -15,7 +15,7 @@ impl Place<'_, '_> {
         let x = self.input(0)?;
         let shape = self.shape(x)?;
         let [outer, extent, inner] = host::softmax_axes(&shape, axis, flatten);
-        if !self.is(0, DType::F32) || shape.contains(&0) || PLACES_MAX < extent {
+        if !self.is_float(0) || shape.contains(&0) || PLACES_MAX < extent {
             return Ok(None);
         }
         let lines = self.reshape(x, &[outer, extent, inner])?;
@@ -23,7 +23,8 @@ impl Place<'_, '_> {
         let places = self.places(extent)?;
         let places = self.reshape(places, &[extent, 1])?;
         let is = self.compare(Comparison::Equal, places, largest)?;
-        let (one, zero) = (self.number(1.0)?, self.number(0.0)?);
+        let dtype = self.fact(x)?.dtype;
+        let (one, zero) = (self.number(dtype, 1.0)?, self.number(dtype, 0.0)?);
         let result = self.select(is, one, zero)?;
         Ok(Some(vec![self.reshape(result, &shape)?]))
     }
@@ -34,17 +35,18 @@ impl Place<'_, '_> {
         let (mut x, classes) = (self.input(0)?, self.input(1)?);
         let (shape, dtype) = (self.shape(x)?, self.fact(classes)?.dtype);
         let weights = self.optional(2);
+        let float = self.fact(x)?.dtype;
         let weighted = weights.is_none_or(|id| {
-            self.fact(id).is_ok_and(|fact| fact.dtype == DType::F32 && fact.shape == [shape[1]])
+            self.fact(id).is_ok_and(|fact| fact.dtype == float && fact.shape == [shape[1]])
         });
         let index = matches!(dtype, DType::I64 | DType::I32);
-        if !self.is(0, DType::F32) || !index || !weighted || shape.contains(&0) {
+        if !self.is_float(0) || !index || !weighted || shape.contains(&0) {
             return Ok(None);
         }
         if loss.softmax {
             x = self.push(Op::Softmax { axis: 1, log: true, flatten: false }, &[x])?;
         }
-        let zero = self.number(0.0)?;
+        let zero = self.number(float, 0.0)?;
         let (mut chosen, mut ignored) = (classes, None);
         if let Some(class) = loss.ignored {
             let (class, first) = (self.integer(dtype, class)?, self.integer(dtype, 0)?);
@@ -68,7 +70,7 @@ impl Place<'_, '_> {
             losses = self.binary(BinaryFunction::Mul, losses, all)?;
             weight = Some(counts(self, all)?);
         } else if ignored.is_some() {
-            let (one, size) = (self.number(1.0)?, self.list(&own)?);
+            let (one, size) = (self.number(float, 1.0)?, self.list(&own)?);
             let all = self.push(Op::Expand, &[one, size])?;
             weight = Some(counts(self, all)?);
         }

@@ -102,7 +102,8 @@ impl Place<'_, '_> {
             }
             Op::Binary(BinaryFunction::Pow) => self.power(x)?,
             Op::Unary(function) if Integer::takes(dtype) => self.integer_unary(*function, x)?,
-            Op::Clip if Integer::takes(dtype) || self.has_computed_bounds()? => self.clip(x)?,
+            Op::Clip if Integer::takes(dtype) || dtype == DType::F64 => self.clip(x)?,
+            Op::Clip if self.has_computed_bounds()? => self.clip(x)?,
             Op::Reduce { reduction, keep_axes, none_is_none }
                 if Integer::takes(dtype) || dtype == DType::Bool =>
             {
@@ -125,14 +126,18 @@ impl Place<'_, '_> {
     fn power(&mut self, x: ValueId) -> Result<Option<ValueId>, Error> {
         let by = self.input(1)?;
         let (base, fact) = (self.fact(x)?.dtype, self.fact(by)?);
-        if base == DType::F32 && fact.constant.is_none() && Integer::takes(fact.dtype) {
-            let by = self.cast(by, DType::F32)?;
-            return self.binary(BinaryFunction::Pow, x, by).map(Some);
+        let other = fact.dtype != base && (Integer::takes(fact.dtype) || fact.dtype.is_float());
+        if matches!(base, DType::F32 | DType::F64) && fact.constant.is_none() && other {
+            // In the wider one of two types of floats.
+            let wide = if fact.dtype == DType::F64 { DType::F64 } else { base };
+            let (x, by) = (self.cast(x, wide)?, self.cast(by, wide)?);
+            let power = self.binary(BinaryFunction::Pow, x, by)?;
+            return self.cast(power, base).map(Some);
         }
         let whole = |tensor: &Tensor| tensor.to_f64().iter().all(|x| x.fract() == 0.0);
         if let Some(tensor) = fact.constant.as_ref().filter(|tensor| whole(tensor))
             && Integer::takes(base)
-            && fact.dtype == DType::F32
+            && matches!(fact.dtype, DType::F32 | DType::F64)
         {
             let by = Tensor::from_numbers(base, tensor.shape(), &tensor.numbers())?;
             let by = self.constant(by);
@@ -244,11 +249,19 @@ impl Place<'_, '_> {
         let mut clipped = self.push(Op::Identity, &[x])?;
         for (index, function) in [(1, BinaryFunction::Max), (2, BinaryFunction::Min)] {
             let Some(bound) = self.optional(index) else { continue };
-            if self.fact(bound)?.dtype != dtype || self.fact(bound)?.count() != 1 {
+            let fact = self.fact(bound)?;
+            if (fact.dtype != dtype && dtype != DType::F64) || fact.count() != 1 {
                 return Ok(None);
             }
+            // Nothing is less than NaN, or more.
+            let known = fact.constant.as_ref().map(Tensor::to_f64).unwrap_or_default();
+            if known.iter().any(|bound| bound.is_nan()) {
+                continue;
+            }
+            let bound = self.cast(bound, dtype)?;
             let bound = self.reshape(bound, &[])?;
-            clipped = self.binary(function, clipped, bound)?;
+            // Of two zeros the second one is the result: the element stays what it is.
+            clipped = self.binary(function, bound, clipped)?;
         }
         Ok(Some(clipped))
     }

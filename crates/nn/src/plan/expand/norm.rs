@@ -10,9 +10,9 @@ use crate::ops::{Comparison, Facts, Norm, Op, Padding, PoolKind, Window, reduced
 use crate::shape::resolve_axis;
 
 /// An extent as a number.
-#[expect(clippy::cast_precision_loss, reason = "extents are far below 2^24, or rounding is small")]
-fn float(count: usize) -> f32 {
-    count as f32
+#[expect(clippy::cast_precision_loss, reason = "extents are far below 2^53")]
+pub(super) fn float(count: usize) -> f64 {
+    count as f64
 }
 
 impl Place<'_, '_> {
@@ -20,7 +20,7 @@ impl Place<'_, '_> {
     pub(super) fn response(&mut self, [alpha, beta, bias]: [f32; 3], size: usize) -> Expanded {
         let x = self.input(0)?;
         let shape = self.shape(x)?;
-        if !self.is(0, DType::F32) || shape.len() < 3 || shape.contains(&0) {
+        if !self.is_float(0) || shape.len() < 3 || shape.contains(&0) {
             return Ok(None);
         }
         if !(1..=PLACES_MAX).contains(&size) {
@@ -39,9 +39,9 @@ impl Place<'_, '_> {
         let kind = PoolKind::Average { count_padding: true };
         let squares = self.push(Op::Pool { kind, window }, &[squares])?;
         let squares = self.reshape(squares, &shape)?;
-        let sum = self.with(BinaryFunction::Mul, squares, alpha)?;
-        let sum = self.with(BinaryFunction::Add, sum, bias)?;
-        let sum = self.with(BinaryFunction::Pow, sum, beta)?;
+        let sum = self.with(BinaryFunction::Mul, squares, alpha.into())?;
+        let sum = self.with(BinaryFunction::Add, sum, bias.into())?;
+        let sum = self.with(BinaryFunction::Pow, sum, beta.into())?;
         Ok(Some(vec![self.binary(BinaryFunction::Div, x, sum)?]))
     }
 
@@ -49,12 +49,12 @@ impl Place<'_, '_> {
     pub(super) fn lp_normalization(&mut self, axis: i64, p: i64) -> Expanded {
         let x = self.input(0)?;
         let Some(axis) = resolve_axis(axis, self.shape(x)?.len()) else { return Ok(None) };
-        if !self.is(0, DType::F32) {
+        if !self.is_float(0) {
             return Ok(None);
         }
         let norm = if p == 1 { Reduction::L1 } else { Reduction::L2 };
         let norm = self.reduce(norm, x, &[axis])?;
-        let zero = self.number(0.0)?;
+        let zero = self.number(self.fact(x)?.dtype, 0.0)?;
         let nothing = self.compare(Comparison::Equal, norm, zero)?;
         let result = self.binary(BinaryFunction::Div, x, norm)?;
         Ok(Some(vec![self.select(nothing, zero, result)?]))
@@ -65,11 +65,11 @@ impl Place<'_, '_> {
         let x = self.input(0)?;
         let shape = self.shape(x)?;
         let whole = window.is_none_or(|window| window.kernel.is_some());
-        if !self.is(0, DType::F32) || shape.contains(&0) || !whole || p < 1 {
+        if !self.is_float(0) || shape.contains(&0) || !whole || p < 1 {
             return Ok(None);
         }
         #[expect(clippy::cast_precision_loss, reason = "a norm is a small number")]
-        let power = p as f32;
+        let power = p as f64;
         let powers = match p {
             2 => self.binary(BinaryFunction::Mul, x, x)?,
             _ => {
@@ -108,7 +108,7 @@ impl Place<'_, '_> {
 
     pub(super) fn mean_variance(&mut self) -> Expanded {
         let x = self.input(0)?;
-        if !self.is(0, DType::F32) {
+        if !self.is_float(0) {
             return Ok(None);
         }
         let axes = self.axes(false)?;
@@ -119,7 +119,11 @@ impl Place<'_, '_> {
     }
 
     /// Distances from the mean, and the mean of their squares.
-    fn centred(&mut self, x: ValueId, axes: &[usize]) -> Result<(ValueId, ValueId), Error> {
+    pub(super) fn centred(
+        &mut self,
+        x: ValueId,
+        axes: &[usize],
+    ) -> Result<(ValueId, ValueId), Error> {
         let mean = self.reduce(Reduction::Mean, x, axes)?;
         let distance = self.binary(BinaryFunction::Sub, x, mean)?;
         let squares = self.binary(BinaryFunction::Mul, distance, distance)?;
@@ -130,7 +134,7 @@ impl Place<'_, '_> {
     pub(super) fn batch_training(&mut self, epsilon: f32, momentum: f32) -> Expanded {
         let x = self.input(0)?;
         let shape = self.shape(x)?;
-        let floats = (0..5).all(|index| self.is(index, DType::F32));
+        let floats = self.are_floats(0..5);
         let channels = shape.get(1).copied().unwrap_or(1);
         let counts = (1..5).map(|index| Ok(self.fact(self.input(index)?)?.count()));
         let counts = counts.collect::<Result<Vec<usize>, Error>>()?;
@@ -143,7 +147,7 @@ impl Place<'_, '_> {
         let along = self.shape(variance)?;
         let (scale, shift) = (self.input(1)?, self.input(2)?);
         let (scale, shift) = (self.reshape(scale, &along)?, self.reshape(shift, &along)?);
-        let spread = self.with(BinaryFunction::Add, variance, epsilon)?;
+        let spread = self.with(BinaryFunction::Add, variance, epsilon.into())?;
         let spread = self.unary(Function::Sqrt, spread)?;
         let result = self.binary(BinaryFunction::Div, distance, spread)?;
         let result = self.binary(BinaryFunction::Mul, result, scale)?;
@@ -152,8 +156,9 @@ impl Place<'_, '_> {
             let old = self.input(index)?;
             let own = self.shape(old)?;
             let new = self.reshape(new, &own)?;
-            let old = self.with(BinaryFunction::Mul, old, momentum)?;
-            let new = self.with(BinaryFunction::Mul, new, 1.0 - momentum)?;
+            let kept = f64::from(momentum);
+            let old = self.with(BinaryFunction::Mul, old, kept)?;
+            let new = self.with(BinaryFunction::Mul, new, 1.0 - kept)?;
             results.push(self.binary(BinaryFunction::Add, old, new)?);
         }
         Ok(Some(results))
@@ -162,7 +167,7 @@ impl Place<'_, '_> {
     pub(super) fn layer_statistics(&mut self, axis: i64, epsilon: f32) -> Expanded {
         let x = self.input(0)?;
         let rank = self.shape(x)?.len();
-        let (Some(first), true) = (resolve_axis(axis, rank), self.is(0, DType::F32)) else {
+        let (Some(first), true) = (resolve_axis(axis, rank), self.is_float(0)) else {
             return Ok(None);
         };
         let axes: Vec<usize> = (first..rank).collect();
@@ -170,9 +175,10 @@ impl Place<'_, '_> {
         let normalized = self.push_all(op, self.node.inputs.clone(), 1)?[0];
         let mean = self.reduce(Reduction::Mean, x, &axes)?;
         let (_, variance) = self.centred(x, &axes)?;
-        let variance = self.with(BinaryFunction::Add, variance, epsilon)?;
+        let variance = self.with(BinaryFunction::Add, variance, epsilon.into())?;
         let spread = self.unary(Function::Sqrt, variance)?;
         let inverse = self.unary(Function::Reciprocal, spread)?;
+        let (mean, inverse) = (self.cast(mean, DType::F32)?, self.cast(inverse, DType::F32)?);
         Ok(Some(vec![normalized, mean, inverse]))
     }
 
@@ -184,7 +190,7 @@ impl Place<'_, '_> {
         none_is_none: bool,
     ) -> Expanded {
         let x = self.input(0)?;
-        if !self.is(0, DType::F32) {
+        if !self.is_float(0) {
             return Ok(None);
         }
         let axes = self.axes(none_is_none)?;
@@ -196,7 +202,9 @@ impl Place<'_, '_> {
             true => {
                 let most = self.reduce(Reduction::Max, x, &axes)?;
                 let size = self.unary(Function::Abs, most)?;
-                let (infinity, zero) = (self.number(f32::INFINITY)?, self.number(0.0)?);
+                let dtype = self.fact(x)?.dtype;
+                let infinity = self.number(dtype, f64::INFINITY)?;
+                let zero = self.number(dtype, 0.0)?;
                 let endless = self.compare(Comparison::Equal, size, infinity)?;
                 let most = self.select(endless, zero, most)?;
                 let distance = self.binary(BinaryFunction::Sub, x, most)?;

@@ -3,13 +3,13 @@
 use anabranch_hal::kernel::{BinaryFunction, Combine, IntegerFunction};
 
 use super::{Expanded, PLACES_MAX, Place, signed};
-use crate::dtype::{DType, round_f32};
+use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
 use crate::host::{self, PadMode};
 use crate::ops::{Comparison, Op};
 use crate::shape::resolve_axis;
-use crate::tensor::Tensor;
+use crate::tensor::{Numbers, Tensor};
 
 impl Place<'_, '_> {
     /// What is too much on both sides is cut off, what is missing is added.
@@ -136,7 +136,7 @@ impl Place<'_, '_> {
         let shape = self.shape(result)?;
         let [batch, ref image @ .., rank] = shape[..] else { return Ok(None) };
         let large = image.iter().any(|&extent| PLACES_MAX < extent);
-        if !self.is(0, DType::F32) || shape.contains(&0) || large {
+        if !self.is_float(0) || shape.contains(&0) || large {
             return Ok(None);
         }
         let mut factor = vec![1; shape.len()];
@@ -145,11 +145,12 @@ impl Place<'_, '_> {
         sum = self.reshape(sum, &factor)?;
         // The last axis comes first.
         for (place, axis) in (1..=rank).rev().enumerate() {
-            let along =
-                (0..shape[axis]).map(|at| round_f32(host::grid_place(at, shape[axis], align)));
+            let along = (0..shape[axis]).map(|at| host::grid_place(at, shape[axis], align));
+            let along = Numbers::Floats(along.collect());
             let mut extents = vec![1; shape.len()];
             extents[axis] = shape[axis];
-            let along = self.constant(Tensor::from_f32(&extents, along.collect())?);
+            let dtype = self.fact(maps)?.dtype;
+            let along = self.constant(Tensor::from_numbers(dtype, &extents, &along)?);
             let by = self.slice(maps, 2, [place, place + 1, 1])?;
             let by = self.reshape(by, &factor)?;
             let term = self.binary(BinaryFunction::Mul, along, by)?;

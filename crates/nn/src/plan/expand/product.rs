@@ -30,7 +30,7 @@ impl Place<'_, '_> {
             return Ok(Some(vec![self.push(Op::Expand, &[zero, size])?]));
         }
         match dtype {
-            DType::F32 => {}
+            DType::F32 | DType::F64 => {}
             DType::I16 | DType::I8 | DType::U16 | DType::U8 => return self.widened(dtype),
             _ if Integer::takes(dtype) => {}
             _ => return Ok(None),
@@ -131,11 +131,11 @@ impl Place<'_, '_> {
             let b = self.transpose(b, &order(&b_names, &[&batch[..], &columns].concat()))?;
             let b = self.reshape(b, &[n, 1, k])?;
             self.binary(BinaryFunction::Mul, a, b)?
-        } else if self.fact(a)?.dtype == DType::F32 {
+        } else if self.fact(a)?.dtype.is_float() {
             let b =
                 self.transpose(b, &order(&b_names, &[&batch[..], &depth, &columns].concat()))?;
             let b = self.reshape(b, &[n, d, k])?;
-            self.product(a, b, false, 1.0)?
+            self.product(a, b, false)?
         } else {
             let b =
                 self.transpose(b, &order(&b_names, &[&batch[..], &columns, &depth].concat()))?;

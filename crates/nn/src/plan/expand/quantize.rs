@@ -51,7 +51,7 @@ impl Place<'_, '_> {
             return Ok(None);
         }
         let axes: Vec<usize> = (0..shape.len()).collect();
-        let zero = self.number(0.0)?;
+        let zero = self.number(DType::F32, 0.0)?;
         let mut ends = Vec::new();
         for (reduction, function) in
             [(Reduction::Min, BinaryFunction::Min), (Reduction::Max, BinaryFunction::Max)]
@@ -63,7 +63,7 @@ impl Place<'_, '_> {
         let width = self.binary(BinaryFunction::Sub, ends[1], ends[0])?;
         let scale = self.with(BinaryFunction::Div, width, 255.0)?;
         let nothing = self.compare(crate::ops::Comparison::Equal, scale, zero)?;
-        let one = self.number(1.0)?;
+        let one = self.number(DType::F32, 1.0)?;
         let scale = self.select(nothing, one, scale)?;
         let start = self.binary(BinaryFunction::Sub, zero, ends[0])?;
         let start = self.binary(BinaryFunction::Div, start, scale)?;
@@ -236,7 +236,7 @@ impl Place<'_, '_> {
             let range = [start, (start + step).min(product.k), 1];
             let left = self.slice(a, a_shape.len() - 1, range)?;
             let right = self.slice(b, b_shape.len() - 2, range)?;
-            let part = self.product(left, right, false, 1.0)?;
+            let part = self.product(left, right, false)?;
             sum = self.added(sum, part)?;
         }
         match sum {

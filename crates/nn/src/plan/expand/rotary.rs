@@ -3,7 +3,6 @@
 use anabranch_hal::kernel::BinaryFunction;
 
 use super::{Expanded, Place};
-use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
 use crate::host::attention_layout;
@@ -22,7 +21,7 @@ impl Place<'_, '_> {
         let [batch, heads, positions, width] = attention_layout(self.fact(x)?, heads)?;
         let rotated = if rotated == 0 { width } else { rotated };
         let half = rotated / 2;
-        let floats = (0..3).all(|index| self.is(index, DType::F32));
+        let floats = self.are_floats(0..3);
         let sides = [self.input(1)?, self.input(2)?];
         let mut angles = Vec::new();
         for side in sides {

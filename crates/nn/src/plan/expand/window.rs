@@ -16,11 +16,11 @@ impl Place<'_, '_> {
         let x = self.input(0)?;
         let (shape, dtype) = (self.shape(x)?, self.fact(x)?.dtype);
         let small = matches!(dtype, DType::I16 | DType::I8 | DType::U16 | DType::U8);
-        let fits = (dtype == DType::F32 || small) && AXES.contains(&(shape.len() - 2));
+        let fits = (self.is_float(0) || small) && AXES.contains(&(shape.len() - 2));
         if !fits || shape.contains(&0) {
             return Ok(None);
         }
-        let wide = self.cast(x, DType::F32)?;
+        let wide = if small { self.cast(x, DType::F32)? } else { x };
         let op = Op::Pool { kind: PoolKind::Max, window: window.clone() };
         let most = self.push(op, &[wide])?;
         let mut results = vec![self.cast(most, dtype)?];
@@ -34,8 +34,7 @@ impl Place<'_, '_> {
     pub(super) fn conv_transpose(&mut self, window: &TransposedWindow) -> Expanded {
         let (x, weight) = (self.input(0)?, self.input(1)?);
         let (from, taps) = (self.shape(x)?, self.shape(weight)?);
-        let floats = (0..self.node.inputs.len())
-            .all(|index| self.optional(index).is_none() || self.is(index, DType::F32));
+        let floats = self.are_floats(0..self.node.inputs.len());
         let fits = AXES.contains(&(from.len() - 2)) && !from.contains(&0) && !taps.contains(&0);
         if !floats || !fits {
             return Ok(None);
@@ -74,7 +73,7 @@ impl Place<'_, '_> {
     pub(super) fn columns_to_image(&mut self, columns: &Columns) -> Expanded {
         let x = self.input(0)?;
         let columns = columns.placed(&self.all.known.inputs(self.node)?)?;
-        if !self.is(0, DType::F32) || !AXES.contains(&columns.image.len()) {
+        if !self.is_float(0) || !AXES.contains(&columns.image.len()) {
             return Ok(None);
         }
         Ok(Some(vec![self.push(host::fold_columns(columns), &[x])?]))

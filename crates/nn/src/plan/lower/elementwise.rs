@@ -13,6 +13,14 @@ use crate::ops::{Comparison, Facts, float_result, reduced_axes};
 use crate::shape::{resolve_axis, row_major_strides};
 use crate::tensor::Tensor;
 
+/// A kernel of floats of a type.
+pub(super) fn in_type(dtype: DType, kernel: Kernel) -> Kernel {
+    match dtype {
+        DType::F64 => Kernel::Double(Box::new(kernel)),
+        _ => kernel,
+    }
+}
+
 impl Lowering<'_> {
     pub(super) fn unary(
         &mut self,
@@ -24,6 +32,7 @@ impl Lowering<'_> {
         let fact = self.fact(x)?;
         float_result(fact)?;
         let kernel = Kernel::Unary(Unary { function, count: fact.count() });
+        let kernel = in_type(fact.dtype, kernel);
         let spots = [self.dense(x)?, self.produce(result)?];
         self.emit(kernel, &spots)
     }
@@ -48,16 +57,18 @@ impl Lowering<'_> {
         let (a, b) = (Self::input(node, 0)?, Self::input(node, 1)?);
         float_result(self.fact(a)?)?;
         float_result(self.fact(b)?)?;
-        let shape = self.fact(epilogue.result)?.shape.clone();
+        let fact = self.fact(epilogue.result)?;
+        let (dtype, shape) = (fact.dtype, fact.shape.clone());
         let mut function = function;
         let mut sides = [a, b];
         if function == BinaryFunction::Pow && self.exponent(b)? == Some(2.0) {
             (function, sides) = (BinaryFunction::Mul, [a, a]);
         }
-        let (a, a_strides) = self.stretched(sides[0], &shape)?;
-        let (b, b_strides) = self.stretched(sides[1], &shape)?;
+        let (a, a_strides) = self.of_type(sides[0], dtype, &shape)?;
+        let (b, b_strides) = self.of_type(sides[1], dtype, &shape)?;
         let activation = epilogue.activation;
         let kernel = Kernel::Binary(Binary { function, activation, shape, a_strides, b_strides });
+        let kernel = in_type(dtype, kernel);
         let spots = [a, b, self.produce(epilogue.result)?];
         self.emit(kernel, &spots)
     }
@@ -66,19 +77,6 @@ impl Lowering<'_> {
         let fact = self.fact(id)?;
         let scalar = fact.constant.as_ref().filter(|_| fact.shape.is_empty());
         Ok(scalar.and_then(|tensor| tensor.to_f64().first().copied()))
-    }
-
-    /// A value along a shape that it broadcasts to. Constants of other types become `f32`.
-    fn stretched(&mut self, id: ValueId, shape: &[usize]) -> Result<(Spot, Vec<usize>), Error> {
-        let fact = self.fact(id)?;
-        if let Some(tensor) = fact.constant.as_ref().filter(|tensor| tensor.dtype() != DType::F32) {
-            let single = Tensor::from_numbers(DType::F32, &fact.shape, &tensor.numbers())?;
-            let view = crate::shape::View::contiguous(single.shape()).expand(shape);
-            let storage = self.add_constant(single);
-            let strides = view.forward_strides().unwrap_or_default();
-            return Ok((Spot { storage, offset: 0 }, strides));
-        }
-        self.along(id, shape)
     }
 
     /// Where a value of any type lies, along a shape that it broadcasts to.
@@ -196,9 +194,9 @@ impl Lowering<'_> {
         let x = Self::input(node, 0)?;
         let fact = self.fact(x)?;
         float_result(fact)?;
-        let shape = fact.shape.clone();
+        let (dtype, shape) = (fact.dtype, fact.shape.clone());
         let reduced = reduced_axes(inputs, none_is_none)?;
-        let kernel = Kernel::Reduce(Reduce { reduction, shape, reduced });
+        let kernel = in_type(dtype, Kernel::Reduce(Reduce { reduction, shape, reduced }));
         let spots = [self.dense(x)?, self.produce(result)?];
         self.emit(kernel, &spots)
     }

@@ -60,7 +60,7 @@ impl Lowering<'_> {
     }
 
     /// A value along a shape that it broadcasts to; a constant may be of another type.
-    fn of_type(
+    pub(super) fn of_type(
         &mut self,
         id: ValueId,
         dtype: DType,

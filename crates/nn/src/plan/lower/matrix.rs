@@ -3,8 +3,10 @@
 use anabranch_hal::kernel::{Kernel, MatMul, MatrixLayout, Precision};
 
 use super::super::fuse::Product;
+use super::elementwise::in_type;
 use super::weights::canonical_product;
 use super::{Epilogue, Lowering, Spot};
+use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
 use crate::ops::{float_result, product_shape};
@@ -21,6 +23,7 @@ impl Lowering<'_> {
         };
         float_result(self.fact(a)?)?;
         float_result(self.fact(b)?)?;
+        let dtype = self.fact(a)?.dtype;
         let (a_shape, b_shape) = (self.fact(a)?.shape.clone(), self.fact(b)?.shape.clone());
         let product = product_shape(&a_shape, &b_shape, transpose[0], transpose[1])
             .ok_or_else(|| Error::invalid_model("multiplies matrices that do not fit"))?;
@@ -54,12 +57,12 @@ impl Lowering<'_> {
             batch,
         };
         let one_matrix = b_shape.len() == 2;
-        let packed = match one_matrix && b_spot.is_none() {
+        let packed = match one_matrix && b_spot.is_none() && dtype == DType::F32 {
             true => self.packed_factor(b, &mut kernel),
             false => None,
         };
         kernel.packed = packed.is_some();
-        if !kernel.packed && !kernel.precision.takes_plain() {
+        if dtype != DType::F32 || (!kernel.packed && !kernel.precision.takes_plain()) {
             kernel.precision = Precision::F32;
         }
         let b_spot = match packed.or(b_spot) {
@@ -78,7 +81,7 @@ impl Lowering<'_> {
             spots.push(self.dense(residual)?);
         }
         spots.push(self.produce(epilogue.result)?);
-        self.emit(Kernel::MatMul(kernel), &spots)
+        self.emit(in_type(dtype, Kernel::MatMul(kernel)), &spots)
     }
 
     /// The constant factor of a product, in the precision that was asked for or else as it is.

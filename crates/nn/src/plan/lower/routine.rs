@@ -21,6 +21,10 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
     let typed = |index: usize| inputs.optional(index).map(|fact| (index, fact.dtype));
     let unlike = |(input, dtype): (usize, DType)| Misfit::ElementType { input, dtype };
     let foreign = |index: usize| typed(index).filter(|typed| typed.1 != DType::F32).map(unlike);
+    let first = inputs.optional(0).map(|fact| fact.dtype);
+    // Functions, reductions and products are in two types.
+    let float = || foreign(0).filter(|_| first != Some(DType::F64));
+    let unlike_first = || typed(1).filter(|typed| Some(typed.1) != first).map(unlike);
     let narrow = |index: usize| typed(index).filter(|typed| typed.1.is_narrow()).map(unlike);
     let compared = |index: usize| typed(index).filter(|typed| !Compare::takes(typed.1)).map(unlike);
     let any_foreign = || (0..inputs.len()).find_map(foreign);
@@ -34,26 +38,24 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
         Op::Conv { .. } => any_foreign().or_else(image),
         Op::Pool { .. } => foreign(0).or_else(image),
         Op::GlobalPool { .. } => foreign(0).or_else(|| image().filter(|_| rank < 3)),
-        Op::AdaptiveAveragePool { .. } | Op::Normalize { .. } | Op::MatMul { .. } => any_foreign(),
-        Op::Unary(_) | Op::Softmax { .. } => foreign(0),
+        Op::AdaptiveAveragePool { .. } | Op::Normalize { .. } => any_foreign(),
+        Op::MatMul { .. } => float().or_else(unlike_first),
+        Op::Unary(_) => float(),
         Op::Reduce { reduction, .. } => {
-            foreign(0).filter(|_| !typed(0).is_some_and(|x| IntegerReduce::takes(x.1, *reduction)))
+            float().filter(|_| !first.is_some_and(|x| IntegerReduce::takes(x, *reduction)))
         }
         Op::Clip => foreign(0).or_else(|| is_computed(1)).or_else(|| is_computed(2)),
         Op::Binary(function)
-            if typed(0).is_some_and(|x| Integer::takes(x.1))
-                && integer::function(*function).is_some() =>
+            if first.is_some_and(Integer::takes) && integer::function(*function).is_some() =>
         {
             // Only an exponent may be of another type.
-            let other = typed(1).filter(|other| Some(other.1) != typed(0).map(|x| x.1));
-            other.filter(|_| *function == BinaryFunction::Pow).map(unlike)
+            unlike_first().filter(|_| *function == BinaryFunction::Pow)
         }
-        // A constant exponent becomes an `f32`.
-        Op::Binary(_) => foreign(0).or_else(|| foreign(1).filter(|_| is_computed(1).is_some())),
+        // A constant exponent takes the type of the base.
+        Op::Binary(_) => float().or_else(|| is_computed(1).and_then(|_| unlike_first())),
         Op::Concat { .. } | Op::Gather { .. } | Op::Where => None,
         Op::Pad { mode: PadMode::Constant } => is_computed(2),
-        Op::Pad { .. } => foreign(0),
-        Op::Resize(_) => foreign(0),
+        Op::Softmax { .. } | Op::Pad { .. } | Op::Resize(_) => foreign(0),
         Op::Compare(_) => (0..2).find_map(compared),
         Op::Not => compared(0),
         Op::Cast { to } if to.is_narrow() => Some(Misfit::NarrowResult(*to)),

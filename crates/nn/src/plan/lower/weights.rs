@@ -52,8 +52,9 @@ impl Lowering<'_> {
     /// A parameter as a vector of `shape`, to which it broadcasts; only constants are stretched.
     pub(super) fn vector(&mut self, id: ValueId, shape: &[usize]) -> Result<Spot, Error> {
         let fact = self.fact(id)?;
-        if fact.dtype != DType::F32 {
-            return Err(Error::unsupported(format!("computes with {fact}; arithmetic is in f32")));
+        if !matches!(fact.dtype, DType::F32 | DType::F64) {
+            let message = format!("computes with {fact}; arithmetic is in f32 and f64");
+            return Err(Error::unsupported(message));
         }
         let count: usize = shape.iter().product();
         if fact.count() == count {

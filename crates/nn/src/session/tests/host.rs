@@ -70,18 +70,20 @@ fn integers_are_computed_as_integers() {
 
 #[test]
 fn a_routine_knows_which_input_is_left_out() {
-    let mut model = ModelBuilder::new("clip", 1);
-    let x = model.typed_input("x", DType::F64, &known(&[3]));
-    let bound = model.constant(Tensor::from_f64(&[], vec![2.0]).unwrap());
-    let y = model.push("Clip", Op::Clip, &[x, bound, bound]);
+    let mut model = ModelBuilder::new("normalisation", 1);
+    let x = model.typed_input("x", DType::I64, &known(&[2]));
+    let shift = model.integers(&[10, 20]);
+    let op = Op::Normalize { norm: Norm::Layer { axis: 0 }, epsilon: 0.0 };
+    let y = model.push("LayerNormalization", op, &[x, shift, shift]);
     model.output("y", y);
     let mut graph = model.build().unwrap().into_graph();
     graph.nodes[0].inputs[1] = None;
     let session =
         Session::from_model(&device(), Model::new(graph), &SessionOptions::default()).unwrap();
-    let x = Tensor::from_f64(&[3], vec![-7.0, 1.0, 3.0]).unwrap();
+    let x = Tensor::from_i64(&[2], vec![1, 3]).unwrap();
+    assert_eq!(session.describe(&[("x", &[2])]).unwrap().steps[0].kernel, "routine");
     let found = session.run(&[("x", &x)]).unwrap().remove(0).1;
-    assert_eq!(elements_of(&found), [-7.0, 1.0, 2.0]);
+    assert_eq!(elements_of(&found), [9.0, 21.0]);
 }
 
 /// A model that gives its first input as many columns as its second one says.

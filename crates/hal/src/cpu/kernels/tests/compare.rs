@@ -5,8 +5,8 @@ use super::*;
 use crate::dtype::DType;
 use crate::kernel::{Compare, Comparison};
 
-pub(crate) const COMPARED: [DType; 6] =
-    [DType::F32, DType::I64, DType::I32, DType::U64, DType::U8, DType::Bool];
+pub(crate) const COMPARED: [DType; 7] =
+    [DType::F32, DType::F64, DType::I64, DType::I32, DType::U64, DType::U8, DType::Bool];
 
 /// A question with its inputs as they lie in memory: few different numbers, so that many are equal.
 pub(crate) fn random_compare(random: &mut Random) -> (Compare, Vec<Vec<u8>>) {
@@ -27,6 +27,11 @@ pub(crate) fn random_compare(random: &mut Random) -> (Compare, Vec<Vec<u8>>) {
 fn number(random: &mut Random, dtype: DType) -> Vec<u8> {
     match dtype {
         DType::F32 => random.pick(&[-1.5f32, -0.0, 0.0, 1e-40, 2.0, f32::NAN]).to_le_bytes().into(),
+        // Two of them are one in `f32`.
+        DType::F64 => {
+            let few = [-1.5, -0.0, 0.0, 1.0, 1.0 + f64::EPSILON, 1e-320, f64::NAN];
+            random.pick(&few).to_le_bytes().into()
+        }
         DType::I64 => {
             random.pick(&[i64::MIN, -1, 0, 1, 1 << 32, (1 << 53) + 1]).to_le_bytes().into()
         }
@@ -68,6 +73,7 @@ fn comparisons_are_right() {
         let (compare, inputs) = random_compare(&mut random);
         let expected = match compare.dtype {
             DType::F32 => answers(&compare, &inputs, f32::from_le_bytes),
+            DType::F64 => answers(&compare, &inputs, f64::from_le_bytes),
             DType::I64 => answers(&compare, &inputs, i64::from_le_bytes),
             DType::I32 => answers(&compare, &inputs, i32::from_le_bytes),
             DType::U64 => answers(&compare, &inputs, u64::from_le_bytes),

@@ -227,6 +227,21 @@ fn rows_do_not_see_the_batch() {
 }
 
 #[test]
+fn double_precision_does_not_see_the_batch() {
+    let double = |kernel| Kernel::Double(Box::new(kernel));
+    let exp = Function::Exp;
+    check(113, &[], |n| double(Kernel::Unary(Unary { function: exp, count: 5001 * n })));
+    check(114, &[1], |m| double(Kernel::MatMul(MatMul::plain(9 * m, 33, 65))));
+    for reduced in [vec![false, false, true], vec![false, true, false]] {
+        let reduction = Reduction::Sum;
+        check(119, &[], |n| {
+            let (shape, reduced) = (vec![40 * n, 35, 20], reduced.clone());
+            double(Kernel::Reduce(Reduce { reduction, shape, reduced }))
+        });
+    }
+}
+
+#[test]
 fn resampling_does_not_see_the_batch() {
     check(115, &[1, 2, 3, 4], |n| {
         let (in_size, out_size) = ([30, 41], [61, 80]);

@@ -60,7 +60,11 @@ fn at(shape: &[usize], strides: &[usize], mut index: usize) -> usize {
 }
 
 /// Results by position in the output, which starts out as `NaN`.
-pub(crate) fn matmul(kernel: &MatMul, inputs: &[Vec<f32>], count: usize) -> Sums {
+pub(crate) fn matmul<T: Copy + Into<f64>>(
+    kernel: &MatMul,
+    inputs: &[Vec<T>],
+    count: usize,
+) -> Sums {
     let mut sums = Sums { values: vec![f64::NAN; count], magnitudes: vec![0.0; count] };
     let matrices: usize = kernel.batch.iter().product();
     for matrix in 0..matrices {
@@ -70,20 +74,20 @@ pub(crate) fn matmul(kernel: &MatMul, inputs: &[Vec<f32>], count: usize) -> Sums
         for (i, j) in (0..kernel.m).flat_map(|i| (0..kernel.n).map(move |j| (i, j))) {
             let (mut sum, mut magnitude) = (0.0, 0.0);
             for k in 0..kernel.k {
-                let a = inputs[0][place(&kernel.a, i, k)];
-                let b = inputs[1][place(&kernel.b, k, j)];
-                sum += f64::from(a) * f64::from(b);
-                magnitude += (f64::from(a) * f64::from(b)).abs();
+                let a: f64 = inputs[0][place(&kernel.a, i, k)].into();
+                let b: f64 = inputs[1][place(&kernel.b, k, j)].into();
+                sum += a * b;
+                magnitude += (a * b).abs();
             }
             sum *= f64::from(kernel.alpha);
             let y = place(&kernel.y, i, j);
             let mut next = 2;
             if kernel.bias {
-                sum += f64::from(inputs[next][j]);
+                sum += inputs[next][j].into();
                 next += 1;
             }
             if kernel.residual {
-                sum += f64::from(inputs[next][y]);
+                sum += inputs[next][y].into();
             }
             sums.values[y] = kernel.activation.of(sum);
             sums.magnitudes[y] = magnitude * f64::from(kernel.alpha).abs() + 2.0;
@@ -217,7 +221,7 @@ pub(crate) fn softmax(kernel: &Softmax, x: &[f32]) -> Vec<f64> {
     y
 }
 
-pub(crate) fn reduce(kernel: &Reduce, x: &[f32]) -> Vec<f64> {
+pub(crate) fn reduce<T: Copy + Into<f64>>(kernel: &Reduce, x: &[T]) -> Vec<f64> {
     let kept: usize =
         kernel.shape.iter().zip(&kernel.reduced).filter(|(_, r)| !**r).map(|(e, _)| e).product();
     let mut members = vec![Vec::new(); kept];
@@ -230,7 +234,7 @@ pub(crate) fn reduce(kernel: &Reduce, x: &[f32]) -> Vec<f64> {
             }
             rest /= extent;
         }
-        members[target].push(f64::from(x));
+        members[target].push(x.into());
     }
     let pick = |members: &[f64], empty: f64, better: fn(f64, f64) -> bool| {
         members.iter().fold(empty, |a, &b| if b.is_nan() || better(b, a) { b } else { a })
@@ -250,9 +254,9 @@ pub(crate) fn reduce(kernel: &Reduce, x: &[f32]) -> Vec<f64> {
         .collect()
 }
 
-pub(crate) fn binary(kernel: &Binary, inputs: &[Vec<f32>]) -> Vec<f64> {
-    let at = |input: usize, strides: &[usize], i| {
-        f64::from(inputs[input][super::elementwise::place(&kernel.shape, strides, i)])
+pub(crate) fn binary<T: Copy + Into<f64>>(kernel: &Binary, inputs: &[Vec<T>]) -> Vec<f64> {
+    let at = |input: usize, strides: &[usize], i| -> f64 {
+        inputs[input][super::elementwise::place(&kernel.shape, strides, i)].into()
     };
     let result = |i| {
         let (a, b) = (at(0, &kernel.a_strides, i), at(1, &kernel.b_strides, i));

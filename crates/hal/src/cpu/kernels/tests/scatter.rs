@@ -75,8 +75,8 @@ fn an_index_outside_names_no_position() {
 pub(crate) fn random_scatter(random: &mut Random) -> (Scatter, Vec<Vec<u8>>) {
     use Combine::{Add, Max, Min, Mul, Replace};
     let combine = random.pick(&[Replace, Replace, Add, Mul, Min, Max]);
-    let types = [DType::F32, DType::I64, DType::I32, DType::F16, DType::U8];
-    let dtype = random.pick(if combine == Replace { &types } else { &types[..3] });
+    let types = [DType::F32, DType::F64, DType::I64, DType::I32, DType::F16, DType::U8];
+    let dtype = random.pick(if combine == Replace { &types } else { &types[..4] });
     let rows = random.size(1, 40);
     let (run, count) = (random.pick(&[0, 1, 1, 3, 70]), random.pick(&[0, 1, 9, 100]));
     let scatter = Scatter { combine, dtype, rows, run, count };
@@ -86,6 +86,7 @@ pub(crate) fn random_scatter(random: &mut Random) -> (Scatter, Vec<Vec<u8>>) {
                 0 => f32::NAN.to_le_bytes().to_vec(),
                 _ => random.float().to_le_bytes().to_vec(),
             },
+            DType::F64 => (f64::from(random.float()) / 7.0).to_le_bytes().to_vec(),
             dtype => random.next().to_le_bytes()[..dtype.bytes()].to_vec(),
         };
         (0..count).flat_map(element).collect()
@@ -98,6 +99,7 @@ pub(crate) fn random_scatter(random: &mut Random) -> (Scatter, Vec<Vec<u8>>) {
 
 fn combined(scatter: &Scatter, old: &[u8], new: &[u8]) -> Vec<u8> {
     let float = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().unwrap());
+    let double = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().unwrap());
     let integer = |bytes: &[u8]| match bytes {
         &[a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])),
         bytes => i64::from_le_bytes(bytes.try_into().unwrap()),
@@ -110,6 +112,10 @@ fn combined(scatter: &Scatter, old: &[u8], new: &[u8]) -> Vec<u8> {
         (Combine::Mul, DType::F32) => (float(old) * float(new)).to_le_bytes().into(),
         (Combine::Min, DType::F32) => chosen(float(new) < float(old)),
         (Combine::Max, DType::F32) => chosen(float(new) > float(old)),
+        (Combine::Add, DType::F64) => (double(old) + double(new)).to_le_bytes().into(),
+        (Combine::Mul, DType::F64) => (double(old) * double(new)).to_le_bytes().into(),
+        (Combine::Min, DType::F64) => chosen(double(new) < double(old)),
+        (Combine::Max, DType::F64) => chosen(double(new) > double(old)),
         (Combine::Add, _) => of(integer(old).wrapping_add(integer(new))),
         (Combine::Mul, _) => of(integer(old).wrapping_mul(integer(new))),
         (Combine::Min, _) => chosen(integer(new) < integer(old)),

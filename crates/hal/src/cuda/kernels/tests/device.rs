@@ -2,7 +2,7 @@
 //! nothing.
 
 use super::card::Card;
-use super::{elementwise, integer, movement, products, resample, rows};
+use super::{double, elementwise, integer, movement, products, resample, rows};
 
 /// What was compared, and what was wrong.
 #[derive(Default)]
@@ -19,14 +19,14 @@ impl Report {
         &mut self,
         subject: &'static str,
         what: &dyn Fn() -> String,
-        found: &[f32],
+        found: &[impl Copy + Into<f64>],
         expected: &[f64],
         tolerance: &dyn Fn(usize) -> f64,
     ) {
         self.compared += 1;
         let mut worst: f64 = 0.0;
         for (i, (&found, &expected)) in found.iter().zip(expected).enumerate() {
-            let found = f64::from(found);
+            let found: f64 = found.into();
             let error = if expected.is_nan() && found.is_nan() || expected == found {
                 0.0
             } else if expected.is_finite() && found.is_finite() {
@@ -77,6 +77,7 @@ fn device_functions_compute_what_the_reference_does() {
         ("resampling and comparisons", resample::check),
         ("integers and positions", integer::check),
         ("products", products::check),
+        ("double precision", double::check),
     ] {
         check(&mut card, &mut report);
         let failures = report.failures.len();

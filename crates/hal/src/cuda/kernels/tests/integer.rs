@@ -3,13 +3,14 @@
 use super::card::{ALIGNED, Card};
 use super::device::Report;
 use super::elementwise::same;
+use crate::cpu::kernels::tests::double::from_wide;
 use crate::cpu::kernels::tests::integer::{random_integer, random_integer_reduce};
-use crate::cpu::kernels::tests::scan::{random_scan, scanned};
+use crate::cpu::kernels::tests::scan::{floats_scanned, random_scan};
 use crate::cpu::kernels::tests::scatter::{random_locate, random_scatter};
 use crate::cpu::kernels::tests::{Random, from_bytes, run_here};
 use crate::cuda::kernels::{Arithmetic, lower};
 use crate::dtype::DType;
-use crate::kernel::{IntegerFunction, Kernel, Scan};
+use crate::kernel::{IntegerFunction, Kernel};
 
 pub(super) fn check(card: &mut Card, report: &mut Report) {
     let mut random = Random::new(171);
@@ -50,19 +51,19 @@ fn scans(card: &mut Card, report: &mut Report, random: &mut Random) {
         let (scan, x) = random_scan(random);
         let (bytes, width) = (x.len(), scan.dtype.bytes());
         let kernel = Kernel::Scan(scan.clone());
-        if scan.dtype != DType::F32 {
+        if !scan.dtype.is_float() {
             same(card, report, &kernel, &[x], bytes, width);
             continue;
         }
-        let wide: Vec<f64> = from_bytes(&x).into_iter().map(f64::from).collect();
-        let expected = match scan {
-            Scan { product: true, .. } => scanned(&scan, &wide, 1.0, |a, b| a * b),
-            Scan { product: false, .. } => scanned(&scan, &wide, 0.0, |a, b| a + b),
-        };
+        let expected = floats_scanned(&scan, &x);
         let lowered = lower(&kernel, Arithmetic::Tensor).unwrap();
         let found = card.run(&lowered, &[x], bytes, ALIGNED).expect("it does not fail");
-        let (what, within) = (|| format!("{kernel:?}"), |i: usize| 1e-7 * expected[i].abs());
-        report.compare("running sums", &what, &from_bytes(&found), &expected, &within);
+        let (found, part): (Vec<f64>, _) = match scan.dtype {
+            DType::F64 => (from_wide(&found), 1e-14),
+            _ => (from_bytes(&found).into_iter().map(f64::from).collect(), 1e-7),
+        };
+        let (what, within) = (|| format!("{kernel:?}"), |i: usize| part * expected[i].abs());
+        report.compare("running sums", &what, &found, &expected, &within);
     }
 }
 

@@ -9,6 +9,7 @@ use super::super::{
 use crate::cpu::kernels::tests::Random;
 use crate::cpu::kernels::tests::compare::random_compare;
 use crate::cpu::kernels::tests::determinant::random_determinant;
+use crate::cpu::kernels::tests::double::random_double;
 use crate::cpu::kernels::tests::elementwise::broadcast;
 use crate::cpu::kernels::tests::integer::{random_integer, random_integer_reduce};
 use crate::cpu::kernels::tests::movement::dense;
@@ -109,6 +110,8 @@ fn random_integer_kernels(random: &mut Random) -> Vec<Kernel> {
         Kernel::Scan(random_scan(random).0),
         Kernel::Locate(random_locate(random).0),
         Kernel::Scatter(random_scatter(random).0),
+        Kernel::Rank(random_rank(random).0),
+        Kernel::Pick(random_pick(random).0),
     ]
 }
 
@@ -151,6 +154,7 @@ fn random_kernels(random: &mut Random) -> Vec<Kernel> {
             shape: copied.clone(),
         }),
         Kernel::Pool2d(random_pool(random)),
+        random_double(random).0,
         Kernel::Resample(random_resample(random).0),
         Kernel::Compare(random_compare(random).0),
         Kernel::Sample(random_sample(random).0),
@@ -158,10 +162,8 @@ fn random_kernels(random: &mut Random) -> Vec<Kernel> {
         Kernel::Fold(random_fold(random).0),
         Kernel::Regions(random_regions(random).0),
         Kernel::Determinant(random_determinant(random).0),
-        Kernel::Rank(random_rank(random).0),
         Kernel::Quantize(random_quantize(random).0),
         Kernel::Dequantize(random_dequantize(random).0),
-        Kernel::Pick(random_pick(random).0),
         Kernel::AdaptiveAveragePool2d(AdaptiveAveragePool2d {
             planes: random.size(0, 5),
             in_size: [random.size(0, 40), random.size(0, 30)],
@@ -311,6 +313,8 @@ fn every_element_has_a_thread() {
             assert!((blocks - 1) * block * each < count, "{kernel:?}");
         };
         all(Kernel::Unary(Unary { function: Function::Exp, count }), 4);
+        let exp = Kernel::Unary(Unary { function: Function::Exp, count });
+        all(Kernel::Double(Box::new(exp)), 1);
         all(Kernel::Cast(Cast { from: DType::U8, to: DType::F32, count }), 1);
         let copy = |stride| StridedCopy {
             element_bytes: 8,
@@ -399,11 +403,12 @@ fn how_a_constant_is_packed_follows_from_it_alone() {
 }
 
 /// The sources in the order of their names.
-const SOURCES: [&str; 22] = [
+const SOURCES: [&str; 23] = [
     include_str!("../anabranch.cu"),
     include_str!("../compare.cu"),
     include_str!("../convolution.cu"),
     include_str!("../determinant.cu"),
+    include_str!("../double.cu"),
     include_str!("../elementwise.cu"),
     include_str!("../integer.cu"),
     include_str!("../matmul.cu"),
