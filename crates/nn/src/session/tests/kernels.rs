@@ -14,7 +14,7 @@ use crate::graph::{Graph, Label, Port};
 use crate::host::{self, Attention, Form, PadMode, Together};
 use crate::model::Model;
 use crate::ops::{Comparison, Fact, Facts};
-use crate::plan::{Given, Plan, PlanInfo};
+use crate::plan::{Given, Plan};
 use crate::tensor::Numbers;
 
 /// What an operator means.
@@ -100,6 +100,7 @@ fn has_double(op: &Op) -> bool {
             host.form(),
             None | Some(
                 Form::Bits
+                    | Form::Determinant
                     | Form::TopK { .. }
                     | Form::GridSample { .. }
                     | Form::RegionAlign(_)
