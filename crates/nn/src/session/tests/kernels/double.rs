@@ -35,10 +35,12 @@ fn functions_of_two_and_bounds() {
     use BinaryFunction::{Add, Div, Max, Min, Mul, Pow, Rem, Slope, Sub};
     for function in [Add, Sub, Mul, Div, Pow, Min, Max, Slope, Rem] {
         let op = Op::Binary(function);
-        agree_on(&op, &[wide(&[4, 1, 33]), wide(&[2, 1])], &[], 1, 0.0);
-        agree_on(&op, &[numbers(&special), numbers(&turned)], &[1], 1, 0.0);
+        // Powers of a device may differ in the last bit.
+        let tolerance = if function == Pow { 1e-15 } else { 0.0 };
+        agree_on(&op, &[wide(&[4, 1, 33]), wide(&[2, 1])], &[], 1, tolerance);
+        agree_on(&op, &[numbers(&special), numbers(&turned)], &[1], 1, tolerance);
     }
-    agree_on(&Op::Binary(Pow), &[wide(&[7]), whole(DType::I32, &[7], -3, 7)], &[], 1, 0.0);
+    agree_on(&Op::Binary(Pow), &[wide(&[7]), whole(DType::I32, &[7], -3, 7)], &[], 1, 1e-15);
     agree_on(&Op::Binary(Pow), &[floats(&[7]), wide(&[7])], &[], 1, 1e-7);
     agree_on(&Op::Binary(Pow), &[whole(DType::I64, &[7], -3, 7), number(3.0)], &[1], 1, 0.0);
     for known in [&[][..], &[1, 2]] {
