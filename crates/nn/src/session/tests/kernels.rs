@@ -290,7 +290,8 @@ fn an_axis_that_there_is_not_fails_its_run_only() {
     let x = inputs[0].as_ref().unwrap();
     for axis in [2, -3, i32::MAX, i32::MIN] {
         let axis = Tensor::from_i32(&[1], vec![axis]).unwrap();
-        assert!(session.run(&[("x0", x), ("x1", &axis)]).is_err(), "{axis:?}");
+        let error = session.run(&[("x0", x), ("x1", &axis)]).unwrap_err();
+        assert!(!is_processor() || error.to_string().contains("axis of 2"), "{error}");
     }
     let axis = Tensor::from_i32(&[1], vec![-1]).unwrap();
     let found = session.run(&[("x0", x), ("x1", &axis)]).unwrap().remove(0).1;

@@ -33,14 +33,15 @@ fn functions_of_two_and_bounds() {
     let special = [f64::NAN, f64::INFINITY, -0.0, 0.0, 0.5, -1.5, 1e300, f64::NEG_INFINITY];
     let turned: Vec<f64> = special.iter().rev().copied().collect();
     use BinaryFunction::{Add, Div, Max, Min, Mul, Pow, Rem, Slope, Sub};
+    // Powers of a card may differ in the last bit.
+    let power = if is_processor() { 0.0 } else { 1e-15 };
     for function in [Add, Sub, Mul, Div, Pow, Min, Max, Slope, Rem] {
         let op = Op::Binary(function);
-        // Powers of a device may differ in the last bit.
-        let tolerance = if function == Pow { 1e-15 } else { 0.0 };
+        let tolerance = if function == Pow { power } else { 0.0 };
         agree_on(&op, &[wide(&[4, 1, 33]), wide(&[2, 1])], &[], 1, tolerance);
         agree_on(&op, &[numbers(&special), numbers(&turned)], &[1], 1, tolerance);
     }
-    agree_on(&Op::Binary(Pow), &[wide(&[7]), whole(DType::I32, &[7], -3, 7)], &[], 1, 1e-15);
+    agree_on(&Op::Binary(Pow), &[wide(&[7]), whole(DType::I32, &[7], -3, 7)], &[], 1, power);
     agree_on(&Op::Binary(Pow), &[floats(&[7]), wide(&[7])], &[], 1, 1e-7);
     agree_on(&Op::Binary(Pow), &[whole(DType::I64, &[7], -3, 7), number(3.0)], &[1], 1, 0.0);
     for known in [&[][..], &[1, 2]] {
