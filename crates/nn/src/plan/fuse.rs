@@ -1,9 +1,9 @@
 //! Which operators become part of the kernel in front of them.
 //!
 //! A convolution or a product takes a bias, then a residual, then an activation; sums and
-//! normalisations take an activation, those of instances then the mean of each; a product also takes constant factors of its operands and of
-//! its result, and a transposition behind it, as the layout of its result. Each step needs that
-//! nobody else looks at what was there before.
+//! normalisations take an activation, those of instances then the mean of each; a product also
+//! takes constant factors of its operands and of its result, and a transposition behind it, as the
+//! layout of its result. Each step needs that nobody else looks at what was there before.
 
 mod factor;
 

@@ -309,10 +309,16 @@ impl<'a> Output<'a> {
 impl Finish for Output<'_> {
     #[inline(always)]
     fn prepare<S: Simd>(&self, simd: S, row: usize, rows: usize, group: &Group) {
-        let Some(residual) = self.residual.as_ref().filter(|_| self.column == 1) else { return };
+        if self.column != 1 {
+            return;
+        }
         let run = group.runs[0];
         for r in row..row + rows {
-            ask(simd, residual.window(self.first + r * self.row + run.target, run.length));
+            let first = self.first + r * self.row + run.target;
+            ask(simd, self.y.window(first, run.length));
+            if let Some(residual) = &self.residual {
+                ask(simd, residual.window(first, run.length));
+            }
         }
     }
 

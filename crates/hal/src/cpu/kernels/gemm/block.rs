@@ -7,7 +7,8 @@ use crate::cpu::kernels::simd::{Simd, Work};
 pub(in crate::cpu::kernels) const VECTORS_MAX: usize = 8;
 
 /// What is asked for while a block is computed, so that it is in the cache when its time comes: the
-/// processor's own prefetching stops at the end of each page.
+/// processor's own prefetching stops at the end of each page. So are the columns, which lie together
+/// where they are packed.
 #[derive(Clone, Copy)]
 pub(in crate::cpu::kernels) struct Ahead<'a> {
     from: &'a [f32],
@@ -16,7 +17,7 @@ pub(in crate::cpu::kernels) struct Ahead<'a> {
 }
 
 impl<'a> Ahead<'a> {
-    /// How far ahead of their use rows are asked for, in elements.
+    /// How far ahead of their use rows and columns are asked for, in elements.
     const DISTANCE: usize = 512;
 
     /// The rows themselves.
@@ -106,6 +107,7 @@ fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, work: Mul
         let mut values = [simd.splat(0.0); VECTORS];
         for v in 0..VECTORS {
             values[v] = simd.load(&columns[bases[v] + offset..]);
+            simd.prefetch(columns, bases[v] + offset + Ahead::DISTANCE);
         }
         for r in 0..ROWS {
             let weight = simd.splat(weights[r]);

@@ -1,5 +1,6 @@
 //! Brings matrices into the layouts that the blocks read.
 
+use std::array;
 use std::ops::Range;
 
 use super::copy;
@@ -74,10 +75,13 @@ fn weave<S: Simd, const R: usize>(
     target: &mut [f32],
 ) -> usize {
     let whole = depth - depth % S::LANES;
+    let runs: [&[f32]; R] = array::from_fn(|r| &source[r * distance..][..whole]);
     for (k, target) in (0..whole).step_by(S::LANES).zip(target.chunks_exact_mut(R * S::LANES)) {
         let mut v = [simd.splat(0.0); R];
         for r in 0..R {
-            v[r] = simd.load(&source[r * distance + k..]);
+            // The runs that follow are next.
+            simd.prefetch(runs[r], R * distance + k);
+            v[r] = simd.load(&runs[r][k..]);
         }
         // Each pass brings runs together that are half of the rest apart.
         for _ in 0..R.ilog2() {
