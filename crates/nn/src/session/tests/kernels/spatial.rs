@@ -11,7 +11,7 @@ fn few(shape: &[usize]) -> Option<Tensor> {
     Some(Tensor::from_f32(shape, values).unwrap())
 }
 
-fn window(kernel: &[usize], strides: &[usize], pads: &[usize], ceil: bool) -> Window {
+pub(super) fn window(kernel: &[usize], strides: &[usize], pads: &[usize], ceil: bool) -> Window {
     Window {
         kernel: Some(kernel.to_vec()),
         strides: strides.to_vec(),
@@ -112,7 +112,7 @@ fn largest_elements_and_their_places() {
 }
 
 /// A transposed window of `rank` axes.
-fn transposed(rank: usize, groups: usize) -> TransposedWindow {
+pub(super) fn transposed(rank: usize, groups: usize) -> TransposedWindow {
     TransposedWindow {
         strides: vec![2; rank],
         dilations: vec![1; rank],
