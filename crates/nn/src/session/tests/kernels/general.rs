@@ -192,6 +192,16 @@ fn functions_of_integers_and_of_several_types() {
 }
 
 #[test]
+fn questions_about_codes_of_floats() {
+    for dtype in [DType::F8E4M3FN, DType::F8E4M3FNUZ, DType::F8E5M2, DType::F8E5M2FNUZ] {
+        let codes: Vec<u8> = (0..=u8::MAX).collect();
+        let x = Some(Tensor::from_bytes(dtype, &[4, 64], &codes).unwrap());
+        agree(&host::is_nan(), std::slice::from_ref(&x), &[], 1, 0.0);
+        agree(&host::is_infinite(true, false), &[x], &[], 1, 0.0);
+    }
+}
+
+#[test]
 fn samples_of_images_of_any_type_and_axes() {
     let all = [Sampling::Nearest, Sampling::Linear, Sampling::Cubic];
     for (image, places) in [
