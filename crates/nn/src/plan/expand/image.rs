@@ -19,7 +19,7 @@ impl Place<'_, '_> {
             DType::F32 | DType::F64 if resize.extrapolates() => self.extrapolated(resize, &stages),
             DType::F32 => Ok(None),
             dtype => match self.taken(x, &stages)? {
-                None if dtype == DType::F64 || Integer::takes(dtype) => {
+                None if matches!(dtype, DType::F64 | DType::Bool) || Integer::takes(dtype) => {
                     self.weighed(resize, x, &stages)
                 }
                 taken => Ok(taken),

@@ -242,9 +242,10 @@ fn what_is_outside_of_an_image_and_images_of_integers() {
         agree(&op, &given, &[1, 3], 1, 1e-5);
     }
     let cubic = host::Interpolation::Cubic { antialias: true, a: -0.75 };
-    for dtype in [DType::U8, DType::I8, DType::U16, DType::I32, DType::I64] {
+    for dtype in [DType::U8, DType::I8, DType::U16, DType::I32, DType::I64, DType::Bool] {
         for interpolation in [linear, cubic] {
-            let x = whole(dtype, &[1, 2, 4, 5], -40, 255);
+            let (low, many) = if dtype == DType::Bool { (0, 2) } else { (-40, 255) };
+            let x = whole(dtype, &[1, 2, 4, 5], low, many);
             let op = resize(host::Coordinates::HalfPixel, interpolation, 0.0);
             agree(&op, &[x.clone(), None, None, sizes.clone()], &[3], 1, 0.0);
             let op = resize(host::Coordinates::TfCropAndResize, interpolation, 7.5);
