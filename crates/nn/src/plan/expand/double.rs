@@ -16,13 +16,13 @@ use crate::tensor::Tensor;
 
 /// The most places that windows along an axis see, which are written down: never more than there are
 /// elements in what is gathered by them.
-const SEEN_MAX: usize = 1 << 24;
+pub(super) const SEEN_MAX: usize = 1 << 24;
 
 /// What each window along an axis sees, tap after tap; nothing outside of the axis.
 type Seen = Vec<Vec<Option<usize>>>;
 
 /// The value that takes the place of an operator, or nothing where it stays.
-type Made = Result<Option<ValueId>, Error>;
+pub(super) type Made = Result<Option<ValueId>, Error>;
 
 /// What windows see along each axis of an image.
 fn seen(placed: &Placed, image: &[usize]) -> Vec<Seen> {
@@ -376,6 +376,7 @@ impl Place<'_, '_> {
     }
 }
 
+/// The elements of a shape, which may be one of none with extents of any size.
 fn count(extents: &[usize]) -> usize {
-    extents.iter().product()
+    extents.iter().fold(1, |count, &extent| count.saturating_mul(extent))
 }

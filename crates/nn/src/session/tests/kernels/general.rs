@@ -192,6 +192,29 @@ fn functions_of_integers_and_of_several_types() {
 }
 
 #[test]
+fn elements_of_many_weights() {
+    for interpolation in [
+        host::Interpolation::Linear { antialias: true },
+        host::Interpolation::Cubic { antialias: true, a: -0.5 },
+    ] {
+        let resize = Op::Resize(host::Resize {
+            coordinates: host::Coordinates::HalfPixel,
+            interpolation,
+            axes: Some(vec![1]),
+            exclude_outside: true,
+            extrapolation: 0.0,
+            keep_aspect: host::KeepAspect::Stretch,
+        });
+        let sizes = integers(&[1], &[3]);
+        for dtype in [DType::U8, DType::I32, DType::I64] {
+            let given = [whole(dtype, &[2, 900, 3], 0, 250), None, None, sizes.clone()];
+            agree(&resize, &given, &[3], 1, 0.0);
+        }
+        agree(&resize, &[floats(&[2, 900, 3]), None, None, sizes], &[3], 1, 1e-5);
+    }
+}
+
+#[test]
 fn questions_about_codes_of_floats() {
     for dtype in [DType::F8E4M3FN, DType::F8E4M3FNUZ, DType::F8E5M2, DType::F8E5M2FNUZ] {
         let codes: Vec<u8> = (0..=u8::MAX).collect();

@@ -249,7 +249,9 @@ fn what_is_outside_of_an_image_and_images_of_integers() {
             let op = resize(host::Coordinates::HalfPixel, interpolation, 0.0);
             agree(&op, &[x.clone(), None, None, sizes.clone()], &[3], 1, 0.0);
             let op = resize(host::Coordinates::TfCropAndResize, interpolation, 7.5);
-            agree(&op, &[x, region.clone(), None, sizes.clone()], &[1, 3], 1, 0.0);
+            agree(&op, &[x.clone(), region.clone(), None, sizes.clone()], &[1, 3], 1, 0.0);
+            let beyond = Some(Tensor::from_f32(&[4], vec![1.5, 0.2, 1.9, 0.9]).unwrap());
+            agree(&op, &[x, beyond, None, sizes.clone()], &[1, 3], 1, 0.0);
         }
     }
     for dtype in [DType::U8, DType::I64, DType::Bool] {
