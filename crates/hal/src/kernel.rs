@@ -30,7 +30,7 @@ pub use compare::{Compare, Comparison};
 pub use determinant::Determinant;
 pub use elementwise::{Binary, BinaryFunction, Unary};
 pub use function::Function;
-pub use integer::{Integer, IntegerFunction, IntegerReduce};
+pub use integer::{Integer, IntegerFunction, IntegerMatMul, IntegerReduce};
 pub use precision::Precision;
 pub use quantize::{Dequantize, Quantize};
 pub use rank::{Pick, Rank};
@@ -62,6 +62,8 @@ pub enum Kernel {
     Binary(Binary),
     /// Element-wise function of two tensors of integers.
     Integer(Integer),
+    /// Batched multiplication of matrices of integers.
+    IntegerMatMul(IntegerMatMul),
     /// Softmax along one axis.
     Softmax(Softmax),
     /// Reduction over axes.
@@ -106,8 +108,9 @@ pub enum Kernel {
     Dequantize(Dequantize),
     /// A function that the layer above brings along.
     Routine(Routine),
-    /// The same in double precision: every operand is `f64`, and nothing is rounded to less on the
-    /// way. Of kernels there are [`Unary`], [`Binary`], [`Reduce`], and [`MatMul`] of plain factors.
+    /// The same in double precision: every operand of floats is `f64`, and nothing is rounded to less
+    /// on the way. Of kernels there are [`Unary`], [`Binary`], [`Reduce`], [`Sample`], [`Peak`],
+    /// [`Fold`], [`Regions`], [`Determinant`], and [`MatMul`] of plain factors.
     Double(Box<Kernel>),
     /// Brings the constant operand of a convolution or a matrix multiplication into the device's
     /// own layout. Operands: plain constant, packed constant.

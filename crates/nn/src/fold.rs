@@ -212,6 +212,12 @@ fn binary_numbers(
         (Numbers::Integers(a), Numbers::Floats(b)) if function == BinaryFunction::Pow => {
             return powers(fact, a, &b);
         }
+        (Numbers::Integers(a), Numbers::Integers(b)) if function == BinaryFunction::Pow => {
+            let unsigned = inputs.get(1)?.dtype == DType::U64;
+            let pairs = a.iter().zip(b);
+            let powers = pairs.map(|(&a, b)| function::power_of(fact.dtype, a, b, unsigned));
+            return Ok(Numbers::Integers(powers.collect()));
+        }
         (_, b) => b,
     };
     let floats = [&a, &b].iter().any(|side| matches!(side, Numbers::Floats(_)));
@@ -234,11 +240,8 @@ fn binary_numbers(
 /// Powers of integers: where the exponent is whole, whatever its type, they wrap; elsewhere they are
 /// truncated.
 fn powers(fact: &Fact, a: &[i64], b: &[f64]) -> Result<Numbers, Error> {
-    let of_pair = match fact.dtype {
-        DType::U64 => function::binary_unsigned,
-        _ => function::binary_integer,
-    };
-    let floats = Numbers::Integers(a.to_vec()).into_floats().into_iter().zip(b);
+    let base = Tensor::from_numbers(fact.dtype, &fact.shape, &Numbers::Integers(a.to_vec()))?;
+    let floats = base.to_f64().into_iter().zip(b);
     let floats = floats.map(|(a, &b)| BinaryFunction::Pow.of(a, b)).collect();
     let truncated = Tensor::from_numbers(fact.dtype, &fact.shape, &Numbers::Floats(floats))?;
     let Numbers::Integers(mut powers) = truncated.numbers() else {
@@ -246,7 +249,7 @@ fn powers(fact: &Fact, a: &[i64], b: &[f64]) -> Result<Numbers, Error> {
     };
     for ((power, &a), &b) in powers.iter_mut().zip(a).zip(b) {
         if b.fract() == 0.0 {
-            *power = of_pair(BinaryFunction::Pow, a, truncate_i64(b)).unwrap_or(0);
+            *power = function::power_of(fact.dtype, a, truncate_i64(b), false);
         }
     }
     Ok(Numbers::Integers(powers))

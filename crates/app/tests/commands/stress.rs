@@ -48,7 +48,7 @@ fn rows(arguments: &[&str]) -> Vec<Value> {
 fn every_network_is_compared_at_many_threads() {
     for (threads, ops) in [("8", "8"), ("32", "64")] {
         let rows = rows(&["--workload", "all", "--threads", threads, "--ops", ops]);
-        assert_eq!(rows.len(), 18);
+        assert_eq!(rows.len(), 19);
         for row in rows {
             assert_eq!(row["ok"].to_string(), ops, "{row}");
             let extra = LAST_KEYS.map(|key| row[key].as_u64().unwrap());

@@ -24,6 +24,7 @@ mod normalize;
 mod operand;
 mod peak;
 mod pooling;
+mod product;
 mod quantize;
 mod rank;
 mod reduce;
@@ -44,7 +45,7 @@ mod walk;
 pub(crate) mod tests;
 
 use crate::error::{Error, ErrorKind};
-use crate::kernel::Kernel;
+use crate::kernel::{IntegerMatMul, Kernel};
 
 pub(crate) use operand::RawOperand;
 pub(crate) use scratch::{PRIVATE_BYTES_MAX, Scratch};
@@ -146,6 +147,7 @@ fn tiles(kernels: Kernels, kernel: &Kernel) -> Tiles {
         Kernel::Scatter(kernel) => scatter::tiles(kernel),
         Kernel::Scan(kernel) => scan::tiles(kernel),
         Kernel::Integer(kernel) => integer::tiles(kernel),
+        Kernel::IntegerMatMul(kernel) => product::tiles(&kernel.product),
         Kernel::IntegerReduce(kernel) => integer::reduce::tiles(kernel),
         Kernel::Quantize(kernel) => quantize::tiles(kernel),
         Kernel::Dequantize(kernel) => quantize::back::tiles(kernel),
@@ -185,17 +187,24 @@ fn run(
         Kernel::Resample(kernel) => resample::run(isa, kernel, operands, tile, scratch),
         Kernel::Select(kernel) => select::run(kernel, operands, tile),
         Kernel::Compare(kernel) => compare::run(isa, kernel, operands, tile),
-        Kernel::Sample(kernel) => sample::run(kernel, operands, tile),
-        Kernel::Peak(kernel) => peak::run(kernel, operands, tile),
-        Kernel::Fold(kernel) => fold::run(kernel, operands, tile, scratch),
-        Kernel::Regions(kernel) => regions::run(kernel, operands, tile),
-        Kernel::Determinant(kernel) => determinant::run(kernel, operands, tile, scratch),
+        Kernel::Sample(kernel) => sample::run::<f32>(kernel, operands, tile),
+        Kernel::Peak(kernel) => peak::run::<f32>(kernel, operands, tile),
+        Kernel::Fold(kernel) => fold::run::<f32>(kernel, operands, tile, scratch),
+        Kernel::Regions(kernel) => regions::run::<f32>(kernel, operands, tile),
+        Kernel::Determinant(kernel) => determinant::run::<f32>(kernel, operands, tile, scratch),
         Kernel::Rank(kernel) => rank::run(kernel, operands, tile, scratch),
         Kernel::Pick(kernel) => rank::pick::run(kernel, operands, tile),
         Kernel::Locate(kernel) => scatter::locate::run(kernel, operands, tile),
         Kernel::Scatter(kernel) => scatter::run(kernel, operands, tile),
         Kernel::Scan(kernel) => scan::run(kernel, operands, tile),
         Kernel::Integer(kernel) => integer::run(isa, kernel, operands, tile),
+        Kernel::IntegerMatMul(IntegerMatMul { dtype, product: kernel }) => {
+            // With and without a sign, the lowest bits of a product are the same.
+            match dtype.bytes() {
+                4 => product::run::<u32>(isa, kernel, operands, tile, scratch),
+                _ => product::run::<u64>(isa, kernel, operands, tile, scratch),
+            }
+        }
         Kernel::IntegerReduce(kernel) => integer::reduce::run(kernel, operands, tile),
         Kernel::Quantize(kernel) => quantize::run(isa, kernel, operands, tile),
         Kernel::Dequantize(kernel) => quantize::back::run(isa, kernel, operands, tile),

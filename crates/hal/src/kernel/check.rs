@@ -15,6 +15,8 @@ use crate::dtype::DType;
 
 /// Bytes of an `f32`.
 pub(super) const F32: usize = 4;
+/// Bytes of an `f64`.
+const F64: usize = 8;
 
 /// Why a descriptor makes no sense. A value; thread-safe.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl Kernel {
     pub fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
         match self {
             Self::Conv2d(kernel) => conv2d(kernel),
-            Self::MatMul(kernel) => matmul(kernel),
+            Self::MatMul(kernel) => matmul(kernel, F32),
             Self::Normalize(kernel) => normalize(kernel),
             Self::Pool2d(kernel) => pool2d(kernel),
             Self::AdaptiveAveragePool2d(kernel) => adaptive(kernel),
@@ -97,17 +99,18 @@ impl Kernel {
             Self::Resample(kernel) => kernel.operands(),
             Self::Select(kernel) => select(kernel),
             Self::Compare(kernel) => kernel.operands(),
-            Self::Sample(kernel) => kernel.operands(),
-            Self::Peak(kernel) => kernel.operands(),
-            Self::Fold(kernel) => kernel.operands(),
-            Self::Regions(kernel) => kernel.operands(),
-            Self::Determinant(kernel) => kernel.operands(),
+            Self::Sample(kernel) => kernel.operands(F32),
+            Self::Peak(kernel) => kernel.operands(F32),
+            Self::Fold(kernel) => kernel.operands(F32),
+            Self::Regions(kernel) => kernel.operands(F32),
+            Self::Determinant(kernel) => kernel.operands(F32),
             Self::Rank(kernel) => kernel.operands(),
             Self::Pick(kernel) => kernel.operands(),
             Self::Locate(kernel) => kernel.operands(),
             Self::Scatter(kernel) => kernel.operands(),
             Self::Scan(kernel) => kernel.operands(),
             Self::Integer(kernel) => kernel.operands(),
+            Self::IntegerMatMul(kernel) => kernel.operands(),
             Self::IntegerReduce(kernel) => kernel.operands(),
             Self::Quantize(kernel) => kernel.operands(),
             Self::Dequantize(kernel) => kernel.operands(),
@@ -171,7 +174,13 @@ fn constant_of_conv2d(kernel: &Conv2d) -> Result<usize, Mismatch> {
     elements("weight of the convolution", &[kernel.out_channels, channels, kh, kw])
 }
 
-fn matmul(kernel: &MatMul) -> Specs {
+/// Whether a product has plain factors, of which nothing is left out.
+pub(super) fn is_plain(kernel: &MatMul) -> bool {
+    !kernel.packed && kernel.precision == Precision::F32
+}
+
+/// The operands of a product of elements of so many bytes.
+pub(super) fn matmul(kernel: &MatMul, element: usize) -> Specs {
     let view = |what, layout: &super::MatrixLayout, rows, columns| {
         same_rank(what, kernel.batch.len(), layout.batch.len())?;
         let mut shape = kernel.batch.clone();
@@ -198,11 +207,11 @@ fn matmul(kernel: &MatMul) -> Specs {
     }
     reduced("precision of the matrix multiplication", kernel.precision, kernel.packed)?;
     short_sums(kernel)?;
-    let mut specs = vec![read(a, F32)];
-    specs.push(if kernel.packed { packed(Access::Read) } else { read(b, F32) });
-    specs.extend(kernel.bias.then(|| read(n, F32)));
-    specs.extend(kernel.residual.then(|| read(y, F32)));
-    specs.push(write(y, F32));
+    let mut specs = vec![read(a, element)];
+    specs.push(if kernel.packed { packed(Access::Read) } else { read(b, element) });
+    specs.extend(kernel.bias.then(|| read(n, element)));
+    specs.extend(kernel.residual.then(|| read(y, element)));
+    specs.push(write(y, element));
     Ok(specs)
 }
 
@@ -384,15 +393,20 @@ fn routine(kernel: &Routine) -> Specs {
     Ok([specs(&kernel.inputs, Access::Read)?, specs(&kernel.outputs, Access::Write)?].concat())
 }
 
-/// The operands of the same kernel, of elements of twice the size.
+/// The operands of the same kernel, whose floats have twice the size.
 fn double(kernel: &Kernel) -> Specs {
     let takes = match kernel {
+        Kernel::Sample(kernel) => return kernel.operands(F64),
+        Kernel::Peak(kernel) => return kernel.operands(F64),
+        Kernel::Fold(kernel) => return kernel.operands(F64),
+        Kernel::Regions(kernel) => return kernel.operands(F64),
+        Kernel::Determinant(kernel) => return kernel.operands(F64),
         Kernel::Unary(_) | Kernel::Binary(_) | Kernel::Reduce(_) => true,
-        Kernel::MatMul(kernel) => !kernel.packed && kernel.precision == Precision::F32,
+        Kernel::MatMul(kernel) if is_plain(kernel) => return matmul(kernel, F64),
         _ => false,
     };
     if !takes {
-        let expected = "a function, a reduction, or a product of plain factors in f32";
+        let expected = "a kernel that there is in f64, or a product of plain factors in f32";
         let found = kernel.name().to_owned();
         return Err(Mismatch::new("kernel in double precision", expected, found));
     }
@@ -408,7 +422,7 @@ fn pack(kernel: &Kernel) -> Specs {
             constant_of_conv2d(kernel)?
         }
         Kernel::MatMul(kernel) => {
-            matmul(kernel)?;
+            matmul(kernel, F32)?;
             without_batch(kernel)?;
             let strides = [kernel.b.row, kernel.b.column];
             span("b of the matrix multiplication", &[kernel.k, kernel.n], &strides)?

@@ -1,6 +1,6 @@
 //! Determinants.
 
-use super::check::{F32, Mismatch, OperandSpec, read, write};
+use super::check::{Mismatch, OperandSpec, read, write};
 use super::extent::elements;
 
 /// Determinants of square matrices, by elimination in `f64`; of equal pivots the last is taken.
@@ -14,10 +14,11 @@ pub struct Determinant {
 }
 
 impl Determinant {
-    pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
+    /// The operands, where a float has so many bytes.
+    pub(super) fn operands(&self, float: usize) -> Result<Vec<OperandSpec>, Mismatch> {
         let Self { count, side } = *self;
         let x = elements("matrices of determinants", &[count, side, side])?;
         let y = elements("determinants", &[count])?;
-        Ok(vec![read(x, F32), write(y, F32)])
+        Ok(vec![read(x, float), write(y, float)])
     }
 }

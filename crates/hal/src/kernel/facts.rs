@@ -1,6 +1,6 @@
 //! What people and schedulers want to know of a kernel.
 
-use super::{Combine, Kernel, Statistics};
+use super::{Combine, Kernel, MatMul, Statistics};
 
 impl Kernel {
     /// The name in logs and traces, as in `conv2d`.
@@ -35,6 +35,7 @@ impl Kernel {
             Self::Scatter(_) => "scatter",
             Self::Scan(_) => "scan",
             Self::Integer(_) => "integer",
+            Self::IntegerMatMul(_) => "integer_matmul",
             Self::IntegerReduce(_) => "integer_reduce",
             Self::Select(_) => "select",
             Self::Compare(_) => "compare",
@@ -57,10 +58,8 @@ impl Kernel {
                 let [kh, kw] = kernel.kernel;
                 product(&[2, kernel.batch, kernel.out_channels, oh, ow, depth, kh, kw])
             }
-            Self::MatMul(kernel) => {
-                let batch = product(&kernel.batch);
-                batch.saturating_mul(product(&[2, kernel.m, kernel.n, kernel.k]))
-            }
+            Self::MatMul(kernel) => matmul(kernel),
+            Self::IntegerMatMul(kernel) => matmul(&kernel.product),
             Self::Normalize(kernel) => {
                 let per_element = if kernel.statistics == Statistics::Given { 2 } else { 7 };
                 let per_element = per_element + usize::from(kernel.pooled);
@@ -122,6 +121,10 @@ impl Kernel {
             _ => false,
         }
     }
+}
+
+fn matmul(kernel: &MatMul) -> u64 {
+    product(&kernel.batch).saturating_mul(product(&[2, kernel.m, kernel.n, kernel.k]))
 }
 
 fn product(factors: &[usize]) -> u64 {

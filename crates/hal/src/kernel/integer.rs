@@ -1,8 +1,8 @@
 //! Arithmetic of integers, which is exact and wraps.
 
-use super::Reduction;
-use super::check::{Mismatch, OperandSpec, read, write};
+use super::check::{Mismatch, OperandSpec, is_plain, matmul, read, write};
 use super::extent::{elements, same_rank, span};
+use super::{Function, MatMul, Reduction};
 use crate::dtype::DType;
 
 /// A function of two integers.
@@ -99,6 +99,36 @@ impl IntegerReduce {
         let y = elements("output of the reduction", &kept)?;
         let bytes = self.dtype.bytes();
         Ok(vec![read(x, bytes), write(y, bytes)])
+    }
+}
+
+/// A product of matrices of integers, which wrap: one of plain factors, times 1, with no function
+/// behind it. Operands: those of a [`MatMul`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntegerMatMul {
+    /// `I64`, `I32`, `U64` or `U32`.
+    pub dtype: DType,
+    /// What is multiplied.
+    pub product: MatMul,
+}
+
+impl IntegerMatMul {
+    /// Whether matrices of a type are multiplied.
+    pub const fn takes(dtype: DType) -> bool {
+        matches!(dtype, DType::I64 | DType::I32 | DType::U64 | DType::U32)
+    }
+
+    pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
+        if !Self::takes(self.dtype) {
+            let (expected, found) = ("i64, i32, u64 or u32", self.dtype.to_string());
+            return Err(Mismatch::new("factors of a product of integers", expected, found));
+        }
+        let MatMul { alpha, activation, .. } = self.product;
+        if !is_plain(&self.product) || alpha != 1.0 || activation != Function::Identity {
+            let (expected, found) = ("plain factors, and only sums", format!("{:?}", self.product));
+            return Err(Mismatch::new("product of integers", expected, found));
+        }
+        matmul(&self.product, self.dtype.bytes())
     }
 }
 

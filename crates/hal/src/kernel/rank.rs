@@ -11,7 +11,7 @@ use crate::dtype::DType;
 /// Operands: `x`, `y` of `[outer, count, inner]` (`i64`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rank {
-    /// `F32`, `I64`, `I32` or `U64`.
+    /// `F32`, `F64`, `I64`, `I32` or `U64`.
     pub dtype: DType,
     /// Rows before the axis.
     pub outer: usize,
@@ -30,12 +30,12 @@ pub struct Rank {
 impl Rank {
     /// Whether elements of a type are put in order.
     pub const fn takes(dtype: DType) -> bool {
-        matches!(dtype, DType::F32 | DType::I64 | DType::I32 | DType::U64)
+        matches!(dtype, DType::F32 | DType::F64 | DType::I64 | DType::I32 | DType::U64)
     }
 
     pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
         if !Self::takes(self.dtype) {
-            let (expected, found) = ("f32, i64, i32 or u64", self.dtype.to_string());
+            let (expected, found) = ("f32, f64, i64, i32 or u64", self.dtype.to_string());
             return Err(Mismatch::new("elements in order", expected, found));
         }
         let Self { outer, axis, inner, count, .. } = *self;

@@ -1,6 +1,6 @@
 //! Images at computed places.
 
-use super::check::{F32, Mismatch, OperandSpec, read, write};
+use super::check::{Mismatch, OperandSpec, read, write};
 use super::extent::elements;
 
 /// How elements around a place are weighed.
@@ -69,7 +69,7 @@ pub struct Sample {
     pub batch: usize,
     /// Channels of an image.
     pub channels: usize,
-    /// Extents of an image, which has one to three axes.
+    /// Extents of an image, which has one to six axes.
     pub in_size: Vec<usize>,
     /// Places in each image.
     pub count: usize,
@@ -83,9 +83,9 @@ pub struct Sample {
 
 impl Sample {
     /// The most axes of an image.
-    pub const AXES_MAX: usize = 3;
+    pub const AXES_MAX: usize = 6;
 
-    /// Extents of a volume: those of an image behind others of one element.
+    /// Those of an image behind others of one element.
     pub(crate) fn volume(&self) -> [usize; Self::AXES_MAX] {
         let mut volume = [1; Self::AXES_MAX];
         let from = Self::AXES_MAX.saturating_sub(self.in_size.len());
@@ -105,16 +105,17 @@ impl Sample {
         self.in_size.iter().fold(1, |taps, _| taps * along)
     }
 
-    pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
+    /// The operands, where a float has so many bytes.
+    pub(super) fn operands(&self, float: usize) -> Result<Vec<OperandSpec>, Mismatch> {
         let Self { batch, channels, ref in_size, count, .. } = *self;
         let axes = in_size.len();
         if !(1..=Self::AXES_MAX).contains(&axes) {
             let what = "axes of images that are sampled";
-            return Err(Mismatch::new(what, "1, 2 or 3", axes.to_string()));
+            return Err(Mismatch::new(what, "1 to 6", axes.to_string()));
         }
         let x = elements("images that are sampled", &[&[batch, channels], &in_size[..]].concat())?;
         let places = elements("places of samples", &[batch, count, axes])?;
         let y = elements("samples", &[batch, channels, count])?;
-        Ok(vec![read(x, F32), read(places, F32), write(y, F32)])
+        Ok(vec![read(x, float), read(places, float), write(y, float)])
     }
 }

@@ -1,6 +1,6 @@
 //! Windows over volumes, and regions of images.
 
-use super::check::{F32, Mismatch, OperandSpec, read, write};
+use super::check::{Mismatch, OperandSpec, read, write};
 use super::extent::{elements, positive};
 use crate::dtype::DType;
 
@@ -68,14 +68,15 @@ pub struct Peak {
 }
 
 impl Peak {
-    pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
+    /// The operands, where a float has so many bytes.
+    pub(super) fn operands(&self, float: usize) -> Result<Vec<OperandSpec>, Mismatch> {
         let what = "windows whose largest element is looked for";
         self.windows.check(what)?;
         let [d, h, w] = self.windows.size;
         let [od, oh, ow] = self.windows.count;
         let x = elements(what, &[self.planes, d, h, w])?;
         let y = elements(what, &[self.planes, od, oh, ow])?;
-        Ok(vec![read(x, F32), write(y, DType::I64.bytes())])
+        Ok(vec![read(x, float), write(y, DType::I64.bytes())])
     }
 
     pub(super) fn comparisons(&self) -> [usize; 3] {
@@ -96,14 +97,15 @@ pub struct Fold {
 }
 
 impl Fold {
-    pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
+    /// The operands, where a float has so many bytes.
+    pub(super) fn operands(&self, float: usize) -> Result<Vec<OperandSpec>, Mismatch> {
         let what = "windows that are laid back";
         self.windows.check(what)?;
         let ([d, h, w], [kd, kh, kw]) = (self.windows.size, self.windows.kernel);
         let [od, oh, ow] = self.windows.count;
         let x = elements(what, &[self.planes, kd, kh, kw, od, oh, ow])?;
         let y = elements(what, &[self.planes, d, h, w])?;
-        Ok(vec![read(x, F32), write(y, F32)])
+        Ok(vec![read(x, float), write(y, float)])
     }
 
     pub(super) fn additions(&self) -> [usize; 3] {
@@ -144,7 +146,8 @@ impl Regions {
     /// Samples along one side of a part: regions come from data, and may be anything.
     pub const SAMPLES_MAX: usize = 1 << 12;
 
-    pub(super) fn operands(&self) -> Result<Vec<OperandSpec>, Mismatch> {
+    /// The operands, where a float has so many bytes.
+    pub(super) fn operands(&self, float: usize) -> Result<Vec<OperandSpec>, Mismatch> {
         let Self { batch, channels, in_size: [h, w], count, parts: [rows, columns], .. } = *self;
         positive("height of images with regions", h)?;
         positive("width of images with regions", w)?;
@@ -152,7 +155,7 @@ impl Regions {
         let regions = elements("regions", &[count, 4])?;
         let y = elements("parts of regions", &[count, channels, rows, columns])?;
         let images = read(count, DType::I64.bytes());
-        Ok(vec![read(x, F32), read(regions, F32), images, write(y, F32)])
+        Ok(vec![read(x, float), read(regions, float), images, write(y, float)])
     }
 
     pub(super) fn products(&self) -> [usize; 5] {

@@ -1,6 +1,6 @@
 //! Operators that networks are built of, beyond the layers.
 
-use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
+use anabranch_hal::kernel::{BinaryFunction, Function, Outside, Reduction, Sampling};
 
 use super::{ModelBuilder, Value, bound, window};
 use crate::dtype::DType;
@@ -83,6 +83,24 @@ impl ModelBuilder {
         let (scale, samples, half_pixel, largest) = (1.0, 2, true, false);
         let align = host::RegionAlign { size, scale, samples, half_pixel, largest };
         self.push("RoiAlign", host::region_align(align), &[x, regions, images])
+    }
+
+    /// Elements of images between those at computed places: two along each axis. A place has a number
+    /// from -1 to 1 for each axis, the last one first; outside there are zeros.
+    pub fn sample(&mut self, x: Value, places: Value) -> Value {
+        let (sampling, outside) = (Sampling::Linear, Outside::Zeros);
+        self.push("GridSample", host::grid_sample(sampling, outside, false), &[x, places])
+    }
+
+    /// The determinants of square matrices, which are the last two axes.
+    pub fn determinant(&mut self, x: Value) -> Value {
+        self.push("Det", host::determinant(), &[x])
+    }
+
+    /// The `count` largest elements along `axis`, in their order.
+    pub fn largest(&mut self, x: Value, count: i64, axis: i64) -> Value {
+        let count = self.integers(&[count]);
+        self.push("TopK", host::top_k(axis, true), &[x, count])
     }
 
     /// A function of each element.

@@ -2,6 +2,7 @@
 
 use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 
+use crate::dtype::DType;
 use crate::ops::Comparison;
 use crate::tensor::{Numbers, Tensor};
 
@@ -50,6 +51,16 @@ fn power(mut square: i64, mut exponent: u64) -> i64 {
         exponent /= 2;
     }
     result
+}
+
+/// A power of a number of a type; whether the exponent has no sign.
+pub(super) fn power_of(dtype: DType, base: i64, exponent: i64, unsigned: bool) -> i64 {
+    if dtype != DType::U64 {
+        return binary_integer(BinaryFunction::Pow, base, exponent).unwrap_or(0);
+    }
+    // Without a sign, one over a power is 0, but for powers of 1.
+    let fraction = exponent < 0 && !unsigned;
+    if fraction { i64::from(base == 1) } else { power(base, exponent.cast_unsigned()) }
 }
 
 /// As [`binary_integer`], of 64 bits without a sign.

@@ -5,13 +5,19 @@ use anabranch_hal::kernel::Combine;
 use super::array::indices;
 use super::movement::picked;
 use super::{Form, Together, around, axis_of, known_operator, like_first, operator_with, place};
+use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op};
 use crate::shape::row_major_strides;
 use crate::tensor::{Numbers, Tensor};
 
 /// Combines element `at` of `x` with element `from` of `updates`.
-fn apply(combine: Combine, x: &mut Numbers, at: usize, updates: &Numbers, from: usize) {
+fn apply(
+    dtype: DType,
+    combine: Combine,
+    (x, at): (&mut Numbers, usize),
+    (updates, from): (&Numbers, usize),
+) {
     match (x, updates) {
         (Numbers::Floats(x), Numbers::Floats(updates)) => {
             let (old, new) = (x[at], updates[from]);
@@ -26,12 +32,15 @@ fn apply(combine: Combine, x: &mut Numbers, at: usize, updates: &Numbers, from: 
         }
         (Numbers::Integers(x), Numbers::Integers(updates)) => {
             let (old, new) = (x[at], updates[from]);
+            // With the highest bit turned, numbers with and without a sign have the same order.
+            let key = |x: i64| if dtype == DType::U64 { x ^ i64::MIN } else { x };
             x[at] = match combine {
                 Combine::Replace => new,
                 Combine::Add => old.wrapping_add(new),
                 Combine::Mul => old.wrapping_mul(new),
-                Combine::Min => old.min(new),
-                Combine::Max => old.max(new),
+                Combine::Min if key(new) < key(old) => new,
+                Combine::Max if key(old) < key(new) => new,
+                Combine::Min | Combine::Max => old,
             };
         }
         _ => {}
@@ -126,7 +135,7 @@ pub(crate) fn scatter_elements(axis: i64, combine: Combine) -> Op {
                 return Err(Error::invalid_model("has updates outside"));
             }
             let to = at.iter().zip(&strides).map(|(at, stride)| at * stride).sum();
-            apply(combine, &mut x, to, &updates, from);
+            apply(facts[0].dtype, combine, (&mut x, to), (&updates, from));
         }
         Ok(vec![Tensor::from_numbers(facts[0].dtype, shape, &x)?])
     })
@@ -157,7 +166,8 @@ pub(crate) fn scatter_nd(combine: Combine) -> Op {
                 at = at * extent + place(chosen, extent)?;
             }
             for i in 0..run {
-                apply(combine, &mut x, at * run + i, &updates, tuple * run + i);
+                let (to, from) = (at * run + i, tuple * run + i);
+                apply(facts[0].dtype, combine, (&mut x, to), (&updates, from));
             }
         }
         Ok(vec![Tensor::from_numbers(facts[0].dtype, shape, &x)?])
@@ -200,7 +210,7 @@ pub(crate) fn tensor_scatter(axis: i64, circular: bool) -> Op {
             }
             at[axis] = usize::try_from(place).unwrap_or(usize::MAX);
             let to = at.iter().zip(&strides).map(|(at, stride)| at * stride).sum();
-            apply(Combine::Replace, &mut x, to, &numbers, from);
+            apply(facts[0].dtype, Combine::Replace, (&mut x, to), (&numbers, from));
         }
         Ok(vec![Tensor::from_numbers(facts[0].dtype, shape, &x)?])
     })

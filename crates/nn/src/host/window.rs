@@ -7,7 +7,8 @@ use super::{
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::ops::{Fact, Facts, Op, Padding, Placed, PoolKind, Window, product_shape};
-use crate::tensor::Tensor;
+use crate::shape::View;
+use crate::tensor::{Numbers, Tensor};
 
 /// The taps of a window at `place` that lie inside the image: the number of each in the window,
 /// and of the element that it sees in the image. Takes time for those only.
@@ -432,40 +433,65 @@ pub(crate) fn matmul(
     transpose: [bool; 2],
     alpha: f64,
 ) -> Result<Tensor, Error> {
-    rounded(fact, product(&array(inputs, 0)?, &array(inputs, 1)?, transpose, alpha)?)
+    let (a, b) = (inputs.constant(0)?, inputs.constant(1)?);
+    let (Some(left), Some(right)) = (a.to_i64(), b.to_i64()) else {
+        return rounded(fact, product(&array(inputs, 0)?, &array(inputs, 1)?, transpose, alpha)?);
+    };
+    let add = |sum: i64, a: i64, b: i64| sum.wrapping_add(a.wrapping_mul(b));
+    let sums = multiplied((a.shape(), &left), (b.shape(), &right), transpose, add)?;
+    let sums = Tensor::from_numbers(fact.dtype, &fact.shape, &Numbers::Integers(sums))?;
+    if alpha == 1.0 {
+        return Ok(sums);
+    }
+    rounded(fact, sums.to_f64().into_iter().map(|sum| alpha * sum).collect())
 }
 
 /// The elements of a product of matrices.
 pub(super) fn product(
     a: &Array,
     b: &Array,
-    [transpose_a, transpose_b]: [bool; 2],
+    transpose: [bool; 2],
     alpha: f64,
 ) -> Result<Vec<f64>, Error> {
-    let product = product_shape(&a.shape, &b.shape, transpose_a, transpose_b);
-    let unfit = || Error::invalid_model(format!("cannot multiply {:?} by {:?}", a.shape, b.shape));
+    let add = |sum, a, b| sum + a * b;
+    let mut sums = multiplied((&a.shape, &a.data), (&b.shape, &b.data), transpose, add)?;
+    sums.iter_mut().for_each(|sum| *sum *= alpha);
+    Ok(sums)
+}
+
+/// The sums of products of two matrices, each of which is a shape and elements.
+fn multiplied<T: Copy + Default>(
+    (a_shape, a): (&[usize], &[T]),
+    (b_shape, b): (&[usize], &[T]),
+    [transpose_a, transpose_b]: [bool; 2],
+    add: impl Fn(T, T, T) -> T,
+) -> Result<Vec<T>, Error> {
+    let product = product_shape(a_shape, b_shape, transpose_a, transpose_b);
+    let unfit = || Error::invalid_model(format!("cannot multiply {a_shape:?} by {b_shape:?}"));
     let product = product.ok_or_else(unfit)?;
     let (m, n, k) = (product.m, product.n, product.k);
-    let oriented = |x: &Array, transpose: bool, vector: [usize; 2], last: [usize; 2]| {
-        let x = if x.shape.len() == 1 { x.clone().reshaped(&vector)? } else { x.clone() };
-        let rank = x.shape.len();
-        let mut order: Vec<usize> = (0..rank).collect();
-        if transpose {
-            order.swap(rank - 2, rank - 1);
-        }
-        x.transposed(&order).expanded(&[&product.batch[..], &last[..]].concat())
+    let oriented = |shape: &[usize], transpose: bool, vector: [usize; 2], last: [usize; 2]| {
+        let view = match shape.len() {
+            1 => View::contiguous(&vector),
+            rank if transpose => {
+                let mut order: Vec<usize> = (0..rank).collect();
+                order.swap(rank - 2, rank - 1);
+                View::contiguous(shape).transpose(&order)
+            }
+            _ => View::contiguous(shape),
+        };
+        view.expand(&[&product.batch[..], &last[..]].concat()).positions().collect::<Vec<_>>()
     };
-    let a = oriented(a, transpose_a && a.shape.len() != 1, [1, k], [m, k])?.data;
-    let b = oriented(b, transpose_b && b.shape.len() != 1, [k, 1], [k, n])?.data;
+    let left = oriented(a_shape, transpose_a, [1, k], [m, k]);
+    let right = oriented(b_shape, transpose_b, [k, 1], [k, n]);
     let batches: usize = product.batch.iter().product();
     let mut result = Vec::with_capacity(batches * m * n);
     for batch in 0..batches {
-        for row in 0..m {
-            for column in 0..n {
-                let terms =
-                    (0..k).map(|i| a[(batch * m + row) * k + i] * b[(batch * k + i) * n + column]);
-                result.push(alpha * terms.sum::<f64>());
-            }
+        for (row, column) in (0..m).flat_map(|row| (0..n).map(move |column| (row, column))) {
+            result.push((0..k).fold(T::default(), |sum, i| {
+                let x = a[left[(batch * m + row) * k + i]];
+                add(sum, x, b[right[(batch * k + i) * n + column]])
+            }));
         }
     }
     Ok(result)

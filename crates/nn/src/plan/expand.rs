@@ -19,6 +19,8 @@ mod rotary;
 mod volume;
 mod window;
 
+pub(super) use window::WINDOW_AXES_MAX;
+
 use anabranch_hal::kernel::{BinaryFunction, Function, Reduction};
 
 use super::infer::{Known, node_facts};
@@ -144,7 +146,7 @@ impl<'a> Expansion<'a> {
 
 impl Place<'_, '_> {
     fn expanded(&mut self) -> Expanded {
-        if let Some(results) = self.halves()? {
+        if let Some(results) = self.converted()? {
             return Ok(Some(results));
         }
         let node = self.node;

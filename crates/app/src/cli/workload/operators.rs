@@ -110,3 +110,45 @@ pub(super) fn general(model: &mut ModelBuilder, x: Value) -> Value {
     let turned = model.transpose(x, &[0, 2, 1]);
     model.reshape(turned, &[0, -1])
 }
+
+/// What is computed in types that networks hardly have.
+pub(super) fn types(model: &mut ModelBuilder, x: Value) -> Value {
+    let wide = model.cast(x, DType::F64);
+    let double = |model: &mut ModelBuilder, shape: &[usize], low: f32, high: f32| {
+        let numbers = model.random(shape, low, high);
+        model.cast(numbers, DType::F64)
+    };
+    let places = double(model, &[4, 5, 5, 2], -1.2, 1.2);
+    let seen = model.sample(wide, places);
+    let sizes = model.determinant(seen);
+    let most = model.largest(seen, 3, -1);
+    // As columns of windows of 2×2 at all places of a smaller image.
+    let columns = model.reshape(x, &[0, 8, 12]);
+    let columns = model.cast(columns, DType::F64);
+    let folded = model.fold(columns, [4, 5], [2, 2]);
+    let corners = double(model, &[4, 2], 0.0, 2.0);
+    let others = double(model, &[4, 2], 3.0, 8.0);
+    let regions = model.concat(&[corners, others], 1);
+    let images = model.integers(&[0, 1, 2, 3]);
+    let parts = model.region_align(wide, regions, images, [2, 3]);
+    let hundred = model.number(100.0);
+    let whole = model.mul(x, hundred);
+    let mut results = vec![sizes, most, folded, parts];
+    for dtype in [DType::I64, DType::I32] {
+        let whole = model.cast(whole, dtype);
+        let weight = model.random(&[8, 5], -100.0, 100.0);
+        let weight = model.cast(weight, dtype);
+        let product = model.matmul(whole, weight);
+        let product = model.cast(product, DType::F32);
+        let scale = model.number(1e-4);
+        results.push(model.mul(product, scale));
+    }
+    let flat: Vec<Value> = results
+        .into_iter()
+        .map(|result| {
+            let single = model.cast(result, DType::F32);
+            model.flatten(single)
+        })
+        .collect();
+    model.concat(&flat, 1)
+}

@@ -181,4 +181,14 @@ pub(super) const ALL: &[Workload] = &[
         ops: 120,
         build: operators::general,
     },
+    Workload {
+        name: "types",
+        title: "Doubles and integers",
+        layers: "f64: samples at 25 places, determinants, the 3 largest, Fold, RoIAlign; i64 and \
+                 i32: MatMul 8→5",
+        shape: &[4, 2, 6, 8],
+        input: Input::Floats,
+        ops: 120,
+        build: operators::types,
+    },
 ];

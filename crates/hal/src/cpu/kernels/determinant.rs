@@ -5,7 +5,7 @@ use crate::kernel::Determinant;
 
 use super::operand::Operands;
 use super::scratch::Scratch;
-use super::sums::single;
+use super::sums::Number;
 use super::tiles::Tiles;
 
 /// How `kernel` is divided: by matrices.
@@ -13,23 +13,23 @@ pub(super) fn tiles(kernel: &Determinant) -> Tiles {
     Tiles::new(kernel.count, kernel.side.saturating_pow(3).saturating_add(30))
 }
 
-/// Runs one tile.
-pub(super) fn run(
+/// Runs one tile over numbers of a type.
+pub(super) fn run<T: Number>(
     kernel: &Determinant,
     operands: Operands<'_>,
     tile: usize,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let Determinant { count, side } = *kernel;
-    let x = operands.view::<f32>(0, count * side * side)?;
-    let mut y = operands.output::<f32>(count)?;
+    let x = operands.view::<T>(0, count * side * side)?;
+    let mut y = operands.output::<T>(count)?;
     for unit in tiles(kernel).units(tile) {
         let matrix = scratch.doubles(side * side)?;
         let source = x.window(unit * side * side, side * side);
         for (element, &x) in matrix.iter_mut().zip(source) {
             *element = x.into();
         }
-        y.set(unit, single(eliminate(matrix, side)));
+        y.set(unit, T::nearest(eliminate(matrix, side)));
     }
     Ok(())
 }

@@ -1,8 +1,6 @@
 //! Kernels in double precision: functions as they are defined, and whatever the kernels of `f32`
 //! compute in `f64` anyway.
 
-mod product;
-
 use std::ops::Range;
 
 use crate::error::{Error, ErrorKind};
@@ -10,10 +8,10 @@ use crate::kernel::{Binary, BinaryFunction, Function, Kernel, Unary};
 
 use super::elementwise::Pairs;
 use super::operand::{Operands, View};
-use super::reduce;
 use super::scratch::Scratch;
 use super::simd::{Isa, Simd, Work};
 use super::tiles::Tiles;
+use super::{determinant, fold, peak, product, reduce, regions, sample};
 
 /// How `kernel` is divided.
 pub(super) fn tiles(kernel: &Kernel) -> Tiles {
@@ -28,6 +26,11 @@ pub(super) fn tiles(kernel: &Kernel) -> Tiles {
         }
         Kernel::Reduce(kernel) => reduce::tiles(kernel),
         Kernel::MatMul(kernel) => product::tiles(kernel),
+        Kernel::Sample(kernel) => sample::tiles(kernel),
+        Kernel::Peak(kernel) => peak::tiles(kernel),
+        Kernel::Fold(kernel) => fold::tiles(kernel),
+        Kernel::Regions(kernel) => regions::tiles(kernel),
+        Kernel::Determinant(kernel) => determinant::tiles(kernel),
         _ => Tiles::NONE,
     }
 }
@@ -64,7 +67,12 @@ pub(super) fn run(
         Kernel::Unary(kernel) => unary(isa, kernel, operands, range()),
         Kernel::Binary(kernel) => binary(isa, kernel, operands, range()),
         Kernel::Reduce(kernel) => reduce::run::<f64>(isa, kernel, operands, tile),
-        Kernel::MatMul(kernel) => product::run(isa, kernel, operands, tile, scratch),
+        Kernel::MatMul(kernel) => product::run::<f64>(isa, kernel, operands, tile, scratch),
+        Kernel::Sample(kernel) => sample::run::<f64>(kernel, operands, tile),
+        Kernel::Peak(kernel) => peak::run::<f64>(kernel, operands, tile),
+        Kernel::Fold(kernel) => fold::run::<f64>(kernel, operands, tile, scratch),
+        Kernel::Regions(kernel) => regions::run::<f64>(kernel, operands, tile),
+        Kernel::Determinant(kernel) => determinant::run::<f64>(kernel, operands, tile, scratch),
         other => {
             let message = format!("{} is not computed in double precision", other.name());
             Err(Error::new(ErrorKind::Unsupported, message))
@@ -87,9 +95,9 @@ fn unary(
 }
 
 /// A function of each element.
-struct Apply<'a> {
-    function: Function,
-    target: &'a mut [f64],
+pub(super) struct Apply<'a> {
+    pub(super) function: Function,
+    pub(super) target: &'a mut [f64],
 }
 
 impl Work for Apply<'_> {

@@ -7,7 +7,7 @@ use crate::kernel::{Fold, Windows};
 
 use super::operand::Operands;
 use super::scratch::Scratch;
-use super::sums::single;
+use super::sums::Number;
 use super::tiles::Tiles;
 
 /// How `kernel` is divided: by rows of the output.
@@ -42,8 +42,8 @@ fn across(windows: &Windows, tap: usize) -> (Range<usize>, usize) {
     (begin..end, (begin * stride + shift).wrapping_sub(before))
 }
 
-/// Runs one tile.
-pub(super) fn run(
+/// Runs one tile over numbers of a type.
+pub(super) fn run<T: Number>(
     kernel: &Fold,
     operands: Operands<'_>,
     tile: usize,
@@ -53,8 +53,8 @@ pub(super) fn run(
     let ([depth, height, width], [kd, kh, kw]) = (windows.size, windows.kernel);
     let [deep, rows, columns] = windows.count;
     let (taps, each) = (kd * kh * kw, deep * rows * columns);
-    let x = operands.view::<f32>(0, kernel.planes * taps * each)?;
-    let mut y = operands.output::<f32>(kernel.planes * depth * height * width)?;
+    let x = operands.view::<T>(0, kernel.planes * taps * each)?;
+    let mut y = operands.output::<T>(kernel.planes * depth * height * width)?;
     let line = scratch.doubles(width)?;
     for unit in tiles(kernel).units(tile) {
         let (plane, z, row) = (unit / height / depth, unit / height % depth, unit % height);
@@ -73,13 +73,13 @@ pub(super) fn run(
                     let source = x.window(from, range.len());
                     let target = line[first..].iter_mut().step_by(windows.stride[2]);
                     for (sum, &x) in target.zip(source) {
-                        *sum += f64::from(x);
+                        *sum += x.into();
                     }
                 }
             }
         }
         for (y, &sum) in y.window_mut(unit * width, width).iter_mut().zip(&*line) {
-            *y = single(sum);
+            *y = T::nearest(sum);
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::kernel::{Peak, Windows};
 
 use super::operand::Operands;
+use super::sums::Number;
 use super::tiles::Tiles;
 
 /// The taps of window `index` along `axis` that lie inside: the first element that is seen, and how
@@ -28,12 +29,16 @@ pub(super) fn tiles(kernel: &Peak) -> Tiles {
     Tiles::new(kernel.planes * depth * rows, width.saturating_mul(seen + 4).saturating_add(30))
 }
 
-/// Runs one tile.
-pub(super) fn run(kernel: &Peak, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
+/// Runs one tile over numbers of a type.
+pub(super) fn run<T: Number>(
+    kernel: &Peak,
+    operands: Operands<'_>,
+    tile: usize,
+) -> Result<(), Error> {
     let windows = &kernel.windows;
     let ([depth, height, width], [deep, rows, columns]) = (windows.size, windows.count);
     let plane = depth * height * width;
-    let x = operands.view::<f32>(0, kernel.planes * plane)?;
+    let x = operands.view::<T>(0, kernel.planes * plane)?;
     let mut y = operands.output::<i64>(kernel.planes * deep * rows * columns)?;
     let gap = windows.dilation;
     for unit in tiles(kernel).units(tile) {
@@ -43,14 +48,13 @@ pub(super) fn run(kernel: &Peak, operands: Operands<'_>, tile: usize) -> Result<
         let (first_y, many_y) = inside(windows, 1, row);
         for (column, target) in y.window_mut(unit * columns, columns).iter_mut().enumerate() {
             let (first_x, many_x) = inside(windows, 2, column);
-            let mut best: Option<(f32, [usize; 3])> = None;
+            let mut best: Option<(T, [usize; 3])> = None;
             for z in (0..many_z).map(|i| first_z + i * gap[0]) {
                 for row in (0..many_y).map(|i| first_y + i * gap[1]) {
                     let line = &image[(z * height + row) * width..][..width];
                     for column in (0..many_x).map(|i| first_x + i * gap[2]) {
                         let new = line[column];
-                        if best.is_none_or(|(old, _)| old < new || (new.is_nan() && !old.is_nan()))
-                        {
+                        if best.is_none_or(|(old, _)| old < new || (is_nan(new) && !is_nan(old))) {
                             best = Some((new, [z, row, column]));
                         }
                     }
@@ -64,4 +68,10 @@ pub(super) fn run(kernel: &Peak, operands: Operands<'_>, tile: usize) -> Result<
         }
     }
     Ok(())
+}
+
+/// Only what is no number is unequal to itself.
+#[expect(clippy::eq_op, reason = "that is the question")]
+fn is_nan(x: impl Number) -> bool {
+    x != x
 }

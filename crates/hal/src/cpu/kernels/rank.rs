@@ -98,6 +98,16 @@ impl Ordered for f32 {
     }
 }
 
+impl Ordered for f64 {
+    type Key = (u64, u32);
+
+    #[inline(always)]
+    fn ascending(self) -> u64 {
+        let bits = if self.is_nan() { Self::NAN } else { self + 0.0 }.to_bits();
+        if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }
+    }
+}
+
 impl Ordered for i32 {
     type Key = u64;
 
@@ -161,6 +171,7 @@ pub(super) fn run(
 ) -> Result<(), Error> {
     match kernel.dtype {
         DType::F32 => lines::<f32>(kernel, operands, tile, scratch),
+        DType::F64 => lines::<f64>(kernel, operands, tile, scratch),
         DType::I64 => lines::<i64>(kernel, operands, tile, scratch),
         DType::U64 => lines::<u64>(kernel, operands, tile, scratch),
         _ => lines::<i32>(kernel, operands, tile, scratch),

@@ -5,7 +5,7 @@ use crate::kernel::Regions;
 
 use super::movement::gather::row;
 use super::operand::Operands;
-use super::sums::{count, single};
+use super::sums::{Number, count};
 use super::tiles::Tiles;
 
 /// Channels that are summed up side by side, once it is known where a sample lies.
@@ -45,12 +45,12 @@ impl Side {
     /// `CommandFailed` when there are too many samples.
     fn new(
         kernel: &Regions,
-        [from, to]: [f32; 2],
+        [from, to]: [impl Number; 2],
         [parts, extent]: [usize; 2],
     ) -> Result<Self, Error> {
         let shift = if kernel.half_pixel { 0.5 } else { 0.0 };
-        let place = |x: f32| f64::from(x) * f64::from(kernel.scale) - shift;
-        let (start, end) = (place(from), place(to));
+        let place = |x: f64| x * f64::from(kernel.scale) - shift;
+        let (start, end) = (place(from.into()), place(to.into()));
         let width = if kernel.half_pixel { end - start } else { (end - start).max(1.0) };
         let part = width / count(parts);
         #[expect(clippy::cast_possible_truncation, reason = "what is too much fails below")]
@@ -82,14 +82,18 @@ impl Side {
     }
 }
 
-/// Runs one tile.
-pub(super) fn run(kernel: &Regions, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
+/// Runs one tile over numbers of a type.
+pub(super) fn run<T: Number>(
+    kernel: &Regions,
+    operands: Operands<'_>,
+    tile: usize,
+) -> Result<(), Error> {
     let Regions { batch, channels, in_size: [height, width], parts: [rows, columns], .. } = *kernel;
     let plane = height * width;
-    let x = operands.view::<f32>(0, batch * channels * plane)?;
-    let regions = operands.view::<f32>(1, kernel.count * 4)?;
+    let x = operands.view::<T>(0, batch * channels * plane)?;
+    let regions = operands.view::<T>(1, kernel.count * 4)?;
     let images = operands.view::<i64>(2, kernel.count)?;
-    let mut y = operands.output::<f32>(kernel.count * channels * rows * columns)?;
+    let mut y = operands.output::<T>(kernel.count * channels * rows * columns)?;
     let blocks = channels.div_ceil(CHANNELS);
     for unit in tiles(kernel).units(tile) {
         let (region, first) = (unit / blocks, unit % blocks * CHANNELS);
@@ -120,7 +124,7 @@ pub(super) fn run(kernel: &Regions, operands: Operands<'_>, tile: usize) -> Resu
                     true => sum,
                     false => sum / count(samples),
                 };
-                y.set((region * channels + first + i) * rows * columns + part, single(result));
+                y.set((region * channels + first + i) * rows * columns + part, T::nearest(result));
             }
         }
     }
@@ -134,8 +138,8 @@ fn larger(a: f64, b: f64) -> f64 {
 
 /// The four elements around a sample, times their weights.
 #[inline(always)]
-fn terms(image: &[f32], width: usize, y: Between, x: Between) -> [f64; 4] {
-    let at = |row: usize, column: usize| f64::from(image[row * width + column]);
+fn terms(image: &[impl Number], width: usize, y: Between, x: Between) -> [f64; 4] {
+    let at = |row: usize, column: usize| image[row * width + column].into();
     [
         at(y.low, x.low) * (1.0 - y.ratio) * (1.0 - x.ratio),
         at(y.low, x.high) * (1.0 - y.ratio) * x.ratio,

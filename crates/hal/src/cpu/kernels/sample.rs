@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::kernel::{Outside, Sample, Sampling};
 
 use super::operand::Operands;
-use super::sums::{count, single};
+use super::sums::{Number, count};
 use super::tiles::Tiles;
 
 /// Places whose neighbours are found before all channels are summed up.
@@ -15,6 +15,9 @@ const TAPS: usize = 4;
 /// An element along one axis, if there is one, and its weight.
 type Tap = (Option<usize>, f64);
 
+/// Axes that have loops of their own; the others share one.
+const INNER: usize = 3;
+
 /// Along an axis that an image does not have.
 const HERE: [Tap; TAPS] = [(Some(0), 1.0), (None, 0.0), (None, 0.0), (None, 0.0)];
 
@@ -24,14 +27,18 @@ pub(super) fn tiles(kernel: &Sample) -> Tiles {
     Tiles::new(kernel.batch * kernel.count.div_ceil(PLACES), work.saturating_mul(PLACES))
 }
 
-/// Runs one tile.
-pub(super) fn run(kernel: &Sample, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
+/// Runs one tile over numbers of a type.
+pub(super) fn run<T: Number>(
+    kernel: &Sample,
+    operands: Operands<'_>,
+    tile: usize,
+) -> Result<(), Error> {
     let Sample { batch, channels, count: places, .. } = *kernel;
     let (volume, axes) = (kernel.volume(), kernel.in_size.len());
     let plane = volume.iter().product::<usize>();
-    let x = operands.view::<f32>(0, batch * channels * plane)?;
-    let grid = operands.view::<f32>(1, batch * places * axes)?;
-    let mut y = operands.output::<f32>(batch * channels * places)?;
+    let x = operands.view::<T>(0, batch * channels * plane)?;
+    let grid = operands.view::<T>(1, batch * places * axes)?;
+    let mut y = operands.output::<T>(batch * channels * places)?;
     let blocks = places.div_ceil(PLACES);
     for unit in tiles(kernel).units(tile) {
         let (item, first) = (unit / blocks, unit % blocks * PLACES);
@@ -50,7 +57,7 @@ pub(super) fn run(kernel: &Sample, operands: Operands<'_>, tile: usize) -> Resul
             let image = x.window(channel * plane, plane);
             let target = y.window_mut(channel * places + first, n);
             for (target, taps) in target.iter_mut().zip(&seen) {
-                *target = single(seen_there(image, volume, taps));
+                *target = T::nearest(seen_anywhere(image, volume, taps, axes));
             }
         }
     }
@@ -59,20 +66,54 @@ pub(super) fn run(kernel: &Sample, operands: Operands<'_>, tile: usize) -> Resul
 
 /// The sum of the elements around a place, each times its weight along all axes.
 #[inline(always)]
+fn seen_anywhere(
+    image: &[impl Number],
+    volume: [usize; Sample::AXES_MAX],
+    taps: &[[Tap; TAPS]; Sample::AXES_MAX],
+    axes: usize,
+) -> f64 {
+    let [outer @ .., planes, rows, columns] = taps;
+    let [.., depth, height, width] = volume;
+    let inner =
+        |image, far| seen_there(image, [depth, height, width], [planes, rows, columns], far);
+    if axes <= INNER {
+        return inner(image, 1.0);
+    }
+    let each = depth * height * width;
+    let choices = (0..TAPS.pow(2)).flat_map(|i| (0..TAPS).map(move |j| [i / TAPS, i % TAPS, j]));
+    let mut sum = 0.0;
+    for choice in choices {
+        // One of the taps along each of the outer axes.
+        let mut along = outer.iter().zip(choice).zip(volume);
+        let found = along.try_fold((0, 1.0), |(from, far), ((taps, tap), extent)| {
+            let (at, weight) = taps[tap];
+            Some((from * extent + at?, far * weight))
+        });
+        if let Some((from, far)) = found {
+            sum += inner(&image[from * each..][..each], far);
+        }
+    }
+    sum
+}
+
+/// The sum of the elements around a place, each times its weight along all axes and another one.
+#[inline(always)]
 fn seen_there(
-    image: &[f32],
-    [_, height, width]: [usize; 3],
-    [planes, rows, columns]: &[[Tap; TAPS]; Sample::AXES_MAX],
+    image: &[impl Number],
+    [_, height, width]: [usize; INNER],
+    [planes, rows, columns]: [&[Tap; TAPS]; INNER],
+    far: f64,
 ) -> f64 {
     let mut sum = 0.0;
     for &(plane, deep) in planes {
         let Some(plane) = plane else { continue };
+        let deep = far * deep;
         for &(row, down) in rows {
             let Some(row) = row else { continue };
             let (line, weight) = ((plane * height + row) * width, deep * down);
             for &(column, across) in columns {
                 if let Some(column) = column {
-                    sum += f64::from(image[line + column]) * (weight * across);
+                    sum += image[line + column].into() * (weight * across);
                 }
             }
         }

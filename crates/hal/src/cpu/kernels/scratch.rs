@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 
 use super::gemm::Group;
 use super::narrow::Level;
-use super::operand::RawOperand;
+use super::operand::{Plain, RawOperand};
 
 /// Elements between two aligned addresses.
 const ALIGN: usize = 16;
@@ -160,6 +160,17 @@ impl Scratch {
             &mut region[..count]
         });
         Ok((regions, &mut self.blocks, held))
+    }
+
+    /// A region of elements of at most eight bytes, with arbitrary contents.
+    ///
+    /// # Errors
+    /// `OutOfMemory`.
+    pub(super) fn elements<T: Plain>(&mut self, count: usize) -> Result<&mut [T], Error> {
+        let region = self.doubles(count)?;
+        // SAFETY: Any bits are a `T` and an `f64`, and only whole elements inside the region are named.
+        let (_, elements, _) = unsafe { region.align_to_mut::<T>() };
+        elements.get_mut(..count).ok_or_else(|| out_of_memory(count))
     }
 
     /// A region of `f64` with arbitrary contents.

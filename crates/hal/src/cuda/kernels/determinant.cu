@@ -11,12 +11,12 @@ static __device__ __forceinline__ Pivot larger(const Pivot &a, const Pivot &b) {
 
 // A block for each matrix, by elimination in double precision. No two operations become one, so that
 // results are those of the processor.
-extern "C" __global__ void ab_determinant(const float *x, double *work, float *y, u64 side) {
+template <class T> static __device__ __forceinline__ void determinant(const T *x, double *work, T *y, u64 side) {
     __shared__ Pivot found[256];
-    const float *source = x + (u64)blockIdx.x * side * side;
+    const T *source = x + (u64)blockIdx.x * side * side;
     double *matrix = work + (u64)blockIdx.x * side * side;
     for (u64 i = threadIdx.x; i < side * side; i += 256) matrix[i] = (double)source[i];
-    double determinant = 1.0;
+    double product = 1.0;
     for (u64 column = 0; column < side; column++) {
         __syncthreads();
         Pivot best = {0, column};
@@ -33,19 +33,19 @@ extern "C" __global__ void ab_determinant(const float *x, double *work, float *y
         u64 pivot = found[0].row;
         double first = matrix[pivot * side + column];
         if (first == 0.0) {
-            determinant = 0.0;
+            product = 0.0;
             break;
         }
         __syncthreads();
         if (pivot != column) {
-            determinant = -determinant;
+            product = -product;
             for (u64 i = column + threadIdx.x; i < side; i += 256) {
                 double above = matrix[column * side + i];
                 matrix[column * side + i] = matrix[pivot * side + i];
                 matrix[pivot * side + i] = above;
             }
         }
-        determinant = __dmul_rn(determinant, first);
+        product = __dmul_rn(product, first);
         __syncthreads();
         for (u64 row = column + 1 + threadIdx.x; row < side; row += 256)
             matrix[row * side + column] = __ddiv_rn(matrix[row * side + column], first);
@@ -58,5 +58,12 @@ extern "C" __global__ void ab_determinant(const float *x, double *work, float *y
             matrix[row * side + i] = __dsub_rn(matrix[row * side + i], less);
         }
     }
-    if (threadIdx.x == 0) y[blockIdx.x] = (float)determinant;
+    if (threadIdx.x == 0) y[blockIdx.x] = (T)product;
 }
+
+#define DETERMINANT(NAME, T)                                                                       \
+    extern "C" __global__ void NAME(const T *x, double *work, T *y, u64 side) {                    \
+        determinant<T>(x, work, y, side);                                                          \
+    }
+DETERMINANT(ab_determinant, float)
+DETERMINANT(ab_double_determinant, double)

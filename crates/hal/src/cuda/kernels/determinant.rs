@@ -7,13 +7,13 @@ use super::arguments::{launch, long, operand};
 use super::{Lowered, Parameter};
 
 /// A block for each matrix.
-pub(super) fn lower(kernel: &Determinant) -> Result<Lowered, Error> {
+pub(super) fn lower(kernel: &Determinant, function: &'static str) -> Result<Lowered, Error> {
     let Determinant { count, side } = *kernel;
     if count == 0 {
         return Ok(Lowered::nothing());
     }
     let parameters = vec![operand(0), Parameter::Scratch(0), operand(1), long(side)];
-    let launches = vec![launch("ab_determinant", count, [256, 1, 1], parameters)?];
+    let launches = vec![launch(function, count, [256, 1, 1], parameters)?];
     let scratch_bytes = count * side * side * size_of::<f64>();
     Ok(Lowered { launches, scratch_bytes, ..Lowered::default() })
 }

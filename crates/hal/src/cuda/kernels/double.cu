@@ -1,4 +1,5 @@
-// Functions of one and of two numbers, and products of matrices, in double precision.
+// Functions of one and of two numbers in double precision, and products of matrices of doubles and of
+// integers, which wrap.
 
 static __device__ __forceinline__ double sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }
 
@@ -85,13 +86,13 @@ extern "C" __global__ void ab_double_binary(const double *a, const double *b, do
 }
 
 // Where the elements of a matrix lie.
-struct DoubleMatrix {
+struct PlainMatrix {
     u64 row, column;
 };
 
-struct DoubleProduct {
+struct PlainProduct {
     u64 rows, columns, depth;
-    DoubleMatrix a, b, y;
+    PlainMatrix a, b, y;
     float alpha;
     u32 unused;
     Activation f;
@@ -100,51 +101,68 @@ struct DoubleProduct {
 };
 
 // Rows and columns of a block's sums, of which a thread has two by two, and the depth of a stage.
-#define DOUBLE_TILE 32
-#define DOUBLE_DEPTH 16
+#define PLAIN_TILE 32
+#define PLAIN_DEPTH 16
 
 // Part of a matrix, with its rows side by side and zeros outside; neighbouring threads read neighbours.
-static __device__ __forceinline__ void stage(double (&to)[DOUBLE_DEPTH][DOUBLE_TILE + 1], const double *from,
-                                             u64 along, u64 down, u64 first, u64 end, u64 depth, u64 depth_end) {
+template <class T>
+static __device__ __forceinline__ void stage(T (&to)[PLAIN_DEPTH][PLAIN_TILE + 1], const T *from, u64 along, u64 down,
+                                             u64 first, u64 end, u64 depth, u64 depth_end) {
 #pragma unroll
-    for (int i = 0; i < DOUBLE_TILE * DOUBLE_DEPTH / 256; i++) {
+    for (int i = 0; i < PLAIN_TILE * PLAIN_DEPTH / 256; i++) {
         u32 at = threadIdx.x + i * 256;
-        u32 k = down == 1 ? at % DOUBLE_DEPTH : at / DOUBLE_TILE;
-        u32 r = down == 1 ? at / DOUBLE_DEPTH : at % DOUBLE_TILE;
+        u32 k = down == 1 ? at % PLAIN_DEPTH : at / PLAIN_TILE;
+        u32 r = down == 1 ? at / PLAIN_DEPTH : at % PLAIN_TILE;
         bool inside = first + r < end && depth + k < depth_end;
-        to[k][r] = inside ? from[(first + r) * along + (depth + k) * down] : 0.0;
+        to[k][r] = inside ? from[(first + r) * along + (depth + k) * down] : (T)0;
     }
 }
 
+static __device__ __forceinline__ double multiply_add(double a, double b, double sum) { return fma(a, b, sum); }
+
+static __device__ __forceinline__ u64 multiply_add(u64 a, u64 b, u64 sum) { return a * b + sum; }
+
+static __device__ __forceinline__ u32 multiply_add(u32 a, u32 b, u32 sum) { return a * b + sum; }
+
+static __device__ __forceinline__ double scaled(const PlainProduct &p, double sum) { return sum * (double)p.alpha; }
+
+static __device__ __forceinline__ double activated(const PlainProduct &p, double sum) { return apply(p.f, sum); }
+
+// Integers have neither a factor nor a function.
+template <class T> static __device__ __forceinline__ T scaled(const PlainProduct &, T sum) { return sum; }
+
+template <class T> static __device__ __forceinline__ T activated(const PlainProduct &, T sum) { return sum; }
+
 // The products of a sum are added in their order, whatever else is in the block.
-extern "C" __global__ void __launch_bounds__(256)
-    ab_double_matmul(const double *a, const double *b, const double *bias, const double *residual, double *y,
-                     DoubleProduct p) {
-    __shared__ double left[DOUBLE_DEPTH][DOUBLE_TILE + 1], right[DOUBLE_DEPTH][DOUBLE_TILE + 1];
-    u64 across = (p.columns + DOUBLE_TILE - 1) / DOUBLE_TILE;
-    u64 down = (p.rows + DOUBLE_TILE - 1) / DOUBLE_TILE;
+template <class T>
+static __device__ __forceinline__ void plain_product(const T *a, const T *b, const T *bias, const T *residual, T *y,
+                                                     const PlainProduct &p) {
+    __shared__ T left[PLAIN_DEPTH][PLAIN_TILE + 1], right[PLAIN_DEPTH][PLAIN_TILE + 1];
+    u64 across = (p.columns + PLAIN_TILE - 1) / PLAIN_TILE;
+    u64 down = (p.rows + PLAIN_TILE - 1) / PLAIN_TILE;
     u64 rest = blockIdx.x / across;
-    u64 column = blockIdx.x % across * DOUBLE_TILE;
-    u64 row = rest % down * DOUBLE_TILE;
+    u64 column = blockIdx.x % across * PLAIN_TILE;
+    u64 row = rest % down * PLAIN_TILE;
     i64 offset[3];
     locate(p.batch, rest / down, offset);
     a += offset[0];
     b += offset[1];
     u32 own_row = threadIdx.x / 16 * 2, own_column = threadIdx.x % 16 * 2;
-    double sums[2][2] = {{0.0, 0.0}, {0.0, 0.0}};
+    T sums[2][2] = {{0, 0}, {0, 0}};
 #pragma unroll 1
-    for (u64 depth = 0; depth < p.depth; depth += DOUBLE_DEPTH) {
+    for (u64 depth = 0; depth < p.depth; depth += PLAIN_DEPTH) {
         stage(left, a, p.a.row, p.a.column, row, p.rows, depth, p.depth);
         stage(right, b, p.b.column, p.b.row, column, p.columns, depth, p.depth);
         __syncthreads();
         // Zeros behind the depth would make NaN of infinities.
-        u32 steps = p.depth - depth < DOUBLE_DEPTH ? (u32)(p.depth - depth) : DOUBLE_DEPTH;
+        u32 steps = p.depth - depth < PLAIN_DEPTH ? (u32)(p.depth - depth) : PLAIN_DEPTH;
 #pragma unroll 4
         for (u32 k = 0; k < steps; k++)
 #pragma unroll
             for (int i = 0; i < 2; i++)
 #pragma unroll
-                for (int j = 0; j < 2; j++) sums[i][j] = fma(left[k][own_row + i], right[k][own_column + j], sums[i][j]);
+                for (int j = 0; j < 2; j++)
+                    sums[i][j] = multiply_add(left[k][own_row + i], right[k][own_column + j], sums[i][j]);
         __syncthreads();
     }
 #pragma unroll
@@ -154,9 +172,18 @@ extern "C" __global__ void __launch_bounds__(256)
             u64 r = row + own_row + i, c = column + own_column + j;
             if (r >= p.rows || c >= p.columns) continue;
             u64 at = (u64)offset[2] + r * p.y.row + c * p.y.column;
-            double sum = sums[i][j] * (double)p.alpha;
+            T sum = scaled(p, sums[i][j]);
             if (bias) sum += bias[c];
             if (residual) sum += residual[at];
-            y[at] = apply(p.f, sum);
+            y[at] = activated(p, sum);
         }
 }
+
+#define PLAIN_PRODUCT(NAME, T)                                                                     \
+    extern "C" __global__ void __launch_bounds__(256)                                              \
+        NAME(const T *a, const T *b, const T *bias, const T *residual, T *y, PlainProduct p) {     \
+        plain_product<T>(a, b, bias, residual, y, p);                                              \
+    }
+PLAIN_PRODUCT(ab_double_product, double)
+PLAIN_PRODUCT(ab_integer_product_long, u64)
+PLAIN_PRODUCT(ab_integer_product_word, u32)

@@ -7,7 +7,7 @@ use super::arguments::{
     Structure, activation, launch, launch_threads, long, operand, optional, word,
 };
 use super::axes::{Axes, Axis};
-use super::{Lowered, elementwise, rows, unsupported};
+use super::{Lowered, determinant, elementwise, rows, sample, spatial, unsupported};
 
 /// Rows and columns that a block sums up.
 const TILE: usize = 32;
@@ -17,7 +17,12 @@ pub(super) fn lower(kernel: &Kernel) -> Result<Lowered, Error> {
         Kernel::Unary(kernel) => unary(kernel),
         Kernel::Binary(kernel) => binary(kernel),
         Kernel::Reduce(kernel) => rows::reduce(kernel, &rows::DOUBLE),
-        Kernel::MatMul(kernel) => matmul(kernel),
+        Kernel::MatMul(kernel) => product(kernel, "ab_double_product"),
+        Kernel::Sample(kernel) => sample::lower(kernel, sample::DOUBLE),
+        Kernel::Peak(kernel) => spatial::peak(kernel, "ab_double_peak"),
+        Kernel::Fold(kernel) => spatial::fold(kernel, "ab_double_fold"),
+        Kernel::Regions(kernel) => spatial::regions(kernel, "ab_double_regions"),
+        Kernel::Determinant(kernel) => determinant::lower(kernel, "ab_double_determinant"),
         other => Err(unsupported(format!("{} is not computed in double precision", other.name()))),
     }
 }
@@ -43,7 +48,8 @@ fn binary(kernel: &Binary) -> Result<Lowered, Error> {
     launch_threads("ab_double_binary", count, parameters).map(Lowered::one)
 }
 
-fn matmul(kernel: &MatMul) -> Result<Lowered, Error> {
+/// Products of matrices of a type whose function that is.
+pub(super) fn product(kernel: &MatMul, function: &'static str) -> Result<Lowered, Error> {
     let MatMul { m, n, k, ref batch, ref a, ref b, ref y, .. } = *kernel;
     let matrices: usize = batch.iter().product();
     if matrices * m * n == 0 {
@@ -63,5 +69,5 @@ fn matmul(kernel: &MatMul) -> Result<Lowered, Error> {
     parameters.push(optional(kernel.residual, &mut next));
     parameters.extend([operand(next), axes.add_to(product, 16)?.done()]);
     let blocks = matrices * m.div_ceil(TILE) * n.div_ceil(TILE);
-    launch("ab_double_matmul", blocks, [256, 1, 1], parameters).map(Lowered::one)
+    launch(function, blocks, [256, 1, 1], parameters).map(Lowered::one)
 }

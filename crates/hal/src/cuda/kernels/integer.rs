@@ -2,11 +2,11 @@
 
 use crate::dtype::DType;
 use crate::error::Error;
-use crate::kernel::{Integer, IntegerFunction, IntegerReduce};
+use crate::kernel::{Integer, IntegerFunction, IntegerMatMul, IntegerReduce};
 
 use super::arguments::{launch_threads, long, operand, word};
 use super::axes::Axes;
-use super::{Lowered, Parameter, rows};
+use super::{Lowered, Parameter, double, rows};
 
 /// The number of a function, as `integer.cu` lists them.
 fn code(function: IntegerFunction) -> u32 {
@@ -47,6 +47,15 @@ pub(super) fn lower(kernel: &Integer) -> Result<Lowered, Error> {
     parameters.extend([Parameter::Failure, long(count)]);
     parameters.extend([word(code(kernel.function)), word(0), axes.structure()?.done()]);
     launch_threads(function, count, parameters).map(Lowered::one)
+}
+
+/// With and without a sign, the lowest bits of a product are the same.
+pub(super) fn product(kernel: &IntegerMatMul) -> Result<Lowered, Error> {
+    let function = match kernel.dtype.bytes() {
+        4 => "ab_integer_product_word",
+        _ => "ab_integer_product_long",
+    };
+    double::product(&kernel.product, function)
 }
 
 /// A warp for each output.

@@ -11,6 +11,11 @@ static __device__ __forceinline__ u32 ascending(float x) {
     return bits >> 31 ? ~bits : bits | 0x80000000u;
 }
 
+static __device__ __forceinline__ u64 ascending(double x) {
+    u64 bits = x != x ? 0x7ff8000000000000ull : (u64)__double_as_longlong(x == 0.0 ? 0.0 : x);
+    return bits >> 63 ? ~bits : bits | 0x8000000000000000ull;
+}
+
 static __device__ __forceinline__ u32 ascending(i32 x) { return (u32)x ^ 0x80000000u; }
 
 static __device__ __forceinline__ u64 ascending(i64 x) { return (u64)x ^ 0x8000000000000000ull; }
@@ -102,6 +107,7 @@ template <class K, class T> static __device__ __forceinline__ void rank(const T 
     }                                                                                              \
     extern "C" __global__ void ab_rank_##NAME(const T *x, i64 *y, Rank r) { rank<K>(x, y, r); }
 RANK(float, float, NarrowKey)
+RANK(double, double, WideKey)
 RANK(word, i32, NarrowKey)
 RANK(long, i64, WideKey)
 RANK(unsigned_long, u64, WideKey)

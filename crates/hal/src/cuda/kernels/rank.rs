@@ -10,20 +10,15 @@ use super::{Lowered, Parameter};
 /// Neighbouring lines from which on a thread does each.
 const LINES: usize = 32;
 
-/// By type: floats, integers of 64 bits with and without a sign, integers of 32 bits.
-const FIRST_WARP: [&str; 4] = [
-    "ab_first_warp_float",
-    "ab_first_warp_long",
-    "ab_first_warp_unsigned_long",
-    "ab_first_warp_word",
-];
-const FIRST_THREAD: [&str; 4] = [
-    "ab_first_thread_float",
-    "ab_first_thread_long",
-    "ab_first_thread_unsigned_long",
-    "ab_first_thread_word",
-];
-const RANK: [&str; 4] = ["ab_rank_float", "ab_rank_long", "ab_rank_unsigned_long", "ab_rank_word"];
+/// The functions of a type: the first element by a warp or by a thread, and the order.
+type Functions = [&'static str; 3];
+
+const FLOAT: Functions = ["ab_first_warp_float", "ab_first_thread_float", "ab_rank_float"];
+const DOUBLE: Functions = ["ab_first_warp_double", "ab_first_thread_double", "ab_rank_double"];
+const LONG: Functions = ["ab_first_warp_long", "ab_first_thread_long", "ab_rank_long"];
+const UNSIGNED_LONG: Functions =
+    ["ab_first_warp_unsigned_long", "ab_first_thread_unsigned_long", "ab_rank_unsigned_long"];
+const WORD: Functions = ["ab_first_warp_word", "ab_first_thread_word", "ab_rank_word"];
 
 pub(super) fn lower(kernel: &Rank) -> Result<Lowered, Error> {
     let Rank { dtype, outer, axis, inner, count, largest, last } = *kernel;
@@ -31,17 +26,17 @@ pub(super) fn lower(kernel: &Rank) -> Result<Lowered, Error> {
         return Ok(Lowered::nothing());
     }
     let lines = outer * inner;
-    let (functions, threads) = match count {
-        1 if inner < LINES => (FIRST_WARP, lines * 32),
-        1 => (FIRST_THREAD, lines),
-        _ => (RANK, lines * axis),
+    let [warp, thread, order] = match dtype {
+        DType::F32 => FLOAT,
+        DType::F64 => DOUBLE,
+        DType::I64 => LONG,
+        DType::U64 => UNSIGNED_LONG,
+        _ => WORD,
     };
-    let [float, long, unsigned_long, word] = functions;
-    let function = match dtype {
-        DType::F32 => float,
-        DType::I64 => long,
-        DType::U64 => unsigned_long,
-        _ => word,
+    let (function, threads) = match count {
+        1 if inner < LINES => (warp, lines * 32),
+        1 => (thread, lines),
+        _ => (order, lines * axis),
     };
     let structure = Structure::default()
         .longs([lines, axis, inner, count])

@@ -5,7 +5,7 @@ enum { ZEROS, BORDER, REFLECTION };
 
 struct Sample {
     u64 outputs, channels, count;
-    u64 volume[3];
+    u64 volume[6];
     u32 sampling, outside, align, axes;
 };
 
@@ -28,10 +28,10 @@ static __device__ __forceinline__ double cubic_weight(double x) {
 
 // The elements around a place along one axis, -1 where there is none, and their weights. No two
 // operations become one, so that a place is rounded as on the processor.
-static __device__ __forceinline__ int neighbours(const Sample &s, float value, u64 extent, i64 (&index)[4],
+static __device__ __forceinline__ int neighbours(const Sample &s, double value, u64 extent, i64 (&index)[4],
                                                  double (&weight)[4]) {
     double wide = (double)extent;
-    double from = __dadd_rn((double)value, 1.0);
+    double from = __dadd_rn(value, 1.0);
     double at = s.align ? __dmul_rn(from / 2.0, wide - 1.0) : __dadd_rn(__dmul_rn(from, wide), -1.0) / 2.0;
     double low = s.align ? 0.0 : -0.5;
     double high = s.align ? wide - 1.0 : wide - 0.5;
@@ -54,29 +54,69 @@ static __device__ __forceinline__ int neighbours(const Sample &s, float value, u
     return taps;
 }
 
-extern "C" __global__ void ab_sample(const float *x, const float *places, float *y, Sample s) {
+// Of images of up to AXES axes, of which the last three have loops of their own.
+template <class T, int AXES>
+static __device__ __forceinline__ void sample(const T *x, const T *places, T *y, const Sample &s) {
     u64 output = thread_index();
     if (output >= s.outputs) return;
     u64 channel = output / s.count;
-    const float *place = places + (channel / s.channels * s.count + (output - channel * s.count)) * s.axes;
-    const float *image = x + channel * s.volume[0] * s.volume[1] * s.volume[2];
+    const T *place = places + (channel / s.channels * s.count + (output - channel * s.count)) * s.axes;
+    const u64 *volume = s.volume + (6 - AXES), *inner = s.volume + 3;
+    u64 each = inner[0] * inner[1] * inner[2], plane = each;
+    for (int axis = 0; axis < AXES - 3; axis++) plane *= volume[axis];
+    const T *image = x + channel * plane;
     // Axes that the image does not have come first; the last one comes first among places.
-    i64 index[3][4] = {};
-    double weight[3][4] = {{1.0}, {1.0}, {1.0}};
-    int taps[3] = {1, 1, 1};
-#pragma unroll
-    for (u32 axis = 0; axis < 3; axis++)
-        if (3 <= axis + s.axes) taps[axis] = neighbours(s, place[2 - axis], s.volume[axis], index[axis], weight[axis]);
+    i64 index[AXES][4] = {};
+    double weight[AXES][4];
+    int taps[AXES];
+    // The body is long, so that only the function that networks have gets it more than once.
+    constexpr int COPIES = AXES == 3 && sizeof(T) == sizeof(float) ? AXES : 1;
+#pragma unroll COPIES
+    for (u32 axis = 0; axis < AXES; axis++) {
+        taps[axis] = 1;
+        weight[axis][0] = 1.0;
+        if (AXES <= axis + s.axes)
+            taps[axis] = neighbours(s, place[AXES - 1 - axis], volume[axis], index[axis], weight[axis]);
+    }
+    u32 choices = 1;
+    for (int axis = 0; axis < AXES - 3; axis++) choices *= taps[axis];
     double sum = 0.0;
-    for (int i = 0; i < taps[0]; i++) {
-        if (index[0][i] < 0) continue;
-        for (int j = 0; j < taps[1]; j++) {
-            if (index[1][j] < 0) continue;
-            const float *line = image + (index[0][i] * s.volume[1] + index[1][j]) * s.volume[2];
-            double both = weight[0][i] * weight[1][j];
-            for (int k = 0; k < taps[2]; k++)
-                if (index[2][k] >= 0) sum += (double)line[index[2][k]] * (both * weight[2][k]);
+    for (u32 choice = 0; choice < choices; choice++) {
+        // One of the taps along each of the outer axes, of which the last one changes first.
+        bool inside = true;
+        double far = 1.0;
+        u64 at = 0, step = 1;
+        u32 rest = choice;
+        for (int axis = AXES - 4; axis >= 0; axis--) {
+            u32 tap = rest % taps[axis];
+            rest /= taps[axis];
+            inside &= index[axis][tap] >= 0;
+            far *= weight[axis][tap];
+            at += (u64)index[axis][tap] * step;
+            step *= volume[axis];
+        }
+        if (!inside) continue;
+        const T *seen = image + at * each;
+        for (int i = 0; i < taps[AXES - 3]; i++) {
+            if (index[AXES - 3][i] < 0) continue;
+            for (int j = 0; j < taps[AXES - 2]; j++) {
+                if (index[AXES - 2][j] < 0) continue;
+                const T *line = seen + (index[AXES - 3][i] * inner[1] + index[AXES - 2][j]) * inner[2];
+                double both = far * weight[AXES - 3][i] * weight[AXES - 2][j];
+                for (int k = 0; k < taps[AXES - 1]; k++)
+                    if (index[AXES - 1][k] >= 0)
+                        sum += (double)line[index[AXES - 1][k]] * (both * weight[AXES - 1][k]);
+            }
         }
     }
-    y[output] = (float)sum;
+    y[output] = (T)sum;
 }
+
+#define SAMPLE(NAME, T, AXES)                                                                      \
+    extern "C" __global__ void NAME(const T *x, const T *places, T *y, Sample s) {                 \
+        sample<T, AXES>(x, places, y, s);                                                          \
+    }
+SAMPLE(ab_sample, float, 3)
+SAMPLE(ab_wide_sample, float, 6)
+SAMPLE(ab_double_sample, double, 3)
+SAMPLE(ab_double_wide_sample, double, 6)

@@ -6,7 +6,11 @@ use crate::kernel::{Outside, Sample, Sampling};
 use super::Lowered;
 use super::arguments::{Structure, launch_threads, operand, small};
 
-pub(super) fn lower(kernel: &Sample) -> Result<Lowered, Error> {
+/// For images of up to three axes, and of more.
+pub(super) const SINGLE: [&str; 2] = ["ab_sample", "ab_wide_sample"];
+pub(super) const DOUBLE: [&str; 2] = ["ab_double_sample", "ab_double_wide_sample"];
+
+pub(super) fn lower(kernel: &Sample, functions: [&'static str; 2]) -> Result<Lowered, Error> {
     let Sample { batch, channels, ref in_size, count, .. } = *kernel;
     let outputs = batch * channels * count;
     if outputs == 0 {
@@ -22,6 +26,7 @@ pub(super) fn lower(kernel: &Sample) -> Result<Lowered, Error> {
         Outside::Border => 1,
         Outside::Reflection => 2,
     };
+    let function = functions[usize::from(3 < in_size.len())];
     let structure = Structure::default()
         .longs([outputs, channels, count])
         .longs(kernel.volume())
@@ -29,5 +34,5 @@ pub(super) fn lower(kernel: &Sample) -> Result<Lowered, Error> {
         .word(small("axes of an image", in_size.len())?)
         .done();
     let parameters = vec![operand(0), operand(1), operand(2), structure];
-    launch_threads("ab_sample", outputs, parameters).map(Lowered::one)
+    launch_threads(function, outputs, parameters).map(Lowered::one)
 }

@@ -17,7 +17,7 @@ static __device__ __forceinline__ u64 below(const WindowAxis &axis, u64 start, u
 }
 
 // The place of the largest element of each window; NaN is larger than every number.
-extern "C" __global__ void __launch_bounds__(256) ab_peak(const float *x, i64 *y, Windows p) {
+template <class T> static __device__ __forceinline__ void peak(const T *x, i64 *y, const Windows &p) {
     u64 output = thread_index();
     if (output >= p.outputs) return;
     u64 first[3], seen[3], rest = output;
@@ -32,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(256) ab_peak(const float *x, i64 *y
     u64 depth = p.axes[0].size, height = p.axes[1].size, width = p.axes[2].size;
     u64 plane = rest * depth * height * width;
     bool found = false;
-    float most = 0.0f;
+    T most = 0;
     u64 place = 0;
     for (u64 i = 0; i < seen[0]; i++)
         for (u64 j = 0; j < seen[1]; j++)
@@ -40,7 +40,7 @@ extern "C" __global__ void __launch_bounds__(256) ab_peak(const float *x, i64 *y
                 u64 z = first[0] + i * p.axes[0].gap;
                 u64 row = first[1] + j * p.axes[1].gap;
                 u64 column = first[2] + k * p.axes[2].gap;
-                float v = x[plane + (z * height + row) * width + column];
+                T v = x[plane + (z * height + row) * width + column];
                 if (found && !(most < v || (v != v && most == most))) continue;
                 found = true;
                 most = v;
@@ -48,6 +48,13 @@ extern "C" __global__ void __launch_bounds__(256) ab_peak(const float *x, i64 *y
             }
     y[output] = (i64)(plane + place);
 }
+
+#define PEAK(NAME, T)                                                                              \
+    extern "C" __global__ void __launch_bounds__(256) NAME(const T *x, i64 *y, Windows p) {        \
+        peak<T>(x, y, p);                                                                          \
+    }
+PEAK(ab_peak, float)
+PEAK(ab_double_peak, double)
 
 // The window that has its tap `tap` at an element, counted from where the first window begins.
 static __device__ __forceinline__ bool window_at(const WindowAxis &axis, u64 at, u64 tap, u64 &window) {
@@ -58,7 +65,7 @@ static __device__ __forceinline__ bool window_at(const WindowAxis &axis, u64 at,
 }
 
 // Each element sums up the windows that have a tap there, tap after tap.
-extern "C" __global__ void __launch_bounds__(256) ab_fold(const float *x, float *y, Windows p) {
+template <class T> static __device__ __forceinline__ void fold(const T *x, T *y, const Windows &p) {
     u64 output = thread_index();
     if (output >= p.outputs) return;
     u64 at[3], rest = output;
@@ -80,8 +87,15 @@ extern "C" __global__ void __launch_bounds__(256) ab_fold(const float *x, float 
                     sum += (double)x[(tap + k) * each + (z * rows + row) * columns + column];
         }
     }
-    y[output] = (float)sum;
+    y[output] = (T)sum;
 }
+
+#define FOLD(NAME, T)                                                                              \
+    extern "C" __global__ void __launch_bounds__(256) NAME(const T *x, T *y, Windows p) {          \
+        fold<T>(x, y, p);                                                                          \
+    }
+FOLD(ab_fold, float)
+FOLD(ab_double_fold, double)
 
 struct Regions {
     u64 outputs, batch, channels, height, width, rows, columns, samples;
@@ -98,10 +112,10 @@ struct Side {
 
 #define SAMPLES_MAX 4096
 
-static __device__ __forceinline__ Side side(const Regions &p, float from, float to, u64 parts, u64 extent) {
+static __device__ __forceinline__ Side side(const Regions &p, double from, double to, u64 parts, u64 extent) {
     double shift = p.half_pixel ? 0.5 : 0.0;
-    double start = __dadd_rn(__dmul_rn((double)from, (double)p.scale), -shift);
-    double end = __dadd_rn(__dmul_rn((double)to, (double)p.scale), -shift);
+    double start = __dadd_rn(__dmul_rn(from, (double)p.scale), -shift);
+    double end = __dadd_rn(__dmul_rn(to, (double)p.scale), -shift);
     double width = __dadd_rn(end, -start);
     if (!p.half_pixel) width = fmax(width, 1.0);
     Side s;
@@ -129,8 +143,9 @@ static __device__ __forceinline__ bool between(const Side &s, u64 part, u64 samp
     return true;
 }
 
-extern "C" __global__ void __launch_bounds__(256)
-    ab_regions(const float *x, const float *regions, const i64 *images, float *y, u32 *failure, Regions p) {
+template <class T>
+static __device__ __forceinline__ void regions(const T *x, const T *corners, const i64 *images, T *y, u32 *failure,
+                                               const Regions &p) {
     u64 output = thread_index();
     if (output >= p.outputs) return;
     u64 column = output % p.columns, rest = output / p.columns;
@@ -139,14 +154,14 @@ extern "C" __global__ void __launch_bounds__(256)
     u64 channel = rest % p.channels, region = rest / p.channels;
     i64 image = images[region];
     if (image < 0) image += (i64)p.batch;
-    const float *corner = regions + region * 4;
+    const T *corner = corners + region * 4;
     Side down = side(p, corner[1], corner[3], p.rows, p.height);
     Side over = side(p, corner[0], corner[2], p.columns, p.width);
     if (image < 0 || (u64)image >= p.batch || down.samples > SAMPLES_MAX || over.samples > SAMPLES_MAX) {
         *failure = 1;
         return;
     }
-    const float *plane = x + ((u64)image * p.channels + channel) * p.height * p.width;
+    const T *plane = x + ((u64)image * p.channels + channel) * p.height * p.width;
     double sum = p.largest ? __longlong_as_double(-0x10000000000000ll) : 0.0;
     for (u64 i = 0; i < down.samples; i++)
         for (u64 j = 0; j < over.samples; j++) {
@@ -164,5 +179,13 @@ extern "C" __global__ void __launch_bounds__(256)
         sum = samples ? sum : 0.0;
     else
         sum = samples ? sum / (double)samples : 0.0;
-    y[output] = (float)sum;
+    y[output] = (T)sum;
 }
+
+#define REGIONS(NAME, T)                                                                           \
+    extern "C" __global__ void __launch_bounds__(256) NAME(                                        \
+        const T *x, const T *corners, const i64 *images, T *y, u32 *failure, Regions p) {          \
+        regions<T>(x, corners, images, y, failure, p);                                             \
+    }
+REGIONS(ab_regions, float)
+REGIONS(ab_double_regions, double)

@@ -15,28 +15,28 @@ fn structure(windows: &Windows, outputs: usize, columns_first: bool) -> Paramete
 }
 
 /// A thread for each window.
-pub(super) fn peak(kernel: &Peak) -> Result<Lowered, Error> {
+pub(super) fn peak(kernel: &Peak, function: &'static str) -> Result<Lowered, Error> {
     let outputs = kernel.planes * kernel.windows.count.iter().product::<usize>();
     if outputs == 0 {
         return Ok(Lowered::nothing());
     }
     let structure = structure(&kernel.windows, outputs, kernel.columns_first);
     let parameters = vec![operand(0), operand(1), structure];
-    launch_threads("ab_peak", outputs, parameters).map(Lowered::one)
+    launch_threads(function, outputs, parameters).map(Lowered::one)
 }
 
 /// A thread for each element of a plane.
-pub(super) fn fold(kernel: &Fold) -> Result<Lowered, Error> {
+pub(super) fn fold(kernel: &Fold, function: &'static str) -> Result<Lowered, Error> {
     let outputs = kernel.planes * kernel.windows.size.iter().product::<usize>();
     if outputs == 0 {
         return Ok(Lowered::nothing());
     }
     let parameters = vec![operand(0), operand(1), structure(&kernel.windows, outputs, false)];
-    launch_threads("ab_fold", outputs, parameters).map(Lowered::one)
+    launch_threads(function, outputs, parameters).map(Lowered::one)
 }
 
 /// A thread for each part of each channel of a region.
-pub(super) fn regions(kernel: &Regions) -> Result<Lowered, Error> {
+pub(super) fn regions(kernel: &Regions, function: &'static str) -> Result<Lowered, Error> {
     let Regions { batch, channels, in_size: [h, w], count, parts: [rows, columns], .. } = *kernel;
     let outputs = count * channels * rows * columns;
     if outputs == 0 {
@@ -50,5 +50,5 @@ pub(super) fn regions(kernel: &Regions) -> Result<Lowered, Error> {
         .done();
     let mut parameters: Vec<Parameter> = (0..4).map(operand).collect();
     parameters.extend([Parameter::Failure, structure]);
-    launch_threads("ab_regions", outputs, parameters).map(Lowered::one)
+    launch_threads(function, outputs, parameters).map(Lowered::one)
 }

@@ -2,7 +2,7 @@
 
 use anabranch_hal::command::Operation;
 use anabranch_hal::kernel::{
-    Conv2d, Function, Kernel, MatMul, Normalize, Pool2d, Pooling, Precision, Sample,
+    Conv2d, Function, IntegerMatMul, Kernel, MatMul, Normalize, Pool2d, Pooling, Precision, Sample,
 };
 
 /// The words for a step; empty where the kernel's name says it all.
@@ -70,15 +70,16 @@ fn kernel_words(kernel: &Kernel) -> Vec<String> {
             vec![format!("{name} of {} along {}", scan.dtype, scan.axis)]
         }
         Kernel::Integer(integer) => {
-            let name = format!("{:?}", integer.function).to_lowercase();
-            vec![format!("{name} of {}", integer.dtype)]
+            vec![format!("{} of {}", lower_case(integer.function), integer.dtype)]
+        }
+        Kernel::IntegerMatMul(IntegerMatMul { dtype, product }) => {
+            [matrix_product(product), vec![format!("of {dtype}")]].concat()
         }
         Kernel::IntegerReduce(reduce) => {
-            let name = format!("{:?}", reduce.reduction).to_lowercase();
-            vec![format!("{name} of {}", reduce.dtype)]
+            vec![format!("{} of {}", lower_case(reduce.reduction), reduce.dtype)]
         }
         Kernel::Select(select) => vec![extents(&select.shape)],
-        Kernel::Compare(compare) => vec![format!("{:?}", compare.comparison).to_lowercase()],
+        Kernel::Compare(compare) => vec![lower_case(compare.comparison)],
         Kernel::Cast(cast) => vec![format!("{} to {}", cast.from, cast.to)],
         Kernel::Quantize(codes) => vec![format!("to {}, {} scales", codes.to, codes.channels)],
         Kernel::Dequantize(codes) => {
@@ -87,6 +88,10 @@ fn kernel_words(kernel: &Kernel) -> Vec<String> {
         Kernel::Pack(inner) => vec![inner.name().to_owned()],
         Kernel::Double(_) | Kernel::Routine(_) => Vec::new(),
     }
+}
+
+fn lower_case(name: impl std::fmt::Debug) -> String {
+    format!("{name:?}").to_lowercase()
 }
 
 fn convolution(conv: &Conv2d) -> Vec<String> {

@@ -20,7 +20,7 @@ impl Place<'_, '_> {
         self.push(host::choose_type(Some(to), true, true), &[x])
     }
 
-    fn of_two(
+    pub(super) fn of_two(
         &mut self,
         function: IntegerFunction,
         x: ValueId,

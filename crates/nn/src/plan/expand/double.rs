@@ -1,5 +1,6 @@
-//! Operators in double precision, by functions of elements, reductions and products, which are all
-//! that there is of it: softmax, normalisations, and whatever sums up or looks through parts of axes.
+//! Operators in double precision by functions of elements, reductions and products: softmax,
+//! normalisations, and whatever sums up or looks through parts of axes; and in both precisions those over
+//! images of more axes than there are kernels for.
 
 use anabranch_hal::kernel::{BinaryFunction, Function, IntegerFunction, Reduction};
 
@@ -8,16 +9,20 @@ use super::{PLACES_MAX, Place, signed};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
-use crate::host::{self, Columns, Form, PadMode};
+use crate::host::{self, Columns, PadMode};
 use crate::ops::{Norm, Op, Placed, PoolKind, Window};
 use crate::shape::resolve_axis;
 use crate::tensor::Tensor;
+
+/// The most places that windows along an axis see, which are written down: never more than there are
+/// elements in what is gathered by them.
+pub(super) const SEEN_MAX: usize = 1 << 24;
 
 /// What each window along an axis sees, tap after tap; nothing outside of the axis.
 type Seen = Vec<Vec<Option<usize>>>;
 
 /// The value that takes the place of an operator, or nothing where it stays.
-type Made = Result<Option<ValueId>, Error>;
+pub(super) type Made = Result<Option<ValueId>, Error>;
 
 /// What windows see along each axis of an image.
 fn seen(placed: &Placed, image: &[usize]) -> Vec<Seen> {
@@ -70,11 +75,6 @@ impl Place<'_, '_> {
                 self.reduce(reduction, x, &axes).map(Some)
             }
             Op::AdaptiveAveragePool { size } => self.adapted(*size),
-            Op::Host(host) => match host.form() {
-                Some(Form::Peak { window, columns_first }) => self.peak(window, *columns_first),
-                Some(Form::Fold(columns)) => self.folded(columns),
-                _ => Ok(None),
-            },
             _ => Ok(None),
         }
     }
@@ -156,57 +156,62 @@ impl Place<'_, '_> {
         self.reshape(parameter, &along)
     }
 
-    /// The elements that windows see along an axis, which becomes two: taps, and windows. What is
-    /// outside is `around`. Nothing when that is too much.
+    /// The elements that windows see along an axis, as `[elements before, taps, windows, elements
+    /// behind]`. What is outside is `around`. Nothing when that is too much.
     fn along(&mut self, x: ValueId, axis: usize, seen: &Seen, around: f64) -> Made {
-        let mut shape = self.shape(x)?;
-        let extent = shape[axis];
+        let (shape, dtype) = (self.shape(x)?, self.fact(x)?.dtype);
+        let [outer, inner] = [&shape[..axis], &shape[axis + 1..]].map(count);
+        let (extent, windows) = (shape[axis], seen.len());
         let taps = seen.iter().map(Vec::len).max().unwrap_or(0);
-        shape[axis] = taps.saturating_mul(seen.len()).max(extent + 1);
-        let bytes = crate::shape::element_count(&shape).and_then(|count| count.checked_mul(8));
+        let many = taps.saturating_mul(windows).max(extent + 1);
+        let bytes = crate::shape::element_count(&[outer, many, inner, dtype.bytes()]);
         let fits = bytes.is_some_and(|bytes| bytes <= self.all.limits.tensor_bytes_max);
-        if !fits || self.all.limits.rank_max <= shape.len() || PLACES_MAX < shape[axis] {
+        if !fits || SEEN_MAX < many || !self.all.budget.spend(8 * many) {
             return Ok(None);
         }
-        let mut x = x;
+        let mut x = self.reshape(x, &[outer, extent, inner])?;
         let at = |tap: usize, taps: &Vec<Option<usize>>| taps.get(tap).copied().flatten();
         if seen.iter().any(|window| (0..taps).any(|tap| at(tap, window).is_none())) {
-            let mut amounts = vec![0; 2 * shape.len()];
-            amounts[shape.len() + axis] = 1;
-            let (amounts, value) = (self.list(&amounts)?, self.number(DType::F64, around)?);
+            let (amounts, value) = (self.list(&[0, 0, 0, 0, 1, 0])?, self.number(dtype, around)?);
             x = self.push(Op::Pad { mode: PadMode::Constant }, &[x, amounts, value])?;
         }
         let places = (0..taps).flat_map(|tap| seen.iter().map(move |window| at(tap, window)));
         let places = places.map(|place| signed(place.unwrap_or(extent))).collect();
-        let places = self.constant(Tensor::from_i64(&[taps, seen.len()], places)?);
-        self.push(Op::Gather { axis: signed(axis) }, &[x, places]).map(Some)
+        let places = self.constant(Tensor::from_i64(&[taps, windows], places)?);
+        self.push(Op::Gather { axis: 1 }, &[x, places]).map(Some)
     }
 
-    /// The same along all axes behind the first two, as `[batch, channels, taps…, windows…]`.
+    /// The same along all axes behind the first two, as `[batch, channels and taps, windows…]`.
     fn columns(&mut self, x: ValueId, seen: &[Seen], around: f64) -> Made {
         let mut x = x;
+        let mut shape = self.shape(x)?;
         for (axis, seen) in seen.iter().enumerate() {
-            let Some(columns) = self.along(x, 2 + 2 * axis, seen, around)? else {
-                return Ok(None);
-            };
-            x = columns;
+            let Some(columns) = self.along(x, 2 + axis, seen, around)? else { return Ok(None) };
+            let taps = self.shape(columns)?[1];
+            let before = count(&shape[2..2 + axis]);
+            let planes = shape[0] * shape[1];
+            shape[1] *= taps;
+            shape[2 + axis] = seen.len();
+            let behind = count(&shape[2 + axis..]);
+            let columns = self.reshape(columns, &[planes, before, taps, behind])?;
+            let columns = self.transpose(columns, &[0, 2, 1, 3])?;
+            x = self.reshape(columns, &shape)?;
         }
-        let pairs = |first: usize| (0..seen.len()).map(move |axis| first + 2 * axis);
-        let order: Vec<usize> = [0, 1].into_iter().chain(pairs(2)).chain(pairs(3)).collect();
-        self.transpose(x, &order).map(Some)
+        Ok(Some(x))
     }
 
     /// A reduction of what each window sees along an axis.
     fn joined(&mut self, x: ValueId, axis: usize, seen: &Seen, reduction: Reduction) -> Made {
         let around = if reduction == Reduction::Max { f64::NEG_INFINITY } else { 0.0 };
+        let mut shape = self.shape(x)?;
         let Some(taps) = self.along(x, axis, seen, around)? else { return Ok(None) };
-        let mut shape = self.shape(taps)?;
-        let reduced = self.reduce(reduction, taps, &[axis])?;
-        shape.remove(axis);
+        let reduced = self.reduce(reduction, taps, &[1])?;
+        shape[axis] = seen.len();
         self.reshape(reduced, &shape).map(Some)
     }
 
-    fn convolved(&mut self, window: &Window, groups: usize) -> Made {
+    /// A product of the weight and what windows see.
+    pub(super) fn convolved(&mut self, window: &Window, groups: usize) -> Made {
         let (x, weight) = (self.input(0)?, self.input(1)?);
         let (shape, taps) = (self.shape(x)?, self.shape(weight)?);
         if shape.contains(&0) || taps.contains(&0) {
@@ -285,14 +290,14 @@ impl Place<'_, '_> {
         self.averaged(x, &seen, &counts)
     }
 
-    /// The first place of what is largest, by the order of taps, which is that of places.
-    fn peak(&mut self, window: &Window, columns_first: bool) -> Made {
+    /// The first place of what is largest in an image of any axes, by the order of taps, which is that
+    /// of places.
+    pub(super) fn peak(&mut self, window: &Window, columns_first: bool) -> Made {
         let x = self.input(0)?;
         let shape = self.shape(x)?;
         let image = &shape[2..];
         let placed = window.place(image, None)?;
         let seen = seen(&placed, image);
-        let count = |extents: &[usize]| extents.iter().product::<usize>();
         let (planes, plane) = (shape[0] * shape[1], count(image));
         let (taps, windows) = (count(&placed.kernel), count(&placed.output));
         let large = [planes, plane, taps.saturating_mul(windows)];
@@ -333,24 +338,24 @@ impl Place<'_, '_> {
         self.reshape(all, &[&shape[..2], &placed.output[..]].concat()).map(Some)
     }
 
-    /// Each element of an image sums up the windows that have a tap there, along one axis after the
-    /// other.
-    fn folded(&mut self, columns: &Columns) -> Made {
+    /// Each element of an image of any axes sums up the windows that have a tap there, along one axis
+    /// after the other.
+    pub(super) fn folded(&mut self, columns: &Columns) -> Made {
         let x = self.input(0)?;
         let shape = self.shape(x)?;
-        let (rank, taps) = (columns.image.len(), columns.window.iter().product::<usize>());
+        let (rank, taps) = (columns.image.len(), count(&columns.window));
         if shape.contains(&0) || taps == 0 {
             return Ok(None);
         }
-        let mut extents = vec![shape[0], shape[1] / taps];
-        let all = [&extents[..], &columns.window, &columns.counts].concat();
-        let x = self.reshape(x, &all)?;
-        let pairs = (0..rank).flat_map(|axis| [2 + axis, 2 + rank + axis]);
-        let order: Vec<usize> = [0, 1].into_iter().chain(pairs).collect();
-        let x = self.transpose(x, &order)?;
-        extents.extend((0..rank).map(|axis| columns.window[axis] * columns.counts[axis]));
-        let mut x = self.reshape(x, &extents)?;
-        for axis in 0..rank {
+        let mut x = x;
+        let mut behind = 1;
+        for axis in (0..rank).rev() {
+            let (tap, windows) = (columns.window[axis], columns.counts[axis]);
+            let planes = shape[0] * shape[1] / taps * count(&columns.window[..axis]);
+            let before = count(&columns.counts[..axis]);
+            x = self.reshape(x, &[planes, tap, before, windows * behind])?;
+            x = self.transpose(x, &[0, 2, 1, 3])?;
+            x = self.reshape(x, &[planes, before, tap * windows, behind])?;
             let mut seen: Seen = vec![Vec::new(); columns.image[axis]];
             for tap in 0..columns.window[axis] {
                 for window in 0..columns.counts[axis] {
@@ -361,10 +366,17 @@ impl Place<'_, '_> {
                     }
                 }
             }
-            let next = self.joined(x, axis + 2, &seen, Reduction::Sum)?;
+            let next = self.joined(x, 2, &seen, Reduction::Sum)?;
             let Some(next) = next else { return Ok(None) };
+            behind *= columns.image[axis];
             x = next;
         }
-        Ok(Some(x))
+        let result = [&[shape[0], shape[1] / taps], &columns.image[..]].concat();
+        self.reshape(x, &result).map(Some)
     }
+}
+
+/// The elements of a shape, which may be one of none with extents of any size.
+fn count(extents: &[usize]) -> usize {
+    extents.iter().fold(1, |count, &extent| count.saturating_mul(extent))
 }

@@ -4,7 +4,7 @@ use anabranch_hal::kernel::{
     BinaryFunction, Combine, Function, Integer, IntegerFunction, Reduction, Scan,
 };
 
-use super::{Expanded, PLACES_MAX, Place, signed};
+use super::{Expanded, PLACES_MAX, Place, WINDOW_AXES_MAX, signed};
 use crate::dtype::{DType, truncate_i64};
 use crate::error::Error;
 use crate::graph::ValueId;
@@ -22,13 +22,23 @@ impl Place<'_, '_> {
                 let same = self.compare(Comparison::Equal, a, b)?;
                 Ok(Some(vec![self.push(Op::Not, &[same])?]))
             }
-            Form::Argument { axis, largest, last } if self.is(0, DType::F64) => {
-                self.argument(*axis, *largest, *last)
-            }
             Form::Argument { .. } | Form::TopK { .. } => self.ordered(),
             Form::Cumulative { .. } => self.running(),
             Form::Quantize(how) => self.quantized(*how, false),
             Form::Dequantize(how) => self.quantized(*how, true),
+            Form::ScatterElements { combine, .. } | Form::ScatterNd { combine } => {
+                self.combined(*combine)
+            }
+            Form::Peak { window, columns_first } => {
+                let rank = self.shape(self.input(0)?)?.len();
+                match self.is_float(0) && WINDOW_AXES_MAX + 2 < rank {
+                    true => Ok(self.peak(window, *columns_first)?.map(|places| vec![places])),
+                    false => Ok(None),
+                }
+            }
+            Form::Fold(columns) if self.is_float(0) && WINDOW_AXES_MAX < columns.image.len() => {
+                Ok(self.folded(columns)?.map(|image| vec![image]))
+            }
             _ => Ok(None),
         }
     }
@@ -82,35 +92,6 @@ impl Place<'_, '_> {
         let axis = self.cast(axis, DType::I64)?;
         let axis = self.reshape(axis, &[])?;
         Ok(Some(vec![self.push(Op::Gather { axis: 0 }, &[all, axis])?]))
-    }
-
-    /// The place of the first number in double precision that is equal to the largest one.
-    fn argument(&mut self, axis: i64, largest: bool, last: bool) -> Expanded {
-        let x = self.input(0)?;
-        let shape = self.shape(x)?;
-        let Some(axis) = resolve_axis(axis, shape.len()) else { return Ok(None) };
-        let Some(result) = self.result() else { return Ok(None) };
-        if PLACES_MAX < shape[axis] {
-            return Ok(None);
-        }
-        let found = self.extreme(x, axis, largest)?;
-        let mut along = vec![1; shape.len()];
-        along[axis] = shape[axis];
-        let places = self.places(shape[axis])?;
-        let places = self.reshape(places, &along)?;
-        let (none, first) = match last {
-            true => (-1, Reduction::Max),
-            false => (signed(shape[axis]), Reduction::Min),
-        };
-        let none = self.integer(DType::I64, none)?;
-        let places = self.select(found, places, none)?;
-        let first = self.reduce(first, places, &[axis])?;
-        // Where all are NaN, so that nothing is smallest, none becomes the first, or the last.
-        let extent = self.integer(DType::I64, signed(shape[axis]))?;
-        let rest = host::integer_function("Mod", IntegerFunction::Rem);
-        let first = self.push(rest, &[first, extent])?;
-        let shape = self.shape(result)?;
-        Ok(Some(vec![self.reshape(first, &shape)?]))
     }
 
     /// Which elements are the largest, or the smallest, along an axis: NaN is larger than every
@@ -190,6 +171,9 @@ impl Place<'_, '_> {
     }
 
     pub(super) fn is_nan(&mut self) -> Expanded {
+        if self.is_narrow(0) {
+            return self.looked_up(&self.node.op.clone());
+        }
         if !self.is_float(0) {
             return Ok(None);
         }
@@ -199,6 +183,9 @@ impl Place<'_, '_> {
     }
 
     pub(super) fn is_infinite(&mut self, negative: bool, positive: bool) -> Expanded {
+        if self.is_narrow(0) {
+            return self.looked_up(&self.node.op.clone());
+        }
         if !self.is_float(0) || !(negative || positive) {
             return Ok(None);
         }

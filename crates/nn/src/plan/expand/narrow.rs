@@ -1,13 +1,18 @@
 //! Arithmetic of halves, and of integers.
 
-use anabranch_hal::kernel::{BinaryFunction, Compare, Function, Integer, IntegerReduce, Reduction};
+use std::ops::Range;
 
-use super::{Expanded, PLACES_MAX, Place};
+use anabranch_hal::kernel::{
+    BinaryFunction, Combine, Compare, Function, Integer, IntegerFunction, IntegerMatMul,
+    IntegerReduce, Reduction, Scatter,
+};
+
+use super::{Expanded, PLACES_MAX, Place, signed};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
 use crate::host::{Form, PadMode, Together};
-use crate::ops::{Comparison, Op, reduced_axes};
+use crate::ops::{Comparison, Op, pad_amounts, reduced_axes};
 use crate::tensor::Tensor;
 
 fn is_half(dtype: DType) -> bool {
@@ -60,9 +65,35 @@ fn computes(op: &Op) -> bool {
     }
 }
 
+/// The inputs of an operator that are numbers of which it is a function in floats, where kernels take
+/// them in one type only; and whether they may be integers.
+fn in_doubles(op: &Op) -> Option<(Range<usize>, bool)> {
+    match op {
+        Op::Normalize { .. } => Some((0..5, false)),
+        Op::Reduce { reduction: Reduction::L2, .. } => Some((0..1, true)),
+        Op::Host(host) => match host.form()? {
+            Form::GridSample { .. } => Some((0..2, true)),
+            Form::RegionAlign(_) => Some((0..2, false)),
+            Form::Together(Together::LogSum { .. }) => Some((0..1, true)),
+            Form::Together(Together::BatchTraining { .. }) => Some((0..5, false)),
+            Form::Together(Together::Attention(_)) => Some((0..6, false)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl Place<'_, '_> {
+    /// Operators on types that kernels do not compute with, or on several, in others.
+    pub(super) fn converted(&mut self) -> Expanded {
+        match self.halves()? {
+            None => self.in_one_type(),
+            results => Ok(results),
+        }
+    }
+
     /// Computes with halves in `f32`, and rounds the results.
-    pub(super) fn halves(&mut self) -> Expanded {
+    fn halves(&mut self) -> Expanded {
         let node = self.node;
         let mut found = false;
         for id in node.inputs.iter().flatten() {
@@ -76,17 +107,86 @@ impl Place<'_, '_> {
             other => Ok(other),
         });
         let inputs = inputs.collect::<Result<Vec<_>, Error>>()?;
-        let wanted = node.outputs.iter().map(|output| match output {
-            Some(id) => self.fact(*id).map(|fact| Some(fact.dtype)),
-            None => Ok(None),
-        });
-        let wanted = wanted.collect::<Result<Vec<_>, Error>>()?;
-        let results = self.push_all(node.op.clone(), inputs, node.outputs.len())?;
-        let results = results.into_iter().zip(wanted).map(|(result, wanted)| match wanted {
-            Some(dtype) => self.cast(result, dtype),
+        self.in_types_of_results(node.op.clone(), inputs).map(Some)
+    }
+
+    /// Functions of floats of numbers of several types, or of integers, in `f64`.
+    fn in_one_type(&mut self) -> Expanded {
+        let node = self.node;
+        let Some((numbers, integers)) = in_doubles(&node.op) else { return Ok(None) };
+        let mut types = Vec::new();
+        for index in numbers.clone() {
+            if let Some(id) = self.optional(index) {
+                types.push(self.fact(id)?.dtype);
+            }
+        }
+        // What is shown or hidden is no number.
+        let masked = matches!(&node.op, Op::Host(host)
+            if matches!(host.form(), Some(Form::Together(Together::Attention(_)))));
+        types.retain(|&dtype| !masked || dtype != DType::Bool);
+        let one =
+            |dtype| matches!(dtype, DType::F32 | DType::F64) && types.iter().all(|t| *t == dtype);
+        let computed = |t: &DType| !t.is_narrow() && (integers || t.is_float());
+        if types.first().is_none_or(|&first| one(first)) || !types.iter().all(computed) {
+            return Ok(None);
+        }
+        let mut inputs = node.inputs.clone();
+        for index in numbers {
+            if let Some(Some(id)) = inputs.get(index).copied()
+                && !(masked && self.is(index, DType::Bool))
+            {
+                inputs[index] = Some(self.cast(id, DType::F64)?);
+            }
+        }
+        self.in_types_of_results(node.op.clone(), inputs).map(Some)
+    }
+
+    /// The results of an operator on other inputs, in the types of those of the node.
+    fn in_types_of_results(
+        &mut self,
+        op: Op,
+        inputs: Vec<Option<ValueId>>,
+    ) -> Result<Vec<ValueId>, Error> {
+        let node = self.node;
+        let results = self.push_all(op, inputs, node.outputs.len())?;
+        let results = results.into_iter().zip(&node.outputs).map(|(result, output)| match output {
+            Some(id) => self.cast(result, self.fact(*id)?.dtype),
             None => Ok(result),
         });
-        results.collect::<Result<_, _>>().map(Some)
+        results.collect()
+    }
+
+    /// Elements that are combined where they are written, in a type that kernels combine.
+    pub(super) fn combined(&mut self, combine: Combine) -> Expanded {
+        let dtype = self.fact(self.input(0)?)?.dtype;
+        if Scatter::takes(dtype, combine) || dtype.is_narrow() {
+            return Ok(None);
+        }
+        let mut inputs = self.node.inputs.clone();
+        let (twin, sign) = match dtype {
+            DType::U64 => (DType::I64, i64::MIN),
+            DType::U32 => (DType::I32, i32::MIN.into()),
+            _ => {
+                let wide = if is_half(dtype) { DType::F32 } else { DType::I32 };
+                for index in [0, 2] {
+                    inputs[index] = Some(self.cast(self.input(index)?, wide)?);
+                }
+                return self.in_types_of_results(self.node.op.clone(), inputs).map(Some);
+            }
+        };
+        // With the highest bit turned, both have the same order.
+        let turns = matches!(combine, Combine::Max | Combine::Min);
+        for index in [0, 2] {
+            let x = self.input(index)?;
+            let x = if turns { self.of_two(IntegerFunction::Xor, x, sign)? } else { x };
+            inputs[index] = Some(self.bits(x, twin)?);
+        }
+        let written = self.push_all(self.node.op.clone(), inputs, 1)?[0];
+        let written = self.bits(written, dtype)?;
+        Ok(Some(vec![match turns {
+            true => self.of_two(IntegerFunction::Xor, written, sign)?,
+            false => written,
+        }]))
     }
 
     /// Functions of integers as arithmetic of two.
@@ -101,6 +201,7 @@ impl Place<'_, '_> {
                 Some(self.binary(BinaryFunction::Sub, x, whole)?)
             }
             Op::Binary(BinaryFunction::Pow) => self.power(x)?,
+            Op::MatMul { alpha, .. } if !dtype.is_float() => return self.multiplied_whole(*alpha),
             Op::Unary(function) if Integer::takes(dtype) => self.integer_unary(*function, x)?,
             Op::Clip if Integer::takes(dtype) || dtype == DType::F64 => self.clip(x)?,
             Op::Clip if self.has_computed_bounds()? => self.clip(x)?,
@@ -134,7 +235,9 @@ impl Place<'_, '_> {
             let power = self.binary(BinaryFunction::Pow, x, by)?;
             return self.cast(power, base).map(Some);
         }
-        let whole = |tensor: &Tensor| tensor.to_f64().iter().all(|x| x.fract() == 0.0);
+        let signed = matches!(base, DType::I64 | DType::I32 | DType::I16 | DType::I8);
+        let is_whole = |&x: &f64| x.fract() == 0.0 && (signed || 0.0 <= x);
+        let whole = |tensor: &Tensor| tensor.to_f64().iter().all(is_whole);
         if let Some(tensor) = fact.constant.as_ref().filter(|tensor| whole(tensor))
             && Integer::takes(base)
             && matches!(fact.dtype, DType::F32 | DType::F64)
@@ -143,11 +246,55 @@ impl Place<'_, '_> {
             let by = self.constant(by);
             return self.binary(BinaryFunction::Pow, x, by).map(Some);
         }
-        // With the highest bit, numbers of 64 bits without a sign are no others of 64 bits.
-        let takes = Integer::takes(base) && base != DType::U64;
         match fact.dtype {
-            DType::F32 | DType::F64 if takes => self.mixed_power(x, by).map(Some),
+            _ if !Integer::takes(base) => Ok(None),
+            DType::F32 | DType::F64 => self.mixed_power(x, by).map(Some),
+            dtype if dtype != base && Integer::takes(dtype) => self.whole_power(x, by).map(Some),
             _ => Ok(None),
+        }
+    }
+
+    /// A power of integers with an exponent of another type, of integers or of whole numbers.
+    fn whole_power(&mut self, x: ValueId, by: ValueId) -> Result<ValueId, Error> {
+        let base = self.fact(x)?.dtype;
+        let is_unsigned = self.fact(by)?.dtype == DType::U64;
+        let by = self.cast(by, DType::I64)?;
+        if base != DType::U64 {
+            let wide = self.cast(x, DType::I64)?;
+            let power = self.binary(BinaryFunction::Pow, wide, by)?;
+            return self.cast(power, base);
+        }
+        let exponent = self.cast(by, base)?;
+        let power = self.binary(BinaryFunction::Pow, x, exponent)?;
+        if is_unsigned {
+            return Ok(power);
+        }
+        // Without a sign, one over a power is 0, but for powers of 1.
+        let (one, zero) = (self.integer(base, 1)?, self.integer(DType::I64, 0)?);
+        let is_one = self.compare(Comparison::Equal, x, one)?;
+        let fraction = self.cast(is_one, base)?;
+        let below = self.compare(Comparison::Less, by, zero)?;
+        self.select(below, fraction, power)
+    }
+
+    /// A product of integers, which wraps; those of few bits in more. A factor of the product is a
+    /// float.
+    fn multiplied_whole(&mut self, alpha: f32) -> Expanded {
+        let x = self.input(0)?;
+        let dtype = self.fact(x)?.dtype;
+        if alpha != 1.0 {
+            let Op::MatMul { transpose_a, transpose_b, .. } = self.node.op else {
+                return Ok(None);
+            };
+            let op = Op::MatMul { transpose_a, transpose_b, alpha: 1.0 };
+            let product = self.push_all(op, self.node.inputs.clone(), 1)?[0];
+            let product = self.cast(product, DType::F64)?;
+            let product = self.with(BinaryFunction::Mul, product, alpha.into())?;
+            return Ok(Some(vec![self.cast(product, dtype)?]));
+        }
+        match IntegerMatMul::takes(dtype) || dtype.is_narrow() {
+            true => Ok(None),
+            false => self.widened(dtype),
         }
     }
 
@@ -158,12 +305,11 @@ impl Place<'_, '_> {
         let rest = self.binary(BinaryFunction::Sub, by, below)?;
         let zero = self.integer(exponent, 0)?;
         let is_whole = self.compare(Comparison::Equal, rest, zero)?;
-        let [whole, float] = [DType::I64, DType::F64].map(|dtype| -> Result<ValueId, Error> {
-            let (x, by) = (self.cast(x, dtype)?, self.cast(by, dtype)?);
-            self.binary(BinaryFunction::Pow, x, by)
-        });
         // Integers wrap, floats do not.
-        let (whole, float) = (self.cast(whole?, base)?, self.cast(float?, base)?);
+        let whole = self.whole_power(x, by)?;
+        let (x, by) = (self.cast(x, DType::F64)?, self.cast(by, DType::F64)?);
+        let float = self.binary(BinaryFunction::Pow, x, by)?;
+        let float = self.cast(float, base)?;
         self.select(is_whole, whole, float)
     }
 
@@ -214,22 +360,28 @@ impl Place<'_, '_> {
         if self.fact(value)?.constant.is_some() || self.fact(value)?.count() != 1 {
             return Ok(None);
         }
-        let shape = self.shape(x)?;
-        // Which elements are inside is folded.
-        if PLACES_MAX < self.fact(x)?.count() {
+        let Some(result) = self.result() else { return Ok(None) };
+        let (shape, extents) = (self.shape(x)?, self.shape(result)?);
+        if extents.iter().any(|&extent| PLACES_MAX < extent) {
             return Ok(None);
         }
-        let inside = Tensor::from_bytes(DType::Bool, &[], &[1])?;
-        let (inside, size) = (self.constant(inside), self.list(&shape)?);
-        let inside = self.push(Op::Expand, &[inside, size])?;
+        let amounts = pad_amounts(&self.all.known.inputs(self.node)?)?;
         let mut inputs = self.node.inputs.clone();
         inputs[2] = None;
-        let op = self.node.op.clone();
-        let around = self.push_all(op.clone(), inputs.clone(), 1)?[0];
-        inputs[0] = Some(inside);
-        let inside = self.push_all(op, inputs, 1)?[0];
+        let mut padded = self.push_all(self.node.op.clone(), inputs, 1)?[0];
         let value = self.reshape(value, &[])?;
-        self.select(inside, around, value).map(Some)
+        for axis in (0..shape.len()).filter(|&axis| amounts[axis] != (0, 0)) {
+            let inside = |at: usize| {
+                let at = signed(at).saturating_sub(amounts[axis].0);
+                u8::from((0..signed(shape[axis])).contains(&at))
+            };
+            let inside: Vec<u8> = (0..extents[axis]).map(inside).collect();
+            let mut along = vec![1; shape.len()];
+            along[axis] = extents[axis];
+            let inside = self.constant(Tensor::from_bytes(DType::Bool, &along, &inside)?);
+            padded = self.select(inside, padded, value)?;
+        }
+        Ok(Some(padded))
     }
 
     fn has_computed_bounds(&self) -> Result<bool, Error> {

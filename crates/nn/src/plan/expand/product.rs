@@ -2,7 +2,7 @@
 
 use anabranch_hal::kernel::{BinaryFunction, Integer, Reduction};
 
-use super::{Expanded, PARTS_MAX, PLACES_MAX, Place};
+use super::{Expanded, Place};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
@@ -31,7 +31,9 @@ impl Place<'_, '_> {
         }
         match dtype {
             DType::F32 | DType::F64 => {}
-            DType::I16 | DType::I8 | DType::U16 | DType::U8 => return self.widened(dtype),
+            DType::I16 | DType::I8 | DType::U16 | DType::U8 | DType::Bool => {
+                return self.widened(dtype);
+            }
             _ if Integer::takes(dtype) => {}
             _ => return Ok(None),
         }
@@ -44,21 +46,18 @@ impl Place<'_, '_> {
             let before = whole.iter().flat_map(|(_, names)| names).copied();
             let wanted = [&needed[..], &before.collect::<Vec<_>>()].concat();
             let next = self.summed(&layout, &factors[index], &wanted)?;
-            whole = match whole {
-                None => Some(next),
+            whole = Some(match whole {
+                None => next,
                 Some(whole) => self.multiplied(&layout, &needed, [whole, next])?,
-            };
-            if whole.is_none() {
-                return Ok(None);
-            }
+            });
         }
         let Some((result, names)) = whole else { return Ok(None) };
         let order = order(&names, &layout.output);
         Ok(Some(vec![self.transpose(result, &order)?]))
     }
 
-    /// Sums of small integers, which wrap, in more bits.
-    fn widened(&mut self, dtype: DType) -> Expanded {
+    /// Sums of products of small integers, which wrap, in more bits.
+    pub(super) fn widened(&mut self, dtype: DType) -> Expanded {
         let inputs: Vec<ValueId> = self.node.inputs.iter().flatten().copied().collect();
         let wide = inputs.into_iter().map(|id| self.cast(id, DType::I32));
         let wide = wide.collect::<Result<Vec<_>, _>>()?;
@@ -107,13 +106,13 @@ impl Place<'_, '_> {
         Ok((self.reshape(x, &extents(layout, &kept))?, kept))
     }
 
-    /// The product of two factors, unless it is of integers and too large.
+    /// The product of two factors.
     fn multiplied(
         &mut self,
         layout: &EinsumLayout,
         needed: &[EinsumName],
         [(a, a_names), (b, b_names)]: [Factor; 2],
-    ) -> Result<Option<Factor>, Error> {
+    ) -> Result<Factor, Error> {
         let chosen = |names: &[EinsumName], both: bool, stays: bool| -> Vec<EinsumName> {
             let is = |name: &&EinsumName| {
                 let shared = a_names.contains(name) && b_names.contains(name);
@@ -131,52 +130,14 @@ impl Place<'_, '_> {
             let b = self.transpose(b, &order(&b_names, &[&batch[..], &columns].concat()))?;
             let b = self.reshape(b, &[n, 1, k])?;
             self.binary(BinaryFunction::Mul, a, b)?
-        } else if self.fact(a)?.dtype.is_float() {
+        } else {
             let b =
                 self.transpose(b, &order(&b_names, &[&batch[..], &depth, &columns].concat()))?;
             let b = self.reshape(b, &[n, d, k])?;
             self.product(a, b, false)?
-        } else {
-            let b =
-                self.transpose(b, &order(&b_names, &[&batch[..], &columns, &depth].concat()))?;
-            let (a, b) = (self.reshape(a, &[n, m, 1, d])?, self.reshape(b, &[n, 1, k, d])?);
-            match self.whole_product(a, b, d, n * m * k)? {
-                Some(result) => result,
-                None => return Ok(None),
-            }
         };
         let names = [batch, rows, columns].concat();
-        Ok(Some((self.reshape(result, &extents(layout, &names))?, names)))
-    }
-
-    /// Sums of products of integers along the last axis, whose extent is the depth: a part of it at a
-    /// time, so that there are not too many products at once.
-    fn whole_product(
-        &mut self,
-        a: ValueId,
-        b: ValueId,
-        depth: usize,
-        results: usize,
-    ) -> Result<Option<ValueId>, Error> {
-        let part = (PLACES_MAX / results.max(1)).clamp(1, depth);
-        if PARTS_MAX < depth.div_ceil(part) {
-            return Ok(None);
-        }
-        let mut sum = None;
-        for start in (0..depth).step_by(part) {
-            let range = [start, depth.min(start + part), 1];
-            let (a, b) = match part == depth {
-                true => (a, b),
-                false => (self.slice(a, 3, range)?, self.slice(b, 3, range)?),
-            };
-            let products = self.binary(BinaryFunction::Mul, a, b)?;
-            let next = self.reduce(Reduction::Sum, products, &[3])?;
-            sum = Some(match sum {
-                None => next,
-                Some(sum) => self.binary(BinaryFunction::Add, sum, next)?,
-            });
-        }
-        Ok(sum)
+        Ok((self.reshape(result, &extents(layout, &names))?, names))
     }
 }
 

@@ -82,7 +82,8 @@ impl Place<'_, '_> {
         let (from, to) = (self.fact(x)?.dtype, self.fact(result)?.dtype);
         let (code, float) = if back { (from, to) } else { (to, from) };
         let bytes = matches!(code, DType::I16 | DType::U16 | DType::I8 | DType::U8);
-        let floats = float == DType::F32 && self.is(1, DType::F32);
+        let whole = !back && float == DType::I32;
+        let floats = (float == DType::F32 || whole) && self.is(1, DType::F32);
         if own.is_none() || !floats || !(bytes || code.is_narrow()) {
             return Ok(None);
         }
@@ -94,17 +95,21 @@ impl Place<'_, '_> {
                 return Ok(None);
             }
         }
-        let Some([whole, along]) = blocks(how, &shape, &scales) else { return Ok(None) };
+        let Some([shape_of_blocks, along]) = blocks(how, &shape, &scales) else { return Ok(None) };
         let zero = match zero {
             Some(zero) => {
-                let zero = self.cast(zero, DType::F32)?;
+                let zero = self.cast(zero, if whole { DType::F64 } else { DType::F32 })?;
                 let one = self.fact(zero)?.count() == 1;
                 Some(self.reshape(zero, if one { &[] } else { &along })?)
             }
             None => None,
         };
-        let scale = self.reshape(scale, &along)?;
-        let mut y = self.reshape(x, &whole)?;
+        let mut scale = self.reshape(scale, &along)?;
+        let mut y = self.reshape(x, &shape_of_blocks)?;
+        if whole {
+            // Floats of 32 bits do not hold all integers.
+            (y, scale) = (self.cast(y, DType::F64)?, self.cast(scale, DType::F64)?);
+        }
         if back {
             y = self.cast(y, DType::F32)?;
             if let Some(zero) = zero {
@@ -220,22 +225,20 @@ impl Place<'_, '_> {
         let Some(product) = product_shape(&a_shape, &b_shape, false, false) else {
             return Ok(None);
         };
-        if a_shape.len() < 2 || b_shape.len() < 2 || product.k == 0 {
-            return Ok(None);
-        }
-        let (rows, columns) = (a_shape.len() - 2, b_shape.len() - 1);
+        let (rows, columns) = (a_shape.len().saturating_sub(2), b_shape.len().saturating_sub(1));
         let a = self.distances(a, self.optional(zeros[0]), rows)?;
         let b = self.distances(b, self.optional(zeros[1]), columns)?;
-        let (Some((a, a_most)), Some((b, b_most))) = (a, b) else { return Ok(None) };
-        let step = depth_max([a_most, b_most]);
+        let (Some((mut a, a_most)), Some((mut b, b_most))) = (a, b) else { return Ok(None) };
+        let mut step = depth_max([a_most, b_most]);
         if PARTS_MAX < product.k.div_ceil(step) {
-            return Ok(None);
+            (a, b) = (self.cast(a, DType::F64)?, self.cast(b, DType::F64)?);
+            step = product.k;
         }
         let mut sum = None;
-        for start in (0..product.k).step_by(step) {
+        for start in (0..product.k.max(1)).step_by(step) {
             let range = [start, (start + step).min(product.k), 1];
             let left = self.slice(a, a_shape.len() - 1, range)?;
-            let right = self.slice(b, b_shape.len() - 2, range)?;
+            let right = self.slice(b, b_shape.len().saturating_sub(2), range)?;
             let part = self.product(left, right, false)?;
             sum = self.added(sum, part)?;
         }
@@ -260,16 +263,19 @@ impl Place<'_, '_> {
         let one_zero = self
             .optional(zeros[0])
             .is_none_or(|zero| self.fact(zero).is_ok_and(|zero| zero.count() == 1));
-        if !(3..=4).contains(&x_shape.len()) || x_shape.contains(&0) || taps == 0 || !one_zero {
+        if x_shape.len() < 3 || x_shape.contains(&0) || taps == 0 || !one_zero {
             return Ok(None);
         }
         let x = self.distances(x, self.optional(zeros[0]), 1)?;
         let weight = self.distances(weight, self.optional(zeros[1]), 0)?;
-        let (Some((x, x_most)), Some((weight, most))) = (x, weight) else { return Ok(None) };
-        let (depth, step) = (shape[1], depth_max([x_most, most]) / taps);
+        let (Some((mut x, x_most)), Some((mut weight, most))) = (x, weight) else {
+            return Ok(None);
+        };
+        let (depth, mut step) = (shape[1], depth_max([x_most, most]) / taps);
         let many = step == 0 || PARTS_MAX < depth.div_ceil(step);
         if many || (groups != 1 && step < depth) {
-            return Ok(None);
+            (x, weight) = (self.cast(x, DType::F64)?, self.cast(weight, DType::F64)?);
+            step = depth;
         }
         let op = Op::Conv { window: window.clone(), groups };
         let mut sum = None;

@@ -38,11 +38,11 @@ impl Place<'_, '_> {
         if shape.len() < 5 || shape.contains(&0) || !floats {
             return Ok(None);
         }
-        let deep = |depth: &usize| PARTS_MAX < *depth;
         let taps = self.optional(1).map_or(Ok(Vec::new()), |weight| self.shape(weight))?;
+        let parts = || taps[2..taps.len() - 2].iter().fold(1, |n: usize, &k| n.saturating_mul(k));
         let result = match op {
-            Op::Conv { .. } if shape.len() != 5 || taps.get(2).is_some_and(deep) => {
-                return Ok(None);
+            Op::Conv { window, groups } if PARTS_MAX < parts() => {
+                return Ok(self.convolved(window, *groups)?.map(|result| vec![result]));
             }
             Op::Conv { window, groups } => self.convolution(x, window, *groups)?,
             Op::Pool { kind, window } => self.pooled(x, *kind, window)?,
@@ -51,7 +51,8 @@ impl Place<'_, '_> {
         Ok(Some(vec![result]))
     }
 
-    /// The sum over the depth of the window of convolutions of images, which are a batch.
+    /// The sum along the first axis of the window of convolutions of images of one axis less, which are
+    /// a batch.
     fn convolution(
         &mut self,
         x: ValueId,
@@ -62,16 +63,17 @@ impl Place<'_, '_> {
         let (shape, taps) = (self.shape(x)?, self.shape(weight)?);
         let placed = window.place(&shape[2..], Some(&taps[2..]))?;
         let depth = placed.output[0];
-        let images = [shape[0] * depth, shape[1], shape[3], shape[4]];
+        let images = [&[shape[0] * depth, shape[1]], &shape[3..]].concat();
+        let turned: Vec<usize> = [0, 2, 1].into_iter().chain(3..shape.len()).collect();
         let x = self.surrounded(x, &placed)?;
         let op = Op::Conv { window: inner(&placed, 1, false), groups };
         let mut sum: Option<ValueId> = None;
         for tap in 0..placed.kernel[0] {
             let slice = self.seen(x, &placed, tap)?;
-            let slice = self.transpose(slice, &[0, 2, 1, 3, 4])?;
+            let slice = self.transpose(slice, &turned)?;
             let slice = self.reshape(slice, &images)?;
             let part = self.slice(weight, 2, [tap, tap + 1, 1])?;
-            let part = self.reshape(part, &[taps[0], taps[1], taps[3], taps[4]])?;
+            let part = self.reshape(part, &[&taps[..2], &taps[3..]].concat())?;
             let bias = self.optional(2).filter(|_| sum.is_none());
             let inputs = [Some(slice), Some(part), bias];
             let inputs = inputs[..if bias.is_some() { 3 } else { 2 }].to_vec();
@@ -82,9 +84,9 @@ impl Place<'_, '_> {
             });
         }
         let sum = sum.ok_or_else(|| Error::invalid_model("has an empty window"))?;
-        let [rows, columns] = [placed.output[1], placed.output[2]];
-        let result = self.reshape(sum, &[shape[0], depth, taps[0], rows, columns])?;
-        self.transpose(result, &[0, 2, 1, 3, 4])
+        let batches = [&[shape[0], depth, taps[0]], &placed.output[1..]].concat();
+        let result = self.reshape(sum, &batches)?;
+        self.transpose(result, &turned)
     }
 
     /// Pools of images, which are then pooled along one axis after the other: what a window counts

@@ -7,8 +7,8 @@ use crate::dtype::DType;
 use crate::host::{self, Columns, TransposedWindow};
 use crate::ops::{Op, PoolKind, Window};
 
-/// The axes that a kernel has for windows over an image.
-pub(in crate::plan) const AXES: std::ops::RangeInclusive<usize> = 1..=3;
+/// The most axes that a kernel has for windows that are searched or laid back.
+pub(in crate::plan) const WINDOW_AXES_MAX: usize = 3;
 
 impl Place<'_, '_> {
     /// The largest elements, and their places by themselves.
@@ -16,7 +16,7 @@ impl Place<'_, '_> {
         let x = self.input(0)?;
         let (shape, dtype) = (self.shape(x)?, self.fact(x)?.dtype);
         let small = matches!(dtype, DType::I16 | DType::I8 | DType::U16 | DType::U8);
-        let fits = (self.is_float(0) || small) && AXES.contains(&(shape.len() - 2));
+        let fits = (self.is_float(0) || small) && 3 <= shape.len();
         if !fits || shape.contains(&0) {
             return Ok(None);
         }
@@ -35,7 +35,7 @@ impl Place<'_, '_> {
         let (x, weight) = (self.input(0)?, self.input(1)?);
         let (from, taps) = (self.shape(x)?, self.shape(weight)?);
         let floats = self.are_floats(0..self.node.inputs.len());
-        let fits = AXES.contains(&(from.len() - 2)) && !from.contains(&0) && !taps.contains(&0);
+        let fits = 3 <= from.len() && !from.contains(&0) && !taps.contains(&0);
         if !floats || !fits {
             return Ok(None);
         }
@@ -73,7 +73,7 @@ impl Place<'_, '_> {
     pub(super) fn columns_to_image(&mut self, columns: &Columns) -> Expanded {
         let x = self.input(0)?;
         let columns = columns.placed(&self.all.known.inputs(self.node)?)?;
-        if !self.is_float(0) || !AXES.contains(&columns.image.len()) {
+        if !self.is_float(0) {
             return Ok(None);
         }
         Ok(Some(vec![self.push(host::fold_columns(columns), &[x])?]))

@@ -1,6 +1,6 @@
 //! Matrix products.
 
-use anabranch_hal::kernel::{Kernel, MatMul, MatrixLayout, Precision};
+use anabranch_hal::kernel::{IntegerMatMul, Kernel, MatMul, MatrixLayout, Precision};
 
 use super::super::fuse::Product;
 use super::elementwise::in_type;
@@ -9,7 +9,7 @@ use super::{Epilogue, Lowering, Spot};
 use crate::dtype::DType;
 use crate::error::Error;
 use crate::graph::ValueId;
-use crate::ops::{float_result, product_shape};
+use crate::ops::product_shape;
 use crate::shape::{View, row_major_strides};
 
 impl Lowering<'_> {
@@ -21,8 +21,6 @@ impl Lowering<'_> {
         let Some(&Product { operands: [a, b], alpha }) = epilogue.product.as_ref() else {
             return Err(Error::invalid_model("is not a product of two matrices"));
         };
-        float_result(self.fact(a)?)?;
-        float_result(self.fact(b)?)?;
         let dtype = self.fact(a)?.dtype;
         let (a_shape, b_shape) = (self.fact(a)?.shape.clone(), self.fact(b)?.shape.clone());
         let product = product_shape(&a_shape, &b_shape, transpose[0], transpose[1])
@@ -81,7 +79,11 @@ impl Lowering<'_> {
             spots.push(self.dense(residual)?);
         }
         spots.push(self.produce(epilogue.result)?);
-        self.emit(in_type(dtype, Kernel::MatMul(kernel)), &spots)
+        let kernel = match IntegerMatMul::takes(dtype) {
+            true => Kernel::IntegerMatMul(IntegerMatMul { dtype, product: kernel }),
+            false => in_type(dtype, Kernel::MatMul(kernel)),
+        };
+        self.emit(kernel, &spots)
     }
 
     /// The constant factor of a product, in the precision that was asked for or else as it is.

@@ -2,6 +2,7 @@
 
 use anabranch_hal::kernel::{Determinant, Kernel, Pick, Rank, Sample};
 
+use super::elementwise::in_type;
 use super::{Home, Located, Lowering, Spot};
 use crate::dtype::DType;
 use crate::error::Error;
@@ -35,6 +36,7 @@ impl Lowering<'_> {
             &Form::TopK { axis, largest } => self.top_k(node, inputs, axis, largest),
             &Form::GatherElements { axis } => self.picked(node, inputs, axis),
             &Form::GridSample { sampling, outside, align } => {
+                let dtype = inputs.get(0)?.dtype;
                 let (x, places) = (&inputs.get(0)?.shape, &inputs.get(1)?.shape);
                 let count = places[1..places.len() - 1].iter().product();
                 let (batch, channels, in_size) = (x[0], x[1], x[2..].to_vec());
@@ -42,7 +44,7 @@ impl Lowering<'_> {
                 let spots =
                     [self.dense(Self::input(node, 0)?)?, self.dense(Self::input(node, 1)?)?];
                 let target = self.made(node, 0, 0)?;
-                self.emit(Kernel::Sample(sample), &[spots[0], spots[1], target])
+                self.emit(in_type(dtype, Kernel::Sample(sample)), &[spots[0], spots[1], target])
             }
             &Form::Quantize(how) => self.quantize(node, inputs, how, false),
             &Form::Dequantize(how) => self.quantize(node, inputs, how, true),
@@ -52,10 +54,12 @@ impl Lowering<'_> {
             }
             &Form::ScatterNd { combine } => self.scatter_nd(node, inputs, combine),
             Form::Determinant => {
+                let dtype = inputs.get(0)?.dtype;
                 let side = inputs.get(0)?.shape.last().copied().unwrap_or(0);
                 let count = node.op.infer(inputs, 1)?.first().map_or(0, Fact::count);
                 let spots = [self.dense(Self::input(node, 0)?)?, self.made(node, 0, 0)?];
-                self.emit(Kernel::Determinant(Determinant { count, side }), &spots)
+                let kernel = Kernel::Determinant(Determinant { count, side });
+                self.emit(in_type(dtype, kernel), &spots)
             }
             &Form::Cumulative { .. } => self.scan(node, inputs, form),
             &Form::Integer(function) => self.integer(node, function),

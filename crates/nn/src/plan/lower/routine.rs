@@ -1,7 +1,7 @@
 //! Operators that are computed on the host side of the device.
 
 use anabranch_hal::kernel::{
-    BinaryFunction, Compare, Integer, IntegerReduce, Kernel, Rank, Routine, Sample,
+    BinaryFunction, Compare, Integer, IntegerMatMul, IntegerReduce, Kernel, Rank, Routine, Sample,
 };
 
 use super::{Home, Lowering, Spot, integer, position, quantize};
@@ -12,6 +12,7 @@ use crate::fold;
 use crate::graph::Node;
 use crate::host::{Form, PadMode};
 use crate::ops::{Fact, Facts, Op};
+use crate::plan::expand::WINDOW_AXES_MAX;
 use crate::shape::element_count;
 use crate::tensor::Tensor;
 
@@ -39,7 +40,10 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
         Op::Pool { .. } => foreign(0).or_else(image),
         Op::GlobalPool { .. } => foreign(0).or_else(|| image().filter(|_| rank < 3)),
         Op::AdaptiveAveragePool { .. } | Op::Normalize { .. } => any_foreign(),
-        Op::MatMul { .. } => float().or_else(unlike_first),
+        Op::MatMul { alpha, .. } => {
+            let takes = first.is_some_and(IntegerMatMul::takes) && *alpha == 1.0;
+            float().filter(|_| !takes).or_else(unlike_first)
+        }
         Op::Unary(_) => float(),
         Op::Reduce { reduction, .. } => {
             float().filter(|_| !first.is_some_and(|x| IntegerReduce::takes(x, *reduction)))
@@ -60,36 +64,49 @@ pub(in crate::plan) fn misfit(node: &Node, inputs: &Facts<'_>) -> Option<Misfit>
         Op::Not => compared(0),
         Op::Cast { to } if to.is_narrow() => Some(Misfit::NarrowResult(*to)),
         Op::Cast { .. } => narrow(0),
-        Op::Host(host) => match host.form() {
-            Some(Form::Argument { .. } | Form::TopK { .. }) => {
-                typed(0).filter(|typed| !Rank::takes(typed.1)).map(unlike)
-            }
-            Some(Form::GatherElements { .. }) => {
-                typed(1).filter(|(_, dtype)| !matches!(dtype, DType::I64 | DType::I32)).map(unlike)
-            }
-            Some(Form::GridSample { .. }) => {
-                any_foreign().or_else(|| image().filter(|_| Sample::AXES_MAX + 2 < rank))
-            }
-            Some(&Form::Quantize(how)) => quantize::misfit(node, inputs, how, false),
-            Some(&Form::Dequantize(how)) => quantize::misfit(node, inputs, how, true),
-            Some(
-                form @ (Form::GatherNd { .. }
-                | Form::ScatterElements { .. }
-                | Form::ScatterNd { .. }
-                | Form::Cumulative { .. }),
-            ) => position::misfit(node, inputs, form),
-            Some(Form::Determinant | Form::Peak { .. } | Form::Fold(_)) => foreign(0),
-            Some(Form::RegionAlign(_)) => {
-                let images = typed(2).filter(|typed| typed.1 != DType::I64).map(unlike);
-                (0..2).find_map(foreign).or(images)
-            }
-            Some(Form::Bits) => None,
-            Some(Form::Integer(_)) => {
-                typed(0).filter(|&(_, dtype)| !Integer::takes(dtype)).map(unlike)
-            }
-            Some(Form::Together(_)) | None => Some(Misfit::Operator(node.label.operator.clone())),
-        },
+        Op::Host(host) => formed(node, inputs, host.form()),
         _ => Some(Misfit::Operator(node.label.operator.clone())),
+    }
+}
+
+/// The same for an operator that kernels may compute as its form says.
+fn formed(node: &Node, inputs: &Facts<'_>, form: Option<&Form>) -> Option<Misfit> {
+    let first = inputs.optional(0);
+    let unlike = |input: usize, fits: &dyn Fn(DType) -> bool| {
+        let dtype = inputs.optional(input).map(|fact| fact.dtype);
+        dtype.filter(|&dtype| !fits(dtype)).map(|dtype| Misfit::ElementType { input, dtype })
+    };
+    let float = |dtype| matches!(dtype, DType::F32 | DType::F64);
+    let index = |dtype| matches!(dtype, DType::I64 | DType::I32);
+    let floats = || {
+        let same = |dtype| first.is_some_and(|first| first.dtype == dtype);
+        unlike(0, &float).or_else(|| unlike(1, &same))
+    };
+    let rank = first.map_or(0, |fact| fact.shape.len());
+    let image =
+        |axes: usize, most: usize| (!(1..=most).contains(&axes)).then_some(Misfit::ImageAxes(axes));
+    let axes = rank.saturating_sub(2);
+    match form {
+        Some(Form::Argument { .. } | Form::TopK { .. }) => unlike(0, &Rank::takes),
+        Some(Form::GatherElements { .. }) => unlike(1, &index),
+        Some(Form::GridSample { .. }) => floats().or_else(|| image(axes, Sample::AXES_MAX)),
+        Some(&Form::Quantize(how)) => quantize::misfit(node, inputs, how, false),
+        Some(&Form::Dequantize(how)) => quantize::misfit(node, inputs, how, true),
+        Some(
+            form @ (Form::GatherNd { .. }
+            | Form::ScatterElements { .. }
+            | Form::ScatterNd { .. }
+            | Form::Cumulative { .. }),
+        ) => position::misfit(node, inputs, form),
+        Some(Form::Determinant) => unlike(0, &float),
+        Some(Form::Peak { .. }) => unlike(0, &float).or_else(|| image(axes, WINDOW_AXES_MAX)),
+        Some(Form::Fold(columns)) => {
+            unlike(0, &float).or_else(|| image(columns.image.len(), WINDOW_AXES_MAX))
+        }
+        Some(Form::RegionAlign(_)) => floats().or_else(|| unlike(2, &|dtype| dtype == DType::I64)),
+        Some(Form::Bits) => None,
+        Some(Form::Integer(_)) => unlike(0, &Integer::takes),
+        Some(Form::Together(_)) | None => Some(Misfit::Operator(node.label.operator.clone())),
     }
 }
 

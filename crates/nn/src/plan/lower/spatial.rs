@@ -3,6 +3,7 @@
 use anabranch_hal::kernel::{Fold, Kernel, Peak, Regions, Windows};
 
 use super::Lowering;
+use super::elementwise::in_type;
 use crate::error::Error;
 use crate::graph::Node;
 use crate::host::{Columns, RegionAlign};
@@ -24,6 +25,7 @@ impl Lowering<'_> {
         window: &Window,
         columns_first: bool,
     ) -> Result<(), Error> {
+        let dtype = inputs.get(0)?.dtype;
         let x = &inputs.get(0)?.shape;
         let placed = window.place(&x[2..], None)?;
         let windows = Windows {
@@ -36,7 +38,8 @@ impl Lowering<'_> {
         };
         let planes = x[0].saturating_mul(x[1]);
         let spots = [self.dense(Self::input(node, 0)?)?, self.made(node, 0, 0)?];
-        self.emit(Kernel::Peak(Peak { planes, windows, columns_first }), &spots)
+        let kernel = Kernel::Peak(Peak { planes, windows, columns_first });
+        self.emit(in_type(dtype, kernel), &spots)
     }
 
     pub(super) fn fold(
@@ -45,6 +48,7 @@ impl Lowering<'_> {
         inputs: &Facts<'_>,
         columns: &Columns,
     ) -> Result<(), Error> {
+        let dtype = inputs.get(0)?.dtype;
         let x = &inputs.get(0)?.shape;
         let taps: usize = columns.window.iter().product();
         let windows = Windows {
@@ -57,7 +61,7 @@ impl Lowering<'_> {
         };
         let planes = x[0].saturating_mul(x[1] / taps);
         let spots = [self.dense(Self::input(node, 0)?)?, self.made(node, 0, 0)?];
-        self.emit(Kernel::Fold(Fold { planes, windows }), &spots)
+        self.emit(in_type(dtype, Kernel::Fold(Fold { planes, windows })), &spots)
     }
 
     pub(super) fn regions(
@@ -66,6 +70,7 @@ impl Lowering<'_> {
         inputs: &Facts<'_>,
         align: RegionAlign,
     ) -> Result<(), Error> {
+        let dtype = inputs.get(0)?.dtype;
         let (x, count) = (&inputs.get(0)?.shape, inputs.get(1)?.shape[0]);
         let regions = Regions {
             batch: x[0],
@@ -83,7 +88,7 @@ impl Lowering<'_> {
             spots.push(self.dense(Self::input(node, index)?)?);
         }
         spots.push(self.made(node, 0, 0)?);
-        self.emit(Kernel::Regions(regions), &spots)
+        self.emit(in_type(dtype, Kernel::Regions(regions)), &spots)
     }
 
     /// Bits stay where they are.

@@ -1,6 +1,6 @@
 //! Constants as operands.
 
-use anabranch_hal::kernel::{Conv2d, Function, Kernel, MatMul, MatrixLayout};
+use anabranch_hal::kernel::{Conv2d, Function, IntegerMatMul, Kernel, MatMul, MatrixLayout};
 
 use super::{Home, Lowering, Spot};
 use crate::dtype::DType;
@@ -52,8 +52,9 @@ impl Lowering<'_> {
     /// A parameter as a vector of `shape`, to which it broadcasts; only constants are stretched.
     pub(super) fn vector(&mut self, id: ValueId, shape: &[usize]) -> Result<Spot, Error> {
         let fact = self.fact(id)?;
-        if !matches!(fact.dtype, DType::F32 | DType::F64) {
-            let message = format!("computes with {fact}; arithmetic is in f32 and f64");
+        if !matches!(fact.dtype, DType::F32 | DType::F64) && !IntegerMatMul::takes(fact.dtype) {
+            let message =
+                format!("adds {fact}; sums are of floats and of integers of 32 and 64 bits");
             return Err(Error::unsupported(message));
         }
         let count: usize = shape.iter().product();

@@ -1,6 +1,7 @@
 //! Determinants.
 
 use super::super::sums::single;
+use super::double::{from_wide, widened};
 use super::*;
 use crate::kernel::Determinant;
 
@@ -53,17 +54,25 @@ fn determinants_are_sums_of_products() {
         if side > 7 {
             continue;
         }
-        let found = run_here(&Kernel::Determinant(kernel), &inputs, count * 4).unwrap();
+        let kernel = Kernel::Determinant(kernel);
+        let found = from_bytes(&run_here(&kernel, &inputs, count * 4).unwrap());
         let x: Vec<f64> = from_bytes(&inputs[0]).into_iter().map(f64::from).collect();
-        for (at, found) in from_bytes(&found).into_iter().enumerate() {
-            let matrix = &x[at * side * side..][..side * side];
-            if matrix.iter().any(|x| !x.is_finite()) {
-                continue;
-            }
-            let expected = expanded(matrix, side);
-            let close = (f64::from(found) - expected).abs() <= 1e-6 * expected.abs().max(1.0);
-            assert!(close, "{matrix:?}: {found} instead of {expected}");
+        compare(side, &x, found.into_iter().map(f64::from).collect(), 1e-6);
+        let (kernel, inputs) = widened(kernel, &inputs);
+        let found = from_wide(&run_here(&kernel, &inputs, count * 8).unwrap());
+        compare(side, &from_wide(&inputs[0]), found, 1e-13);
+    }
+}
+
+fn compare(side: usize, x: &[f64], found: Vec<f64>, tolerance: f64) {
+    for (at, found) in found.into_iter().enumerate() {
+        let matrix = &x[at * side * side..][..side * side];
+        if matrix.iter().any(|x| !x.is_finite()) {
+            continue;
         }
+        let expected = expanded(matrix, side);
+        let close = (found - expected).abs() <= tolerance * expected.abs().max(1.0);
+        assert!(close, "{matrix:?}: {found} instead of {expected}");
     }
 }
 

@@ -1,12 +1,16 @@
 //! Kernels in double precision.
 
+use super::determinant::random_determinant;
 use super::elementwise::random_binary;
 use super::products::random_matmul;
+use super::regions::random_regions;
+use super::sample::random_sample;
+use super::windows::{random_fold, random_peak};
 use super::*;
 use crate::kernel::{Function, MatMul, Reduce, Reduction, Unary};
 
 /// The same kernel in double precision.
-fn double(kernel: Kernel) -> Kernel {
+pub(crate) fn double(kernel: Kernel) -> Kernel {
     Kernel::Double(Box::new(kernel))
 }
 
@@ -46,6 +50,50 @@ fn random_reduce(random: &mut Random) -> Reduce {
         shape: (0..rank).map(|_| random.pick(&[0, 1, 2, 3, 5, 17])).collect(),
         reduced: (0..rank).map(|_| random.flag()).collect(),
     }
+}
+
+/// The same kernel of floats that `f32` does not hold, but for those that are whole or no numbers.
+pub(crate) fn widened(kernel: Kernel, inputs: &[Vec<u8>]) -> (Kernel, Vec<Vec<u8>>) {
+    let (single, wide) = (kernel.operands().unwrap(), double(kernel.clone()).operands().unwrap());
+    let floats = single.iter().zip(&wide).map(|(single, wide)| single != wide);
+    let inputs = inputs.iter().zip(floats).map(|(input, floats)| {
+        if !floats {
+            return input.clone();
+        }
+        let numbers = from_bytes(input).into_iter().map(|x| match f64::from(x) {
+            x if x.fract() == 0.0 => x,
+            x => x * (1.0 + 2f64.powi(-40)),
+        });
+        to_wide(&numbers.collect::<Vec<_>>())
+    });
+    (double(kernel), inputs.collect())
+}
+
+/// A kernel of those that have one body for both types of floats.
+pub(crate) fn random_widened(random: &mut Random) -> (Kernel, Vec<Vec<u8>>) {
+    let (kernel, inputs) = match random.size(0, 4) {
+        0 => {
+            let (sample, inputs) = random_sample(random);
+            (Kernel::Sample(sample), inputs.iter().map(|input| to_bytes(input)).collect())
+        }
+        1 => {
+            let (peak, x) = random_peak(random);
+            (Kernel::Peak(peak), vec![x])
+        }
+        2 => {
+            let (fold, x) = random_fold(random);
+            (Kernel::Fold(fold), vec![to_bytes(&x)])
+        }
+        3 => {
+            let (regions, inputs) = random_regions(random);
+            (Kernel::Regions(regions), inputs)
+        }
+        _ => {
+            let (determinant, inputs) = random_determinant(random);
+            (Kernel::Determinant(determinant), inputs)
+        }
+    };
+    widened(kernel, &inputs)
 }
 
 pub(crate) fn to_wide(values: &[f64]) -> Vec<u8> {

@@ -1,9 +1,13 @@
 //! Arithmetic of integers, against the same in 128 bits.
 
 use super::elementwise::{broadcast, place};
+use super::products::random_matmul;
 use super::*;
 use crate::dtype::DType;
-use crate::kernel::{Integer, IntegerFunction, IntegerReduce, Reduction};
+use crate::kernel::{
+    Function, Integer, IntegerFunction, IntegerMatMul, IntegerReduce, MatMul, MatrixLayout,
+    OperandSpec, Reduction,
+};
 
 const TYPES: [DType; 8] =
     [DType::I64, DType::I32, DType::I16, DType::I8, DType::U64, DType::U32, DType::U16, DType::U8];
@@ -212,5 +216,73 @@ fn reductions_of_integers_are_exact_and_wrap() {
         let kernel = Kernel::IntegerReduce(reduce);
         let found = run_here(&kernel, &[x], expected.len()).unwrap();
         assert_eq!(found, expected, "{kernel:?}");
+    }
+}
+
+/// A product of numbers of every size.
+pub(crate) fn random_integer_matmul(random: &mut Random) -> (IntegerMatMul, Vec<Vec<u8>>) {
+    let product = MatMul { alpha: 1.0, activation: Function::Identity, ..random_matmul(random) };
+    let dtype = random.pick(&[DType::I64, DType::I32, DType::U64, DType::U32]);
+    let kernel = IntegerMatMul { dtype, product };
+    let inputs = factors(random, &kernel);
+    (kernel, inputs)
+}
+
+fn factors(random: &mut Random, kernel: &IntegerMatMul) -> Vec<Vec<u8>> {
+    let specs = Kernel::IntegerMatMul(kernel.clone()).operands().unwrap();
+    let input = |spec: &OperandSpec| {
+        let count = spec.bytes.unwrap() / kernel.dtype.bytes();
+        (0..count).flat_map(|_| stored(kernel.dtype, number(random, kernel.dtype))).collect()
+    };
+    specs[..specs.len() - 1].iter().map(input).collect()
+}
+
+/// The sums of products, as a loop over the depth has them.
+fn multiplied(kernel: &IntegerMatMul, inputs: &[Vec<u8>]) -> Vec<u8> {
+    let IntegerMatMul { dtype, product } = kernel;
+    let MatMul { batch, m, n, k, a, b, y, .. } = product;
+    let matrices: usize = batch.iter().product();
+    let mut results = vec![0xa5; matrices * m * n * dtype.bytes()];
+    for matrix in 0..matrices {
+        let place = |layout: &MatrixLayout, row: usize, column: usize| {
+            reference::at(batch, &layout.batch, matrix) + row * layout.row + column * layout.column
+        };
+        for (row, column) in (0..*m).flat_map(|row| (0..*n).map(move |column| (row, column))) {
+            let mut sum = 0;
+            for depth in 0..*k {
+                let x = loaded(*dtype, &inputs[0], place(a, row, depth));
+                let factor = loaded(*dtype, &inputs[1], place(b, depth, column));
+                sum = wrapped(*dtype, sum + wrapped(*dtype, x.wrapping_mul(factor)));
+            }
+            let at = place(y, row, column);
+            let mut next = inputs[2..].iter();
+            for (_, at) in [(product.bias, column), (product.residual, at)].iter().filter(|x| x.0) {
+                sum = wrapped(*dtype, sum + loaded(*dtype, next.next().unwrap(), *at));
+            }
+            let bytes = dtype.bytes();
+            results[at * bytes..][..bytes].copy_from_slice(&stored(*dtype, sum));
+        }
+    }
+    results
+}
+
+#[test]
+fn products_of_integers_are_exact_and_wrap() {
+    let mut random = Random::new(303);
+    for _ in 0..150 {
+        let (product, inputs) = random_integer_matmul(&mut random);
+        let expected = multiplied(&product, &inputs);
+        let kernel = Kernel::IntegerMatMul(product);
+        for isa in Isa::all() {
+            let found = run_bytes(isa, &kernel, &inputs, expected.len()).unwrap();
+            assert_eq!(found, expected, "{kernel:?}");
+        }
+    }
+    for (dtype, m, n, k) in [(DType::I64, 130, 37, 1100), (DType::U32, 65, 1, 513)] {
+        let kernel = IntegerMatMul { dtype, product: MatMul::plain(m, n, k) };
+        let inputs = factors(&mut random, &kernel);
+        let expected = multiplied(&kernel, &inputs);
+        let found = run_here(&Kernel::IntegerMatMul(kernel), &inputs, expected.len()).unwrap();
+        assert!(found == expected, "{dtype} {m} {n} {k}");
     }
 }

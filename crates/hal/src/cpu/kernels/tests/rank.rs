@@ -6,7 +6,7 @@ use super::*;
 use crate::dtype::DType;
 use crate::kernel::{Pick, Rank};
 
-const TYPES: [DType; 4] = [DType::F32, DType::I64, DType::I32, DType::U64];
+const TYPES: [DType; 5] = [DType::F32, DType::F64, DType::I64, DType::I32, DType::U64];
 
 /// An order, and elements of which many are equal.
 pub(crate) fn random_rank(random: &mut Random) -> (Rank, Vec<Vec<u8>>) {
@@ -28,6 +28,9 @@ pub(crate) fn random_rank(random: &mut Random) -> (Rank, Vec<Vec<u8>>) {
         match rank.dtype {
             DType::F32 if is_one_of_some => random.pick(&some).to_le_bytes().to_vec(),
             DType::F32 => random.float().to_le_bytes().to_vec(),
+            DType::F64 if is_one_of_some => f64::from(random.pick(&some)).to_le_bytes().to_vec(),
+            // Neighbours that `f32` does not tell apart.
+            DType::F64 => (1.0 + random.size(0, 9) as f64 * 1e-12).to_le_bytes().to_vec(),
             dtype => {
                 let x =
                     if is_one_of_some { random.pick(&large) } else { random.next() as i64 % 50 };
@@ -42,7 +45,12 @@ pub(crate) fn random_rank(random: &mut Random) -> (Rank, Vec<Vec<u8>>) {
 /// How elements of a type compare.
 fn order(dtype: DType, x: &[u8], a: usize, b: usize) -> Ordering {
     let of = |at: usize| &x[at * dtype.bytes()..][..dtype.bytes()];
-    let float = |at: usize| f32::from_le_bytes(of(at).try_into().unwrap());
+    let float = |at: usize| -> f64 {
+        match dtype {
+            DType::F32 => f32::from_le_bytes(of(at).try_into().unwrap()).into(),
+            _ => f64::from_le_bytes(of(at).try_into().unwrap()),
+        }
+    };
     let wide = |at: usize| -> i128 {
         match dtype {
             DType::I64 => i64::from_le_bytes(of(at).try_into().unwrap()).into(),
@@ -50,7 +58,7 @@ fn order(dtype: DType, x: &[u8], a: usize, b: usize) -> Ordering {
             _ => i32::from_le_bytes(of(at).try_into().unwrap()).into(),
         }
     };
-    if dtype != DType::F32 {
+    if !dtype.is_float() {
         return wide(a).cmp(&wide(b));
     }
     let (x, y) = (float(a), float(b));

@@ -50,7 +50,7 @@ pub(crate) fn conv2d(kernel: &Conv2d, inputs: &[Vec<f32>]) -> Sums {
     Sums { values, magnitudes }
 }
 
-fn at(shape: &[usize], strides: &[usize], mut index: usize) -> usize {
+pub(super) fn at(shape: &[usize], strides: &[usize], mut index: usize) -> usize {
     let mut offset = 0;
     for (&extent, &stride) in shape.iter().zip(strides).rev() {
         offset += index % extent * stride;

@@ -1,5 +1,6 @@
 //! Parts of regions of images.
 
+use super::double::{from_wide, widened};
 use super::*;
 use crate::kernel::Regions;
 
@@ -69,12 +70,11 @@ fn terms(image: &[f64], [h, w]: [usize; 2], [y, x]: [f64; 2]) -> [f64; 4] {
     ]
 }
 
-fn expected(regions: &Regions, inputs: &[Vec<u8>]) -> Vec<f64> {
+fn expected(regions: &Regions, [x, corners]: [&[f64]; 2], images: &[u8]) -> Vec<f64> {
     let ([h, w], [rows, columns]) = (regions.in_size, regions.parts);
-    let (x, corners) = (wide(&inputs[0]), wide(&inputs[1]));
     let mut all = Vec::new();
     for region in 0..regions.count {
-        let image = i64::from_le_bytes(inputs[2][region * 8..][..8].try_into().unwrap());
+        let image = i64::from_le_bytes(images[region * 8..][..8].try_into().unwrap());
         let image = image.rem_euclid(i64::try_from(regions.batch).unwrap());
         let shift = if regions.half_pixel { 0.5 } else { 0.0 };
         let corner = |i: usize| corners[region * 4 + i] * f64::from(regions.scale) - shift;
@@ -117,10 +117,20 @@ fn parts_of_regions_are_right() {
     let mut random = Random::new(361);
     for _ in 0..400 {
         let (regions, inputs) = random_regions(&mut random);
-        let expected = expected(&regions, &inputs);
-        let kernel = Kernel::Regions(regions);
-        let found = from_bytes(&run_here(&kernel, &inputs, expected.len() * 4).unwrap());
-        assert_close(&kernel, &found, &expected, |_| 2e-7);
+        let (x, corners) = (wide(&inputs[0]), wide(&inputs[1]));
+        let singles = expected(&regions, [&x, &corners], &inputs[2]);
+        let kernel = Kernel::Regions(regions.clone());
+        let found = from_bytes(&run_here(&kernel, &inputs, singles.len() * 4).unwrap());
+        assert_close(&kernel, &found, &singles, |_| 2e-7);
+        let (kernel, inputs) = widened(kernel, &inputs);
+        let (x, corners) = (from_wide(&inputs[0]), from_wide(&inputs[1]));
+        let doubles = expected(&regions, [&x, &corners], &inputs[2]);
+        let found = from_wide(&run_here(&kernel, &inputs, doubles.len() * 8).unwrap());
+        for (at, (found, expected)) in found.iter().zip(&doubles).enumerate() {
+            let same = (found - expected).abs() <= 1e-13 || found == expected;
+            let same = same || (found.is_nan() && expected.is_nan());
+            assert!(same, "{kernel:?} {at}: {found} instead of {expected}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Images at computed places.
 
+use super::double::{from_wide, widened};
 use super::*;
 use crate::kernel::{Outside, Sample, Sampling};
 
@@ -8,11 +9,12 @@ const OUTSIDES: [Outside; 3] = [Outside::Zeros, Outside::Border, Outside::Reflec
 
 /// Samples at places around an image.
 pub(crate) fn random_sample(random: &mut Random) -> (Sample, Vec<Vec<f32>>) {
+    let axes = random.pick(&[1, 2, 3, 1, 2, 3, 4, 5, 6]);
     let sample = Sample {
         batch: random.size(0, 3),
         channels: random.size(0, 5),
-        in_size: (0..random.size(1, 3)).map(|_| random.size(1, 9)).collect(),
-        count: random.pick(&[0, 1, 31, 32, 33, 80]),
+        in_size: (0..axes).map(|_| random.size(1, if axes < 4 { 9 } else { 4 })).collect(),
+        count: if axes < 4 { random.pick(&[0, 1, 31, 32, 33, 80]) } else { random.size(0, 5) },
         sampling: random.pick(&SAMPLINGS),
         outside: random.pick(&OUTSIDES),
         align: random.flag(),
@@ -67,11 +69,11 @@ fn around(sampling: Sampling, at: f64) -> Vec<(i64, f64)> {
 }
 
 /// What is seen in an image that is continued without end; nothing at a NaN.
-fn expected(sample: &Sample, inputs: &[Vec<f32>]) -> Vec<f64> {
+fn expected(sample: &Sample, inputs: &[Vec<f64>]) -> Vec<f64> {
     let axes = sample.in_size.len();
     let plane: usize = sample.in_size.iter().product();
-    let coordinate = |value: f32, extent: usize| {
-        let (value, wide) = (f64::from(value), extent as f64);
+    let coordinate = |value: f64, extent: usize| {
+        let wide = extent as f64;
         if sample.align {
             (value + 1.0) / 2.0 * (wide - 1.0)
         } else {
@@ -100,9 +102,7 @@ fn expected(sample: &Sample, inputs: &[Vec<f32>]) -> Vec<f64> {
                 });
                 seen = joined.collect();
             }
-            let terms = seen
-                .iter()
-                .filter_map(|&(at, weight)| at.map(|at| f64::from(inputs[0][at]) * weight));
+            let terms = seen.iter().filter_map(|&(at, weight)| at.map(|at| inputs[0][at] * weight));
             let sum: f64 = terms.sum();
             y.push(sum);
         }
@@ -112,7 +112,7 @@ fn expected(sample: &Sample, inputs: &[Vec<f32>]) -> Vec<f64> {
 
 /// Whether the place of each output is clear of where a small error changes what is seen: where
 /// places are moved inside before their neighbours are weighed.
-fn is_clear(sample: &Sample, inputs: &[Vec<f32>], output: usize) -> bool {
+fn is_clear(sample: &Sample, inputs: &[Vec<f64>], output: usize) -> bool {
     let axes = sample.in_size.len();
     let at =
         (output / sample.count / sample.channels * sample.count + output % sample.count) * axes;
@@ -126,13 +126,25 @@ fn samples_are_right() {
     for _ in 0..500 {
         let (sample, inputs) = random_sample(&mut random);
         let kernel = Kernel::Sample(sample.clone());
-        let found = run(Isa::detect(), &kernel, &inputs);
-        let expected = expected(&sample, &inputs);
-        assert_eq!(found.len(), expected.len());
-        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            let close = (f64::from(*found) - expected).abs() <= 1e-5;
-            assert!(close || !is_clear(&sample, &inputs, i), "{kernel:?} {i}: {found} {expected}");
-        }
+        let found = run(Isa::detect(), &kernel, &inputs).into_iter().map(f64::from).collect();
+        let bytes: Vec<_> = inputs.iter().map(|input| to_bytes(input)).collect();
+        let inputs: Vec<Vec<f64>> =
+            inputs.iter().map(|input| input.iter().copied().map(f64::from).collect()).collect();
+        compare(&sample, &inputs, found, 1e-5);
+        let (wide, bytes) = widened(kernel, &bytes);
+        let count = wide.operands().unwrap()[2].bytes.unwrap();
+        let found = from_wide(&run_here(&wide, &bytes, count).unwrap());
+        let inputs: Vec<Vec<f64>> = bytes.iter().map(|input| from_wide(input)).collect();
+        compare(&sample, &inputs, found, 1e-13);
+    }
+}
+
+fn compare(sample: &Sample, inputs: &[Vec<f64>], found: Vec<f64>, tolerance: f64) {
+    let expected = expected(sample, inputs);
+    assert_eq!(found.len(), expected.len());
+    for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+        let close = (found - expected).abs() <= tolerance;
+        assert!(close || !is_clear(sample, inputs, i), "{sample:?} {i}: {found} {expected}");
     }
 }
 

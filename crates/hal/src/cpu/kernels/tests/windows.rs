@@ -1,5 +1,6 @@
 //! Windows over volumes.
 
+use super::double::{from_wide, widened};
 use super::*;
 use crate::kernel::{Fold, Peak, Windows};
 
@@ -86,7 +87,11 @@ fn the_first_of_the_largest_elements_is_found() {
             }
         }
         let kernel = Kernel::Peak(peak);
-        assert_eq!(run_here(&kernel, &[x], expected.len()).unwrap(), expected, "{kernel:?}");
+        let inputs = [x];
+        assert_eq!(run_here(&kernel, &inputs, expected.len()).unwrap(), expected, "{kernel:?}");
+        // All numbers are whole, so in double precision they are the same.
+        let (kernel, inputs) = widened(kernel, &inputs);
+        assert_eq!(run_here(&kernel, &inputs, expected.len()).unwrap(), expected, "{kernel:?}");
     }
 }
 
@@ -97,7 +102,7 @@ pub(crate) fn random_fold(random: &mut Random) -> (Fold, Vec<f32>) {
 }
 
 /// What lies at each element of a plane, summed up.
-pub(crate) fn folded(fold: &Fold, x: &[f32]) -> Vec<f64> {
+pub(crate) fn folded(fold: &Fold, x: &[impl Copy + Into<f64>]) -> Vec<f64> {
     let (size, views) = (fold.windows.size, views(&fold.windows));
     let (each, taps): (usize, usize) =
         (size.iter().product(), fold.windows.kernel.iter().product());
@@ -106,7 +111,7 @@ pub(crate) fn folded(fold: &Fold, x: &[f32]) -> Vec<f64> {
         for (number, view) in views.iter().enumerate() {
             for &(tap, at) in view {
                 let from = (plane * taps + tap) * views.len() + number;
-                sums[plane * each + flat(size, at)] += f64::from(x[from]);
+                sums[plane * each + flat(size, at)] += x[from].into();
             }
         }
     }
@@ -119,8 +124,14 @@ fn windows_are_laid_back_where_they_lie() {
     for _ in 0..400 {
         let (fold, x) = random_fold(&mut random);
         let expected = folded(&fold, &x);
-        let kernel = Kernel::Fold(fold);
+        let kernel = Kernel::Fold(fold.clone());
+        let inputs = [to_bytes(&x)];
         let found = run(Isa::detect(), &kernel, &[x]);
         assert_close(&kernel, &found, &expected, |i| 1e-7 * expected[i].abs() + 1e-12);
+        let (kernel, inputs) = widened(kernel, &inputs);
+        let found = from_wide(&run_here(&kernel, &inputs, expected.len() * 8).unwrap());
+        let close = folded(&fold, &from_wide(&inputs[0]));
+        let close = found.iter().zip(&close).all(|(x, y)| (x - y).abs() <= 1e-14 * (1.0 + y.abs()));
+        assert!(close, "{kernel:?}");
     }
 }

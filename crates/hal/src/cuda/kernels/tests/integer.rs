@@ -4,7 +4,9 @@ use super::card::{ALIGNED, Card};
 use super::device::Report;
 use super::elementwise::same;
 use crate::cpu::kernels::tests::double::from_wide;
-use crate::cpu::kernels::tests::integer::{random_integer, random_integer_reduce};
+use crate::cpu::kernels::tests::integer::{
+    random_integer, random_integer_matmul, random_integer_reduce,
+};
 use crate::cpu::kernels::tests::scan::{floats_scanned, random_scan};
 use crate::cpu::kernels::tests::scatter::{random_locate, random_scatter};
 use crate::cpu::kernels::tests::{Random, from_bytes, run_here};
@@ -30,6 +32,13 @@ pub(super) fn check(card: &mut Card, report: &mut Report) {
         let kernel = Kernel::IntegerReduce(reduce);
         let bytes = kernel.operands().unwrap()[1].bytes.unwrap();
         same(card, report, &kernel, &[x], bytes, width);
+    }
+    for _ in 0..400 {
+        let (product, inputs) = random_integer_matmul(&mut random);
+        let width = product.dtype.bytes();
+        let kernel = Kernel::IntegerMatMul(product);
+        let bytes = kernel.operands().unwrap().last().unwrap().bytes.unwrap();
+        same(card, report, &kernel, &inputs, bytes, width);
     }
     for round in 0..400 {
         let (locate, mut tuples) = random_locate(&mut random);

@@ -9,9 +9,11 @@ use super::super::{
 use crate::cpu::kernels::tests::Random;
 use crate::cpu::kernels::tests::compare::random_compare;
 use crate::cpu::kernels::tests::determinant::random_determinant;
-use crate::cpu::kernels::tests::double::random_double;
+use crate::cpu::kernels::tests::double::{random_double, random_widened};
 use crate::cpu::kernels::tests::elementwise::broadcast;
-use crate::cpu::kernels::tests::integer::{random_integer, random_integer_reduce};
+use crate::cpu::kernels::tests::integer::{
+    random_integer, random_integer_matmul, random_integer_reduce,
+};
 use crate::cpu::kernels::tests::movement::dense;
 use crate::cpu::kernels::tests::products::{random_conv, random_matmul};
 use crate::cpu::kernels::tests::quantize::{random_dequantize, random_quantize};
@@ -106,6 +108,7 @@ fn random_normalize(random: &mut Random, activation: Function) -> Normalize {
 fn random_integer_kernels(random: &mut Random) -> Vec<Kernel> {
     vec![
         Kernel::Integer(random_integer(random).0),
+        Kernel::IntegerMatMul(random_integer_matmul(random).0),
         Kernel::IntegerReduce(random_integer_reduce(random).0),
         Kernel::Scan(random_scan(random).0),
         Kernel::Locate(random_locate(random).0),
@@ -155,6 +158,7 @@ fn random_kernels(random: &mut Random) -> Vec<Kernel> {
         }),
         Kernel::Pool2d(random_pool(random)),
         random_double(random).0,
+        random_widened(random).0,
         Kernel::Resample(random_resample(random).0),
         Kernel::Compare(random_compare(random).0),
         Kernel::Sample(random_sample(random).0),

@@ -1,7 +1,9 @@
 //! Descriptors of arithmetic of integers, and of positions.
 
 use super::*;
-use crate::kernel::{Combine, Integer, IntegerFunction, IntegerReduce, Locate, Scan, Scatter};
+use crate::kernel::{
+    Combine, Integer, IntegerFunction, IntegerMatMul, IntegerReduce, Locate, Scan, Scatter,
+};
 
 #[test]
 fn arithmetic_of_integers() {
@@ -26,6 +28,25 @@ fn arithmetic_of_integers() {
     refused(Kernel::IntegerReduce(IntegerReduce { dtype: DType::U8, ..reduce.clone() }));
     refused(Kernel::IntegerReduce(IntegerReduce { reduced: vec![], ..reduce.clone() }));
     refused(Kernel::IntegerReduce(IntegerReduce { shape: vec![HUGE, 0], ..reduce }));
+}
+
+#[test]
+fn products_of_integers() {
+    let plain = MatMul { alpha: 1.0, activation: Function::Identity, ..matmul() };
+    let product = |dtype, product| Kernel::IntegerMatMul(IntegerMatMul { dtype, product });
+    let singles = sizes(&Kernel::MatMul(plain.clone()));
+    assert_eq!(sizes(&product(DType::U32, plain.clone())), singles);
+    let twice: Vec<_> = singles.iter().map(|bytes| bytes.map(|bytes| 2 * bytes)).collect();
+    assert_eq!(sizes(&product(DType::I64, plain.clone())), twice);
+    for dtype in [DType::F32, DType::F64, DType::I16, DType::U8, DType::Bool] {
+        refused(product(dtype, plain.clone()));
+    }
+    let shared = MatrixLayout { batch: vec![0], ..plain.b.clone() };
+    refused(product(DType::I32, MatMul { packed: true, b: shared, ..plain.clone() }));
+    refused(product(DType::I32, MatMul { precision: Precision::Tf32, ..plain.clone() }));
+    refused(product(DType::I32, MatMul { alpha: 2.0, ..plain.clone() }));
+    refused(product(DType::I32, MatMul { activation: Function::Relu, ..plain.clone() }));
+    refused(product(DType::I32, MatMul { k: HUGE, ..plain }));
 }
 
 #[test]

@@ -11,7 +11,7 @@ fn few(shape: &[usize]) -> Option<Tensor> {
     Some(Tensor::from_f32(shape, values).unwrap())
 }
 
-fn window(kernel: &[usize], strides: &[usize], pads: &[usize], ceil: bool) -> Window {
+pub(super) fn window(kernel: &[usize], strides: &[usize], pads: &[usize], ceil: bool) -> Window {
     Window {
         kernel: Some(kernel.to_vec()),
         strides: strides.to_vec(),
@@ -112,7 +112,7 @@ fn largest_elements_and_their_places() {
 }
 
 /// A transposed window of `rank` axes.
-fn transposed(rank: usize, groups: usize) -> TransposedWindow {
+pub(super) fn transposed(rank: usize, groups: usize) -> TransposedWindow {
     TransposedWindow {
         strides: vec![2; rank],
         dilations: vec![1; rank],
@@ -242,13 +242,16 @@ fn what_is_outside_of_an_image_and_images_of_integers() {
         agree(&op, &given, &[1, 3], 1, 1e-5);
     }
     let cubic = host::Interpolation::Cubic { antialias: true, a: -0.75 };
-    for dtype in [DType::U8, DType::I8, DType::U16, DType::I32, DType::I64] {
+    for dtype in [DType::U8, DType::I8, DType::U16, DType::I32, DType::I64, DType::Bool] {
         for interpolation in [linear, cubic] {
-            let x = whole(dtype, &[1, 2, 4, 5], -40, 255);
+            let (low, many) = if dtype == DType::Bool { (0, 2) } else { (-40, 255) };
+            let x = whole(dtype, &[1, 2, 4, 5], low, many);
             let op = resize(host::Coordinates::HalfPixel, interpolation, 0.0);
             agree(&op, &[x.clone(), None, None, sizes.clone()], &[3], 1, 0.0);
             let op = resize(host::Coordinates::TfCropAndResize, interpolation, 7.5);
-            agree(&op, &[x, region.clone(), None, sizes.clone()], &[1, 3], 1, 0.0);
+            agree(&op, &[x.clone(), region.clone(), None, sizes.clone()], &[1, 3], 1, 0.0);
+            let beyond = Some(Tensor::from_f32(&[4], vec![1.5, 0.2, 1.9, 0.9]).unwrap());
+            agree(&op, &[x, beyond, None, sizes.clone()], &[1, 3], 1, 0.0);
         }
     }
     for dtype in [DType::U8, DType::I64, DType::Bool] {
