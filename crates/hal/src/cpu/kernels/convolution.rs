@@ -7,8 +7,9 @@
 //! such a strip already.
 //!
 //! A packed weight of the right kind is multiplied by [`winograd`] instead, unless the device is to
-//! be exact, and one in fewer bits as [`words`].
+//! be exact, and one in fewer bits as [`words`]. Channels that do not meet are [`depthwise`].
 
+mod depthwise;
 mod output;
 mod plan;
 mod strip;
@@ -22,6 +23,7 @@ use crate::kernel::{Conv2d, Precision};
 
 use output::Output;
 use plan::Plan;
+use strip::Strip;
 
 use super::Kernels;
 use super::gemm::{self, Matrix, Step, pack_rows};
@@ -87,8 +89,12 @@ pub(super) fn run(
     match Plan::new(isa, kernel) {
         None => Ok(()),
         Some(plan) => {
-            let units = plan.tiles.units(tile);
-            isa.run(Tile { kernel, plan: &plan, operands, units, scratch })
+            let (plan, units) = (&plan, plan.tiles.units(tile));
+            if depthwise::fits(kernel) {
+                isa.run(depthwise::Tile { kernel, plan, operands, units, scratch })
+            } else {
+                isa.run(Tile { kernel, plan, operands, units, scratch })
+            }
         }
     }
 }
@@ -120,7 +126,7 @@ impl Work for Tile<'_> {
         let sums = gemm::sums_count(simd, plan.outs, groups_max, steps);
         let ([strip, packed, sums], blocks) =
             scratch.regions([plan.strip_count(S::LANES), own, sums])?;
-        let mut table = None;
+        let (mut strip, mut table) = (Strip::new(strip), None);
         let mut group_rows = (0, 0);
         for unit in units.map(|index| plan.unit(kernel, index)) {
             if group_rows.0 != unit.rows.len() {
@@ -141,8 +147,8 @@ impl Work for Tile<'_> {
                 let columns = match direct {
                     Some(start) => &input[start..],
                     None => {
-                        strip::fill(simd, kernel, plan, &unit, channels.clone(), input, strip);
-                        &*strip
+                        strip.fill(simd, kernel, plan, &unit, channels.clone(), input);
+                        strip.columns()
                     }
                 };
                 let depth = channels.start * plan.taps..channels.end * plan.taps;

@@ -25,16 +25,20 @@ pub(super) fn activate<S: Simd>(simd: S, function: Function, data: &mut [f32]) {
     }
 }
 
-/// Whether [`activate_cheap`] knows a function.
-#[inline(always)]
-pub(super) fn is_cheap(function: Function) -> bool {
-    matches!(function, Function::Identity | Function::Relu)
+/// What a function keeps numbers within, if that is all it does.
+pub(super) fn bounds(function: Function) -> Option<[f32; 2]> {
+    match function {
+        Function::Identity => Some([f32::NEG_INFINITY, f32::INFINITY]),
+        Function::Relu => Some([0.0, f32::INFINITY]),
+        Function::Clip { low, high } => Some([low, high]),
+        _ => None,
+    }
 }
 
-/// A function that [`is_cheap`], of one vector.
+/// Numbers within bounds; NaN stays NaN.
 #[inline(always)]
-pub(super) fn activate_cheap<S: Simd>(simd: S, function: Function, x: S::V) -> S::V {
-    if function == Function::Relu { Relu.apply(simd, x) } else { x }
+pub(super) fn bound<S: Simd>(simd: S, x: S::V, [low, high]: [f32; 2]) -> S::V {
+    clip(simd, x, low, high)
 }
 
 /// Elements that one core can be expected to do in a microsecond, for choosing tiles.

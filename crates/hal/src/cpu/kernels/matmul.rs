@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::kernel::{Function, MatMul, Precision};
 
 use super::dots;
-use super::function::{activate, activate_cheap, is_cheap};
+use super::function::{activate, bound, bounds};
 use super::gemm::{
     self, Finish, Group, Groups, Matrix, Step, VECTORS_MAX, ask, copy, pack_columns, pack_rows,
 };
@@ -362,7 +362,7 @@ impl Output<'_> {
         first: usize,
     ) {
         let alpha = simd.splat(self.alpha);
-        let at_once = is_cheap(self.activation);
+        let at_once = bounds(self.activation);
         for (r, start) in (0..tile.len()).step_by(width).enumerate() {
             let line = &mut tile[start..][..width];
             let place = first + r * self.row;
@@ -381,14 +381,13 @@ impl Output<'_> {
                 if RESIDUAL {
                     sum = simd.add(sum, simd.load(&residual[at..]));
                 }
-                if at_once {
-                    simd.store(activate_cheap(simd, self.activation, sum), &mut y[at..]);
-                } else {
-                    simd.store(sum, &mut line[at..]);
+                match at_once {
+                    Some(bounds) => simd.store(bound(simd, sum, bounds), &mut y[at..]),
+                    None => simd.store(sum, &mut line[at..]),
                 }
             }
         }
-        if at_once {
+        if at_once.is_some() {
             return;
         }
         activate(simd, self.activation, tile);

@@ -1,6 +1,6 @@
 //! What happens to the finished sums of a convolution.
 
-use super::super::function::{activate, activate_cheap, is_cheap};
+use super::super::function::{activate, bound, bounds};
 use super::super::gemm::{Finish, Group, ask, copy};
 use super::super::operand::{Operands, View};
 use super::super::simd::Simd;
@@ -12,6 +12,8 @@ pub(super) struct Output<'a> {
     bias: Option<&'a [f32]>,
     residual: Option<View<'a, f32>>,
     activation: Function,
+    /// What the activation keeps sums within, if that is all it does.
+    bounds: Option<[f32; 2]>,
     target: View<'a, f32>,
     out_channels: usize,
     plane: usize,
@@ -37,6 +39,7 @@ impl<'a> Output<'a> {
             bias: bias.map(|bias| bias.all()),
             residual,
             activation: kernel.activation,
+            bounds: bounds(kernel.activation),
             target: operands.output(count)?,
             out_channels: kernel.out_channels,
             plane,
@@ -56,21 +59,44 @@ impl<'a> Output<'a> {
 impl Output<'_> {
     /// Whether finished sums need no second pass.
     pub(super) fn is_at_once(&self) -> bool {
-        is_cheap(self.activation)
+        self.bounds.is_some()
     }
 
     /// Finishes sums of one output channel that lie together, at once.
     #[inline(always)]
-    pub(super) fn vector<S: Simd>(&mut self, simd: S, row: usize, target: usize, mut sum: S::V) {
-        let target = self.first + row * self.plane + target;
+    pub(super) fn vector<S: Simd>(&mut self, simd: S, row: usize, target: usize, sum: S::V) {
+        self.write(simd, row, row * self.plane + target, S::LANES, sum);
+    }
+
+    /// Writes `count` sums of the first output channel, which [`end`](Self::end) finishes.
+    #[inline(always)]
+    pub(super) fn some<S: Simd>(&mut self, simd: S, target: usize, count: usize, sum: S::V) {
+        self.write(simd, 0, target, count, sum);
+    }
+
+    /// Finishes that many whole rows of the first output channel.
+    #[inline(always)]
+    pub(super) fn end<S: Simd>(&mut self, simd: S, rows: usize) {
+        if self.bounds.is_none() {
+            let sums = self.target.window_mut(self.first, rows * self.width);
+            activate(simd, self.activation, sums);
+        }
+    }
+
+    /// Adds bias and residual, and bounds the result.
+    #[inline(always)]
+    fn write<S: Simd>(&mut self, simd: S, row: usize, target: usize, count: usize, mut sum: S::V) {
+        let target = self.first + target;
         if let Some(bias) = self.bias {
             sum = simd.add(sum, simd.splat(bias[self.channel + row]));
         }
         if let Some(residual) = &self.residual {
-            sum = simd.add(sum, simd.load(residual.window(target, S::LANES)));
+            sum = simd.add(sum, simd.load_some(residual.window(target, count)));
         }
-        let y = activate_cheap(simd, self.activation, sum);
-        simd.store(y, self.target.window_mut(target, S::LANES));
+        if let Some(bounds) = self.bounds {
+            sum = bound(simd, sum, bounds);
+        }
+        simd.store_some(sum, self.target.window_mut(target, count));
     }
 }
 
@@ -95,32 +121,34 @@ impl Finish for Output<'_> {
         tile: &mut [f32],
     ) {
         let width = tile.len() / rows;
-        let at_once = is_cheap(self.activation);
         for r in 0..rows {
-            let bias = simd.splat(self.bias.map_or(0.0, |bias| bias[self.channel + row + r]));
-            let line = &mut tile[r * width..][..width];
+            let bias = self.bias.map(|bias| bias[self.channel + row + r]);
             for run in &group.runs {
-                let mut target = self.first + (row + r) * self.plane + run.target;
-                for lanes in line[run.lane..][..run.length].chunks_mut(S::LANES) {
-                    let mut sum = simd.load_some(lanes);
-                    if self.bias.is_some() {
-                        sum = simd.add(sum, bias);
+                let sums = &mut tile[r * width + run.lane..][..run.length];
+                let first = self.first + (row + r) * self.plane + run.target;
+                let residual = match &self.residual {
+                    Some(residual) => residual.window(first, run.length),
+                    None => &[],
+                };
+                match self.bounds {
+                    Some(bounds) => {
+                        let y = self.target.window_mut(first, run.length);
+                        let steps = sums.chunks(S::LANES).zip(y.chunks_mut(S::LANES));
+                        for (v, (sums, y)) in steps.enumerate() {
+                            let sum = added(simd, sums, bias, residual, v * S::LANES);
+                            simd.store_some(bound(simd, sum, bounds), y);
+                        }
                     }
-                    if let Some(residual) = &self.residual {
-                        let residual = residual.window(target, lanes.len());
-                        sum = simd.add(sum, simd.load_some(residual));
+                    None => {
+                        for (v, sums) in sums.chunks_mut(S::LANES).enumerate() {
+                            let sum = added(simd, sums, bias, residual, v * S::LANES);
+                            simd.store_some(sum, sums);
+                        }
                     }
-                    if at_once {
-                        let y = activate_cheap(simd, self.activation, sum);
-                        simd.store_some(y, self.target.window_mut(target, lanes.len()));
-                    } else {
-                        simd.store_some(sum, lanes);
-                    }
-                    target += lanes.len();
                 }
             }
         }
-        if at_once {
+        if self.bounds.is_some() {
             return;
         }
         activate(simd, self.activation, tile);
@@ -132,4 +160,17 @@ impl Finish for Output<'_> {
             }
         }
     }
+}
+
+/// Sums with their bias, and with the residual from `at` on, where there are such.
+#[inline(always)]
+fn added<S: Simd>(simd: S, sums: &[f32], bias: Option<f32>, residual: &[f32], at: usize) -> S::V {
+    let mut sum = simd.load_some(sums);
+    if let Some(bias) = bias {
+        sum = simd.add(sum, simd.splat(bias));
+    }
+    if !residual.is_empty() {
+        sum = simd.add(sum, simd.load_some(&residual[at..][..sums.len()]));
+    }
+    sum
 }

@@ -209,6 +209,12 @@ impl Plan {
         }
     }
 
+    /// Whether no vector reaches behind the last pixel that counts: the last one of a run of pixels
+    /// begins early enough, and computes some that the one before has as well.
+    fn within(&self, rows: usize, lanes: usize) -> bool {
+        lanes <= if self.aligned(rows, lanes) { self.out[1] } else { self.running(rows) }
+    }
+
     /// Lists the groups of pixels of a unit, each of at most `most` vectors of `lanes` elements;
     /// returns their number.
     #[inline(always)]
@@ -225,23 +231,30 @@ impl Plan {
         let in_row = width.div_ceil(lanes);
         let mut list = Groups::new(groups);
         let together = even(vectors, most);
+        // How far a vector begins before the first pixel that it is for.
+        let within = self.within(rows, lanes);
+        let early =
+            |at: usize, end: usize| if within { (at + lanes).saturating_sub(end) } else { 0 };
         for first in (0..vectors).step_by(together) {
             let group = list.add();
             for vector in first..vectors.min(first + together) {
                 let lane = (vector - first) * lanes;
                 if aligned {
                     let (row, column) = (vector / in_row, vector % in_row * lanes);
-                    group.push(row * self.pitch + column);
-                    group.run(lane, lanes.min(width - column), row * width + column);
+                    let early = early(column, width);
+                    group.push(row * self.pitch + column - early);
+                    group.run(lane + early, lanes.min(width - column), row * width + column);
                     continue;
                 }
-                group.push(vector * lanes);
-                let (mut at, end) = (vector * lanes, (vector + 1) * lanes);
+                let (begin, end) = (vector * lanes, self.running(rows).min((vector + 1) * lanes));
+                let start = begin - early(begin, self.running(rows));
+                group.push(start);
+                let mut at = begin;
                 while at < end {
                     let (row, column) = (at / self.pitch, at % self.pitch);
-                    if row < rows && column < width {
+                    if column < width {
                         let length = (width - column).min(end - at);
-                        group.run(lane + at - vector * lanes, length, row * width + column);
+                        group.run(lane + at - start, length, row * width + column);
                     }
                     at += self.pitch - column;
                 }
@@ -251,7 +264,7 @@ impl Plan {
     }
 
     /// Where the input itself can serve as the strip: its first element. That takes stride 1, no
-    /// padding, and that the last vector ends inside the input.
+    /// padding, and that all vectors end inside the input.
     pub(super) fn direct(
         &self,
         kernel: &Conv2d,
@@ -268,7 +281,8 @@ impl Plan {
         let start = (channel * h + unit.rows.start) * w;
         let last_row = unit.rows.len() - 1 + self.axes[0].shift;
         let last = (channels.len() - 1) * h * w + last_row * w + self.axes[1].shift + self.out[1];
-        (start + last + lanes <= input_count).then_some(start)
+        let behind = if self.within(unit.rows.len(), lanes) { 0 } else { lanes };
+        (start + last + behind <= input_count).then_some(start)
     }
 
     /// Lists where each element of a step's depth lies, in a strip or in the input itself.

@@ -107,7 +107,10 @@ fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, work: Mul
         let mut values = [simd.splat(0.0); VECTORS];
         for v in 0..VECTORS {
             values[v] = simd.load(&columns[bases[v] + offset..]);
-            simd.prefetch(columns, bases[v] + offset + Ahead::DISTANCE);
+            // With few rows, columns come at the speed of memory whatever is asked for.
+            if ROWS == S::ROWS {
+                simd.prefetch(columns, bases[v] + offset + Ahead::DISTANCE);
+            }
         }
         for r in 0..ROWS {
             let weight = simd.splat(weights[r]);

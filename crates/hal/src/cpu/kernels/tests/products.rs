@@ -18,12 +18,35 @@ pub(crate) fn random_conv(random: &mut Random) -> Conv2d {
             groups,
             bias: random.flag(),
             residual: random.flag(),
-            activation: random.pick(&[Function::Identity, Function::Relu, Function::Silu]),
+            activation: random.pick(&[
+                Function::Identity,
+                Function::Relu,
+                Function::Silu,
+                Function::Clip { low: -0.5, high: 0.75 },
+            ]),
             packed: false,
             precision: Precision::F32,
         };
         let plain = random.size(0, 2) == 0;
         let kernel = if plain { Conv2d { stride: [1; 2], pads: [0; 4], ..kernel } } else { kernel };
+        if kernel.out_size().is_some() {
+            return kernel;
+        }
+    }
+}
+
+/// One whose channels do not meet.
+fn random_depthwise(random: &mut Random) -> Conv2d {
+    loop {
+        let channels = random.size(1, 40);
+        let kernel = Conv2d {
+            in_channels: channels,
+            out_channels: channels,
+            groups: channels,
+            kernel: [random.size(1, 7), random.size(1, 7)],
+            in_size: [random.size(1, 20), random.size(1, 160)],
+            ..random_conv(random)
+        };
         if kernel.out_size().is_some() {
             return kernel;
         }
@@ -53,6 +76,15 @@ fn convolutions_are_right() {
     let mut random = Random::new(1);
     for _ in 0..300 {
         let conv = random_conv(&mut random);
+        check_conv(&mut random, &conv);
+    }
+}
+
+#[test]
+fn convolutions_of_each_channel_by_itself_are_right() {
+    let mut random = Random::new(5);
+    for _ in 0..150 {
+        let conv = random_depthwise(&mut random);
         check_conv(&mut random, &conv);
     }
 }

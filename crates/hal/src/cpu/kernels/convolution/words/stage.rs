@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::super::super::narrow::{Level, half};
 use super::super::super::simd::{Simd, Work};
 use super::super::plan::{Plan, Unit};
-use super::super::strip::{fill_line, splat};
+use super::super::strip::{Inside, splat};
 use super::per_word;
 use crate::kernel::{Conv2d, Precision};
 
@@ -45,7 +45,7 @@ impl Stage<'_> {
         strip: &mut [f32],
     ) {
         let Self { kernel, plan } = *self;
-        let ([h, w], [top, left, ..]) = (kernel.in_size, kernel.pads);
+        let ([h, w], top) = (kernel.in_size, kernel.pads[0]);
         let [y_axis, x_axis] = plan.axes;
         let inside = self.rows(&unit.rows);
         let inside = [inside.start, inside.end].map(|y| y.saturating_sub(top).min(h));
@@ -65,14 +65,14 @@ impl Stage<'_> {
             }
             let phases = (0..y_axis.phases).flat_map(|y| (0..x_axis.phases).map(move |x| (y, x)));
             for ((y_phase, x_phase), plane) in phases.zip(strip.chunks_exact_mut(plane)) {
+                let within = Inside::new(kernel, plan, x_axis.coordinate(x_phase, 0));
                 for (j, line) in plane.chunks_exact_mut(plan.pitch).take(rows).enumerate() {
                     let y = y_axis.coordinate(y_phase, unit.rows.start + j).checked_sub(top);
                     match y.filter(|y| inside.contains(y)) {
                         None => splat(simd, zero, line),
                         Some(y) => {
                             let source = &room[(y - inside.start) * w..][..w];
-                            let phase = x_axis.coordinate(x_phase, 0);
-                            fill_line(simd, source, left, phase, kernel.stride[1], zero, line);
+                            within.fill(simd, source, Some(zero), line);
                         }
                     }
                 }
