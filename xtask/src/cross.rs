@@ -1,8 +1,8 @@
 //! Type-checks the workspace for machines that are not here, and runs the kernels of one of them.
 //!
 //! A target whose standard library rustup has installed is checked with it. For any other target
-//! the standard library is built from source with Debian's compiler, which carries the sources;
-//! it is installed through apt when it is missing and this user may. So are a linker and an emulator,
+//! the standard library is built from source with Debian's compiler, which carries the sources; it
+//! is installed through apt when it is missing and this user may. So are a linker and an emulator,
 //! under which the kernels for NEON are compared with the portable ones and with float64.
 
 use std::path::Path;

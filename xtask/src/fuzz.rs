@@ -19,7 +19,8 @@ const SECONDS: u64 = 600;
 /// Files that are larger say nothing that smaller ones would not.
 const BYTES_MAX: u64 = 64 << 10;
 
-/// A unit may take so long, in seconds: a bad file is refused within one, here with AddressSanitizer.
+/// A unit may take so long, in seconds: a bad file is refused within one, here with
+/// AddressSanitizer.
 const UNIT_SECONDS: u32 = 10;
 
 /// What a unit may hold, in MiB.

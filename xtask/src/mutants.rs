@@ -13,8 +13,8 @@
 //! fails. An engine under `survives` is documentation and is not run. All four are required, and
 //! every patch applies to the tree, whichever of them are run. A fifth line may name defects that
 //! shipped systems had and that the patch puts back, `# faults: E1, 32.39`; the register of the
-//! package `verify` knows which there are. The engines work beside each other, the one that has most
-//! to do in two lanes, each lane in a scratch copy of the sources.
+//! package `verify` knows which there are. The engines work beside each other, the one that has
+//! most to do in two lanes, each lane in a scratch copy of the sources.
 
 mod folder;
 mod lane;
@@ -95,7 +95,8 @@ struct List<'a> {
     left: Mutex<VecDeque<&'a Patch>>,
 }
 
-/// Two lanes that share a list begin at its two ends, so that each stays with its packages for long.
+/// Two lanes that share a list begin at its two ends, so that each stays with its packages for
+/// long.
 #[derive(Clone, Copy)]
 enum End {
     Front,

@@ -110,7 +110,8 @@ fn table(cells: &[Cell]) -> String {
     text + &first_results(cells)
 }
 
-/// How long a model takes from its file to its first result, in a process that has loaded the library.
+/// How long a model takes from its file to its first result, in a process that has loaded the
+/// library.
 fn first_results(cells: &[Cell]) -> String {
     let mut text = String::from(
         "From the file to the first result, with the library loaded; medians of processes that took turns:\n\n\

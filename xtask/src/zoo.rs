@@ -1,5 +1,5 @@
-//! Whole networks: exported from PyTorch by both of its exporters, run with the shipped program, and
-//! compared with ONNX Runtime before and after their last softmax.
+//! Whole networks: exported from PyTorch by both of its exporters, run with the shipped program,
+//! and compared with ONNX Runtime before and after their last softmax.
 //!
 //! The networks are in `xtask/zoo/zoo.py`. Their weights are random, from a fixed seed.
 

@@ -20,9 +20,9 @@ struct Entry {
 }
 
 thread_local! {
-    // SH-6 ExitSilent: never dropped. A guard that was forgotten would otherwise end a device while its thread
-    // exits, where nothing native may be called. Without such a guard the stack is empty by then
-    // and owns nothing.
+    // SH-6 ExitSilent: never dropped. A guard that was forgotten would otherwise end a device while
+    // its thread exits, where nothing native may be called. Without such a guard the stack is empty
+    // by then and owns nothing.
     static STACK: ManuallyDrop<RefCell<Vec<Entry>>> =
         const { ManuallyDrop::new(RefCell::new(Vec::new())) };
     static NEXT_TOKEN: Cell<u64> = const { Cell::new(0) };

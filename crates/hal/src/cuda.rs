@@ -2,8 +2,8 @@
 //!
 //! The driver's library is looked for when a device is opened or listed; a machine without it has
 //! no such devices. Each queue is a stream of the card, each launch a graph of it, and a word in
-//! memory of the host says how far a stream has come. Results depend on the operands only, and where
-//! libraries are used, on their versions.
+//! memory of the host says how far a stream has come. Results depend on the operands only, and
+//! where libraries are used, on their versions.
 //!
 //! The functions of the card are compiled by the driver when the device is first opened, and kept
 //! by it on disk, where `CUDA_CACHE_DISABLE` does not forbid that.
@@ -56,8 +56,8 @@ pub fn list() -> Result<Vec<Info>, Error> {
     indices.map(|index| describe(index).map_err(told)).collect()
 }
 
-/// The libraries that a card may leave products to: the name of each, and its version or why it cannot
-/// be used. Thread-safe; blocks while they are loaded.
+/// The libraries that a card may leave products to: the name of each, and its version or why it
+/// cannot be used. Thread-safe; blocks while they are loaded.
 pub fn libraries() -> Vec<(&'static str, Result<String, String>)> {
     let told = |(name, found): (_, Result<usize, String>)| (name, found.map(shelf::version));
     shelf::list().into_iter().map(told).collect()
@@ -101,7 +101,8 @@ pub struct CudaConfig {
 ///
 /// # Errors
 /// `NoSuchDevice` with the reason; `Unsupported` for a card or a driver that cannot do what is
-/// needed, and for libraries that are missing and always to be used; `MustRestartProcess` after a failure that the driver does not forget; `OutOfMemory`.
+/// needed, and for libraries that are missing and always to be used; `MustRestartProcess` after a
+/// failure that the driver does not forget; `OutOfMemory`.
 pub fn open(index: usize, config: &CudaConfig) -> Result<Box<dyn Device>, Error> {
     let listed = list()?;
     let count = listed.len();

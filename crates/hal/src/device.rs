@@ -194,8 +194,8 @@ pub unsafe trait Device: Send + Sync + fmt::Debug {
     /// for other batches and image sizes take the same one.
     fn packed_bytes(&self, kernel: &Kernel) -> Option<usize>;
 
-    /// By what functions a kernel is computed, and whose they are, for people. `None` where there is
-    /// nothing to tell. Blocks while a library starts.
+    /// By what functions a kernel is computed, and whose they are, for people. `None` where there
+    /// is nothing to tell. Blocks while a library starts.
     fn explain(&self, kernel: &Kernel) -> Option<String> {
         let _ = kernel;
         None

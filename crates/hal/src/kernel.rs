@@ -1,7 +1,7 @@
 //! What a device computes, as plain descriptors: every shape and attribute is in the descriptor,
 //! every tensor is an operand. Layouts are row-major (`NCHW` for images) unless strides are given;
-//! strides and extents count elements. Arithmetic is in `f32`, and in integers or `f64` where a kernel
-//! says so.
+//! strides and extents count elements. Arithmetic is in `f32`, and in integers or `f64` where a
+//! kernel says so.
 //!
 //! The operand order of each kernel is part of its documentation: inputs first, output last.
 
@@ -108,9 +108,9 @@ pub enum Kernel {
     Dequantize(Dequantize),
     /// A function that the layer above brings along.
     Routine(Routine),
-    /// The same in double precision: every operand of floats is `f64`, and nothing is rounded to less
-    /// on the way. Of kernels there are [`Unary`], [`Binary`], [`Reduce`], [`Sample`], [`Peak`],
-    /// [`Fold`], [`Regions`], [`Determinant`], and [`MatMul`] of plain factors.
+    /// The same in double precision: every operand of floats is `f64`, and nothing is rounded to
+    /// less on the way. Of kernels there are [`Unary`], [`Binary`], [`Reduce`], [`Sample`],
+    /// [`Peak`], [`Fold`], [`Regions`], [`Determinant`], and [`MatMul`] of plain factors.
     Double(Box<Kernel>),
     /// Brings the constant operand of a convolution or a matrix multiplication into the device's
     /// own layout. Operands: plain constant, packed constant.

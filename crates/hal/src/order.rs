@@ -27,8 +27,8 @@
 //!
 //! # Invariants
 //! One runner for each lane; a blocked lane stands in exactly one list of waiters; a value is
-//! reported before anything that waits for it starts; a lane is there for as long as its queue has a
-//! handle, has work, or is named by a submission that has not started.
+//! reported before anything that waits for it starts; a lane is there for as long as its queue has
+//! a handle, has work, or is named by a submission that has not started.
 //!
 //! # Checked by
 //! The property tests and the spec beside this file, and the conformance suite on every device.

@@ -1,13 +1,14 @@
-//! Large pages of memory: they come sooner than small ones, and need fewer entries in the tables that
-//! the processor looks addresses up in.
+//! Large pages of memory: they come sooner than small ones, and need fewer entries in the tables
+//! that the processor looks addresses up in.
 
 use std::ptr::NonNull;
 
 /// Memory from this size on, all of which is about to be written, is worth large pages.
 const LARGE_BYTES: usize = 4 << 20;
 
-/// Asks the system for large pages, if `memory` is large, of whose pages none has been touched and all
-/// are about to be. Its contents stay. A hint: where the system has no large pages, nothing happens.
+/// Asks the system for large pages, if `memory` is large, of whose pages none has been touched and
+/// all are about to be. Its contents stay. A hint: where the system has no large pages, nothing
+/// happens.
 pub fn prefer(memory: &mut [u64]) {
     let bytes = size_of_val(memory);
     if LARGE_BYTES <= bytes {

@@ -18,9 +18,9 @@
 //! The lock's.
 //!
 //! # Invariants
-//! Every entry is made once for all who ask at the same time. A failure is told to every waiter
-//! and not kept, except that a maker's deadline concerns no waiter: one of them makes the entry then.
-//! A maker that panics or goes away is a failure.
+//! Every entry is made once for all who ask at the same time. A failure is told to every waiter and
+//! not kept, except that a maker's deadline concerns no waiter: one of them makes the entry then. A
+//! maker that panics or goes away is a failure.
 //!
 //! # Checked by
 //! `cache::tests`.

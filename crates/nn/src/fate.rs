@@ -5,7 +5,8 @@ use std::fmt;
 use crate::dtype::DType;
 
 /// What became of one node of a file. A value; thread-safe. Steps and nodes are named by their
-/// place in [`PlanInfo::steps`](crate::PlanInfo::steps) and [`PlanInfo::nodes`](crate::PlanInfo::nodes).
+/// place in [`PlanInfo::steps`](crate::PlanInfo::steps) and
+/// [`PlanInfo::nodes`](crate::PlanInfo::nodes).
 ///
 /// ```
 /// use anabranch_nn::{Dim, Fate, FusedPart, Limits, ModelBuilder};

@@ -237,8 +237,8 @@ fn binary_numbers(
     values.map(Numbers::Integers).ok_or_else(|| Error::invalid_model("divides by zero"))
 }
 
-/// Powers of integers: where the exponent is whole, whatever its type, they wrap; elsewhere they are
-/// truncated.
+/// Powers of integers: where the exponent is whole, whatever its type, they wrap; elsewhere they
+/// are truncated.
 fn powers(fact: &Fact, a: &[i64], b: &[f64]) -> Result<Numbers, Error> {
     let base = Tensor::from_numbers(fact.dtype, &fact.shape, &Numbers::Integers(a.to_vec()))?;
     let floats = base.to_f64().into_iter().zip(b);

@@ -293,7 +293,8 @@ fn operator(
     operator_of(None, Effort::Elements, name, values, infer, compute)
 }
 
-/// An operator as [`operator`] makes it, of that effort, and perhaps one for which there are kernels.
+/// An operator as [`operator`] makes it, of that effort, and perhaps one for which there are
+/// kernels.
 fn operator_of(
     form: Option<Form>,
     effort: Effort,

@@ -111,10 +111,11 @@ pub(crate) enum Op {
     Expand,
     /// Inputs: x, repetitions of each axis.
     Tile,
-    /// Channels into blocks of so many elements along each spatial axis. Where they come first, each
-    /// channel of the result is made of neighbours. Inputs: x.
+    /// Channels into blocks of so many elements along each spatial axis. Where they come first,
+    /// each channel of the result is made of neighbours. Inputs: x.
     DepthToSpace { block: Vec<usize>, channels_first: bool },
-    /// Blocks of elements into channels, those of one place of the block after the other. Inputs: x.
+    /// Blocks of elements into channels, those of one place of the block after the other. Inputs:
+    /// x.
     SpaceToDepth { block: Vec<usize> },
     /// Inputs: x, indices.
     Gather { axis: i64 },

@@ -1,10 +1,10 @@
 //! Plans: a model for inputs of known shapes, as kernels on ranges of memory.
 //!
 //! A plan is made in six steps, each of them a module: [`infer`] finds every shape and folds what
-//! depends on shapes alone, [`expand`] puts several operators in the place of one for which there is
-//! no kernel, [`fuse`] decides which operators become part of the kernel in front of
-//! them, [`lower`] turns the rest into kernels and views, [`memory`] gives every intermediate
-//! result its place, and [`describe`] tells people about it.
+//! depends on shapes alone, [`expand`] puts several operators in the place of one for which there
+//! is no kernel, [`fuse`] decides which operators become part of the kernel in front of them,
+//! [`lower`] turns the rest into kernels and views, [`memory`] gives every intermediate result its
+//! place, and [`describe`] tells people about it.
 
 mod describe;
 mod expand;

@@ -2,10 +2,10 @@
 //!
 //! # What
 //! An [`Allocator`] cuts large native allocations (segments) into equal blocks of a size class and
-//! hands them out as [buffers](BufferCore). A freed block carries the clock of every stream that used it.
-//! Small blocks come from one of several [`Arena`]s, by the number of the stream, or of the thread
-//! where there is no stream. Its own arena grows before another one is looked into; it grows by
-//! as much as it has, so that all of them together keep little.
+//! hands them out as [buffers](BufferCore). A freed block carries the clock of every stream that
+//! used it. Small blocks come from one of several [`Arena`]s, by the number of the stream, or of
+//! the thread where there is no stream. Its own arena grows before another one is looked into; it
+//! grows by as much as it has, so that all of them together keep little.
 //!
 //! # State
 //! The arenas, with one [`state::State`] a size class, each under its own lock; the sum of all

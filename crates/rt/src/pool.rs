@@ -23,14 +23,15 @@
 //!
 //! # Orderings
 //! The state is under one lock. The number of seekers is relaxed: it is raised before a seeker
-//! visits the stripes and read under the lock of a stripe, which orders the two. A waiter sleeps on its
-//! own condition variable under the lock of the state, which its grant is stored under.
+//! visits the stripes and read under the lock of a stripe, which orders the two. A waiter sleeps on
+//! its own condition variable under the lock of the state, which its grant is stored under.
 //!
 //! # Invariants
 //! SP-1 to SP-9, SP-L1 LeaseProgress, HB13, LK-3, LK-4, LK-5.
 //!
 //! # Checked by
-//! `pool::tests`, `pool::state::tests`, `pool::state::spec`, `verify/tla/Pool.tla`, `verify/tla/Warm.tla`.
+//! `pool::tests`, `pool::state::tests`, `pool::state::spec`, `verify/tla/Pool.tla`,
+//! `verify/tla/Warm.tla`.
 
 use std::fmt;
 use std::ops::Deref;

@@ -20,9 +20,9 @@
 //! nobody enters two sections.
 //!
 //! # Orderings
-//! `issued` and `committed` are mirrored inside the section and loaded outside of it, `Relaxed`: they
-//! only grow, and nothing is read on the strength of them. Who has to know of a value has been in
-//! the section since, or has it from who was; what is committed is looked for under the lock of
+//! `issued` and `committed` are mirrored inside the section and loaded outside of it, `Relaxed`:
+//! they only grow, and nothing is read on the strength of them. Who has to know of a value has been
+//! in the section since, or has it from who was; what is committed is looked for under the lock of
 //! the outbox, and who comes before it lies there is told by whoever hands it over.
 //!
 //! # Invariants
@@ -205,8 +205,8 @@ impl StreamRef {
         waited.map_err(|error| error.on(self.id))
     }
 
-    /// Commits `value` and waits until it has ended, well or not. What is being committed runs on this thread
-    /// where the device lets it.
+    /// Commits `value` and waits until it has ended, well or not. What is being committed runs on
+    /// this thread where the device lets it.
     pub(crate) fn commit_and_wait(&self, value: u64, deadline: &Deadline) -> Result<(), Error> {
         self.commit_for(value, deadline, !deadline.has_passed())?;
         invariant!("CB-10 CommitBeforeWait", self.is_committed(value));

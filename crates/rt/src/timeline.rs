@@ -28,7 +28,8 @@
 //! EP-5 CallbackOnce, CB-7 ResourcesHeld, LK-3 NoLostWakeup.
 //!
 //! # Checked by
-//! `timeline::tests` on real threads, loom and shuttle; `timeline::state::tests`, `timeline::state::spec`.
+//! `timeline::tests` on real threads, loom and shuttle; `timeline::state::tests`,
+//! `timeline::state::spec`.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -6,8 +6,8 @@
 //! [`Deadline`] where the standard library takes a duration.
 //!
 //! # State
-//! Its rank, to which a debug build holds every thread. A guard remembers its mutex, because an engine without time lets go of the
-//! lock by hand while it polls a deadline.
+//! Its rank, to which a debug build holds every thread. A guard remembers its mutex, because an
+//! engine without time lets go of the lock by hand while it polls a deadline.
 //!
 //! # Transitions
 //! ```text

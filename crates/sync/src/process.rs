@@ -47,7 +47,8 @@ impl Generation {
             assert_eq!(status, 0, "the C library has no memory for a fork handler");
             REGISTERED.store(true, Ordering::Release);
         }
-        // FK-5 EarlyForkFree: counted from where the value is made, not from where the process began.
+        // FK-5 EarlyForkFree: counted from where the value is made, not from where the process
+        // began.
         Self(FORKS.load(Ordering::Relaxed))
     }
 

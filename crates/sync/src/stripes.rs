@@ -3,8 +3,8 @@
 //! # What
 //! [`Stripes`] holds [`COUNT`](Stripes::COUNT) values, each on cache lines of its own. A lock that
 //! every thread takes costs little while it is free; its cache line, which each core has to fetch
-//! from the last one, costs several times that. A thread that goes to its [own stripe](Stripes::own)
-//! finds the line where it left it.
+//! from the last one, costs several times that. A thread that goes to its [own
+//! stripe](Stripes::own) finds the line where it left it.
 //!
 //! # State
 //! The values. Which one is a thread's own follows from the thread's number, which it is given

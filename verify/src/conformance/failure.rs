@@ -132,8 +132,8 @@ fn doomed_in_order(device: &dyn Device) -> Outcome {
     ensure(*log == [(11, 1), (10, 1), (11, 2)], || format!("told in the order {log:?}"))
 }
 
-/// A failed queue whose handle is dropped before what waits for it has started fails it all the same,
-/// and what waits for an earlier value goes well.
+/// A failed queue whose handle is dropped before what waits for it has started fails it all the
+/// same, and what waits for an earlier value goes well.
 fn failure_of_the_gone(device: &dyn Device, source: Line) -> Outcome {
     let slow = Arc::new(Line::new(device, 12)?);
     let (follower, bystander) = (Line::new(device, 13)?, Line::new(device, 14)?);

@@ -32,8 +32,8 @@ const QUICKLY_BUILT: &[(&str, &str)] = &[
     ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0"),
 ];
-/// The same of the package with the kernels, which is slow to build and slower to run as it comes, and
-/// of the model checkers, which are built once for all mutants.
+/// The same of the package with the kernels, which is slow to build and slower to run as it comes,
+/// and of the model checkers, which are built once for all mutants.
 const BUILT: [&str; 3] = [
     "--config=profile.dev.package.anabranch-hal.opt-level=1",
     "--config=profile.release.package.anabranch-hal.opt-level=1",
@@ -78,8 +78,8 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Makes a fresh copy of the sources in a folder of that name; what was built from the last copy
-    /// there is kept.
+    /// Makes a fresh copy of the sources in a folder of that name; what was built from the last
+    /// copy there is kept.
     ///
     /// # Errors
     /// The file that cannot be copied.

@@ -39,9 +39,9 @@ pub(crate) fn session(
 /// What is left of the factors of products, as an argument.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(crate) struct PrecisionArgument {
-    /// Multiply in fewer bits: faster, and with an error. The processor has bf16 and int8 for products
-    /// with constant matrices and for convolutions that gain by it, a card tf32 for all of them, which
-    /// it computes for bf16 as well
+    /// Multiply in fewer bits: faster, and with an error. The processor has bf16 and int8 for
+    /// products with constant matrices and for convolutions that gain by it, a card tf32 for all of
+    /// them, which it computes for bf16 as well
     #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision)]
     pub(crate) precision: Precision,
 }

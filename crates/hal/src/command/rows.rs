@@ -12,8 +12,8 @@ use crate::kernel::{Kernel, MatMul};
 pub(crate) struct Rows {
     /// The most rows of a node.
     pub(crate) count: usize,
-    /// The most bytes of a node's operands that are in the callers' own memory: neither shared by all
-    /// rows nor in the private slot. Each operand is counted with its alignment.
+    /// The most bytes of a node's operands that are in the callers' own memory: neither shared by
+    /// all rows nor in the private slot. Each operand is counted with its alignment.
     pub(crate) own_bytes: usize,
 }
 

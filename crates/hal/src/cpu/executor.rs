@@ -443,8 +443,8 @@ impl Executor {
 }
 
 impl Shared {
-    /// Looks for a seat, or for anything else to do, before it sleeps: a caller that comes again and
-    /// again finds its assistant awake.
+    /// Looks for a seat, or for anything else to do, before it sleeps: a caller that comes again
+    /// and again finds its assistant awake.
     fn linger(&self) {
         let comes = || {
             [&self.offered, &self.wanted, &self.closed]

@@ -21,10 +21,10 @@
 //! ```
 //!
 //! # Who may touch what
-//! The step is read only with a claimed tile in hand. A claim is of the range as it is when it succeeds,
-//! so of the present epoch, and the runner does not leave that before every claimed tile has been
-//! counted; so the pointers are alive. A member that comes late finds no tile and touches nothing:
-//! the runner never waits for members, only for tiles.
+//! The step is read only with a claimed tile in hand. A claim is of the range as it is when it
+//! succeeds, so of the present epoch, and the runner does not leave that before every claimed tile
+//! has been counted; so the pointers are alive. A member that comes late finds no tile and touches
+//! nothing: the runner never waits for members, only for tiles.
 //!
 //! # Orderings
 //! The release store that publishes pairs with the acquire of a claim; the release of `done` pairs

@@ -2,8 +2,8 @@
 //!
 //! A kernel is cut into tiles that do not depend on each other; the cut follows from the shapes.
 //! Every element of an output is a fixed sequence of operations on elements of the inputs: it
-//! depends neither on the batch that it is in, nor on the tile, nor on who runs it. What bits depend
-//! on besides the operands is the instruction set, and whether the device is exact.
+//! depends neither on the batch that it is in, nor on the tile, nor on who runs it. What bits
+//! depend on besides the operands is the instruction set, and whether the device is exact.
 
 mod cast;
 mod compare;

@@ -28,8 +28,8 @@
 //!
 //! # Invariants
 //! - `permits`: held permits and free ones add up to the cores.
-//! - `joined`: a queue joins another one of its priority only while no permit is free for it, and no
-//!   queue of a higher priority waits.
+//! - `joined`: a queue joins another one of its priority only while no permit is free for it, and
+//!   no queue of a higher priority waits.
 //! - `fifo`: a caller runs its own queue only if a permit is left for every queue ahead of it.
 //! - `awake`: after `Settle`, each piece of work for which a permit is free has a token, an
 //!   arriving worker, or a worker that holds a permit and looks again before it sleeps. A worker
@@ -51,8 +51,8 @@ mod tests;
 /// A lower priority is served at the latest after so many starts that passed it over.
 const PASSED_OVER_MAX: usize = 8;
 
-/// Callers run what is their own again after so many starts that nobody joined: more than one of them
-/// makes while it has its core to itself.
+/// Callers run what is their own again after so many starts that nobody joined: more than one of
+/// them makes while it has its core to itself.
 const LONE_STARTS_MAX: usize = 64;
 
 /// What happens to the executor.
@@ -259,9 +259,9 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         self.order.head(slot)
     }
 
-    /// A queue of the priority of `slot` whose head `fits`: it may be run together with that of `slot`
-    /// and of `count` queues in all, because otherwise more of them would wait for each free core.
-    /// None while a queue of a higher priority waits.
+    /// A queue of the priority of `slot` whose head `fits`: it may be run together with that of
+    /// `slot` and of `count` queues in all, because otherwise more of them would wait for each free
+    /// core. None while a queue of a higher priority waits.
     pub(crate) fn companion(
         &self,
         slot: Slot,
@@ -306,8 +306,8 @@ impl<W, G: Clone + PartialEq> State<W, G> {
         self.order.stopped()
     }
 
-    /// Whether more queues than cores have come lately, and run together. While a caller runs what is
-    /// its own, the others find no core to bring theirs, and nobody has company.
+    /// Whether more queues than cores have come lately, and run together. While a caller runs what
+    /// is its own, the others find no core to bring theirs, and nobody has company.
     fn is_social(&self) -> bool {
         self.lone_starts < LONE_STARTS_MAX
     }

@@ -29,8 +29,8 @@
 //!
 //! # Waiting
 //! A caller that helps spins on the word of its own lane, for as long as its [`Patience`] says, and
-//! holds the flight meanwhile, so that the device's thread sleeps while every lane is helped. That thread
-//! spins for a while after the last landing and sleeps for moments between two looks then.
+//! holds the flight meanwhile, so that the device's thread sleeps while every lane is helped. That
+//! thread spins for a while after the last landing and sleeps for moments between two looks then.
 //!
 //! # Checked by
 //! The conformance suite on the device.

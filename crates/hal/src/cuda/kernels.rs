@@ -1,9 +1,9 @@
 //! What a CUDA device computes.
 //!
 //! A kernel descriptor becomes a list of launches of functions in a module that was compiled ahead
-//! of time to [`PTX`]. How work is divided follows from the descriptor alone: results depend neither
-//! on the card nor on what else it runs. Arithmetic is in `f32`, sums of many in `f64`; every sum
-//! has a fixed order.
+//! of time to [`PTX`]. How work is divided follows from the descriptor alone: results depend
+//! neither on the card nor on what else it runs. Arithmetic is in `f32`, sums of many in `f64`;
+//! every sum has a fixed order.
 
 mod arguments;
 mod axes;
@@ -129,7 +129,8 @@ impl Arithmetic {
     fn of(self, precision: Precision) -> Result<Self, Error> {
         match (self, precision) {
             (_, Precision::F32) => Ok(self),
-            // With eight bits of each number, tensor cores would take as long: memory is what counts.
+            // With eight bits of each number, tensor cores would take as long: memory is what
+            // counts.
             (Self::Tensor, Precision::Tf32 | Precision::Bf16) => Ok(Self::Tf32),
             _ => Err(unsupported(format!("this device does not multiply in {precision}"))),
         }
@@ -170,8 +171,8 @@ impl Means {
 ///
 /// # Errors
 /// `Unsupported` for routines, which run on the host, for precisions that the device does not have,
-/// and for shapes that a launch cannot express: views of more than sixteen axes that do not join, and
-/// images of more than 2³¹ pixels.
+/// and for shapes that a launch cannot express: views of more than sixteen axes that do not join,
+/// and images of more than 2³¹ pixels.
 pub(super) fn lower(kernel: &Kernel, means: impl Into<Means>) -> Result<Lowered, Error> {
     let means = means.into();
     match kernel {

@@ -3,8 +3,8 @@
 //! The card takes a microsecond to start a function behind another one. Where it can, it brings the
 //! blocks of the next one to its multiprocessors already while the one before ends, and they wait
 //! there until that one has ended and what it wrote is visible. Every function does so before
-//! anything else, whatever it touches. So a function has ended only after all before it in its chain,
-//! and order is as strict as without.
+//! anything else, whatever it touches. So a function has ended only after all before it in its
+//! chain, and order is as strict as without.
 
 use super::ffi::Overlap;
 
@@ -17,8 +17,8 @@ const WAIT: &str = "\tgriddepcontrol.wait;\n";
 /// Threads up to which a function takes no room that others could use.
 const FEW_THREADS: u64 = 1024;
 
-/// When a function may begin behind another one, each of so many threads. Blocks of a large one that
-/// wait would keep room from what else the card runs.
+/// When a function may begin behind another one, each of so many threads. Blocks of a large one
+/// that wait would keep room from what else the card runs.
 pub(super) fn between(before: u64, next: u64) -> Overlap {
     if before.min(next) <= FEW_THREADS { Overlap::Begun } else { Overlap::Ended }
 }

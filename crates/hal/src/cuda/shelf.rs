@@ -164,8 +164,8 @@ impl Shelf {
         let _ = unsafe { handles.capture.destroy() };
     }
 
-    /// The algorithm for a product; `None` when the library has none. Whoever asks first decides for
-    /// all.
+    /// The algorithm for a product; `None` when the library has none. Whoever asks first decides
+    /// for all.
     pub(super) fn choose(
         &self,
         product: &Product,
@@ -222,7 +222,8 @@ impl Choice {
     ) -> Result<(), Denial> {
         match (&self.plan, handles) {
             (Plan::Matrices(library, plan), Handles { blas: Some(handle), .. }) => {
-                // Columns are one after the other there, so rows times columns is columns times rows.
+                // Columns are one after the other there, so rows times columns is columns times
+                // rows.
                 let [a, b, y] = operands;
                 // SAFETY: By the caller.
                 unsafe { library.run(*handle, plan, [b, a, y], workspace, stream) }
@@ -252,8 +253,8 @@ pub(super) fn denied(denial: Denial) -> Error {
     Error::new(ErrorKind::CommandFailed, denial.to_string())
 }
 
-/// A product as the library has it: with the columns of each matrix one after the other, so that each
-/// matrix is the transposed one, and the factors change places.
+/// A product as the library has it: with the columns of each matrix one after the other, so that
+/// each matrix is the transposed one, and the factors change places.
 fn matrices(product: &Matrices) -> blas::Shape {
     let Matrices { arithmetic, count, rows, columns, depth, factors: [a, b] } = *product;
     let compute = match arithmetic {

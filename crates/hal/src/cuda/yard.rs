@@ -1,8 +1,8 @@
 //! Streams of the card, each with what was made for it, and those of them that no queue has.
 //!
-//! A graph tells its end in the words of one port, so it is launched in that stream only. A queue that
-//! goes leaves both to the next one: in the place of one that failed there is another one soon, for
-//! which the same graphs would have to be built.
+//! A graph tells its end in the words of one port, so it is launched in that stream only. A queue
+//! that goes leaves both to the next one: in the place of one that failed there is another one
+//! soon, for which the same graphs would have to be built.
 
 use anabranch_sync::{Arc, Mutex};
 

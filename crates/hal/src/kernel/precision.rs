@@ -1,7 +1,7 @@
 //! In how many bits products are computed.
 
-/// What is left of the factors of a product when they are multiplied. A device may keep more of them
-/// where that is not slower. A value; thread-safe.
+/// What is left of the factors of a product when they are multiplied. A device may keep more of
+/// them where that is not slower. A value; thread-safe.
 ///
 /// ```
 /// use anabranch_hal::kernel::Precision;
@@ -13,8 +13,8 @@ pub enum Precision {
     /// All of them.
     #[default]
     F32,
-    /// Eleven bits of each. Products are exact, and sums are in `f32`. A device that multiplies like
-    /// that also takes factors that are not packed.
+    /// Eleven bits of each. Products are exact, and sums are in `f32`. A device that multiplies
+    /// like that also takes factors that are not packed.
     Tf32,
     /// Both factors are rounded to `bf16`. Products and sums are in `f32`.
     Bf16,

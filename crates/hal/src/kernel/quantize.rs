@@ -38,8 +38,8 @@ impl Quantize {
     }
 }
 
-/// `y = (x - zero) * scale`, rounded once. As [`Quantize`]; operands: `x`, scales, zero points of the
-/// type of `x` if `zero`, `y`.
+/// `y = (x - zero) * scale`, rounded once. As [`Quantize`]; operands: `x`, scales, zero points of
+/// the type of `x` if `zero`, `y`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dequantize {
     /// Items.

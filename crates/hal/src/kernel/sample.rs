@@ -61,8 +61,8 @@ impl Outside {
 /// begin of the image and 1 its end: the centre of its first and last elements if `align`, their
 /// outer edges otherwise. At a place that is NaN there are zeros. Arithmetic is in `f64`.
 ///
-/// Operands: `x` of `[batch, channels, in_size…]`, places of `[batch, count, axes]`, of which the last
-/// axis comes first, `y` of `[batch, channels, count]`.
+/// Operands: `x` of `[batch, channels, in_size…]`, places of `[batch, count, axes]`, of which the
+/// last axis comes first, `y` of `[batch, channels, count]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Images.

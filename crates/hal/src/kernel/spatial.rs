@@ -114,12 +114,14 @@ impl Fold {
 }
 
 /// Parts of regions of images, as ONNX defines `RoiAlign`: samples of each part are interpolated
-/// between four elements; their mean is the result, or the largest term of any of them, where NaN is larger
-/// than every number. Places are computed in `f64`, and so are sums. A region whose image there is not, or a part with more samples
-/// along a side than [`Regions::SAMPLES_MAX`], fails the command.
+/// between four elements; their mean is the result, or the largest term of any of them, where NaN
+/// is larger than every number. Places are computed in `f64`, and so are sums. A region whose image
+/// there is not, or a part with more samples along a side than [`Regions::SAMPLES_MAX`], fails the
+/// command.
 ///
-/// Operands: `x` of `[batch, channels, h, w]`, regions of `[count, 4]` (left, top, right, bottom), the
-/// image of each (`i64`; a negative one counts from the end), `y` of `[count, channels, parts…]`.
+/// Operands: `x` of `[batch, channels, h, w]`, regions of `[count, 4]` (left, top, right, bottom),
+/// the image of each (`i64`; a negative one counts from the end), `y` of `[count, channels,
+/// parts…]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Regions {
     /// Images.

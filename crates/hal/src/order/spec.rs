@@ -1,10 +1,10 @@
 //! The queues of a device between clients and workers.
 //!
 //! # What
-//! A client for each queue and two workers over the shipped state. Clients submit, wait for
-//! values that have been submitted (also for one inside a submission), and let go of a queue, once
-//! nobody is going to name it, whose slot another one takes. Workers run whatever is ready, well or not. The device may be
-//! stopped at any time.
+//! A client for each queue and two workers over the shipped state. Clients submit, wait for values
+//! that have been submitted (also for one inside a submission), and let go of a queue, once nobody
+//! is going to name it, whose slot another one takes. Workers run whatever is ready, well or not.
+//! The device may be stopped at any time.
 //!
 //! # Steps
 //! `Submit`, `Release` and `Create` are what `Queue::submit`, the drop of a queue and

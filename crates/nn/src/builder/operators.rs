@@ -85,8 +85,8 @@ impl ModelBuilder {
         self.push("RoiAlign", host::region_align(align), &[x, regions, images])
     }
 
-    /// Elements of images between those at computed places: two along each axis. A place has a number
-    /// from -1 to 1 for each axis, the last one first; outside there are zeros.
+    /// Elements of images between those at computed places: two along each axis. A place has a
+    /// number from -1 to 1 for each axis, the last one first; outside there are zeros.
     pub fn sample(&mut self, x: Value, places: Value) -> Value {
         let (sampling, outside) = (Sampling::Linear, Outside::Zeros);
         self.push("GridSample", host::grid_sample(sampling, outside, false), &[x, places])

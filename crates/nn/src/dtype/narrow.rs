@@ -72,8 +72,8 @@ pub(crate) fn to_f64(dtype: DType, byte: u8) -> f64 {
     if negative { -value } else { value }
 }
 
-/// The nearest narrow float, ties to even; the next power of two upwards. What is too large becomes the largest number if it
-/// `saturates`, and infinity or NaN otherwise.
+/// The nearest narrow float, ties to even; the next power of two upwards. What is too large becomes
+/// the largest number if it `saturates`, and infinity or NaN otherwise.
 pub(crate) fn from_f64(dtype: DType, value: f64, saturates: bool) -> u8 {
     if dtype == DType::F8E8M0 {
         return power_above(value.abs());
@@ -122,8 +122,8 @@ fn nearest(dtype: DType, value: f64, largest: u8) -> u8 {
     if down < up || (down == up && below.is_multiple_of(2)) { below } else { above }
 }
 
-/// The least code up to `most` that reaches something, as all codes behind it do; the last one where
-/// none does.
+/// The least code up to `most` that reaches something, as all codes behind it do; the last one
+/// where none does.
 fn least(most: u8, reaches: impl Fn(u8) -> bool) -> u8 {
     let (mut low, mut high) = (0, most);
     while low < high {

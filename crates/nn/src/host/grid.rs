@@ -100,8 +100,8 @@ pub(crate) fn grid_sample(sampling: Sampling, outside: Outside, align: bool) -> 
     })
 }
 
-/// Where element `at` of an axis lies between -1 and 1: its centre, or if `align` such that the first
-/// and the last elements lie on them.
+/// Where element `at` of an axis lies between -1 and 1: its centre, or if `align` such that the
+/// first and the last elements lie on them.
 pub(crate) fn grid_place(at: usize, extent: usize, align: bool) -> f64 {
     let (at, extent) = (float(at), float(extent));
     if align { 2.0 * at / (extent - 1.0) - 1.0 } else { (2.0 * at + 1.0) / extent - 1.0 }

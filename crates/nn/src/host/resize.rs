@@ -54,8 +54,8 @@ pub(crate) struct Resize {
     pub(crate) keep_aspect: KeepAspect,
 }
 
-/// The elements that an element of the result sums up, and their weights; `None` for a place outside
-/// of everything.
+/// The elements that an element of the result sums up, and their weights; `None` for a place
+/// outside of everything.
 pub(crate) type Taps = Option<Vec<(usize, f64)>>;
 
 /// The sums along one axis, one for each place of the result.

@@ -1,8 +1,8 @@
 //! Weights of halves as floats, once for all plans.
 //!
-//! Kernels compute in `f32`, so a plan lets an operator on halves take floats and rounds its result.
-//! Where a weight is constant, that is done here, so that all plans share its floats in the layout
-//! that the device wants.
+//! Kernels compute in `f32`, so a plan lets an operator on halves take floats and rounds its
+//! result. Where a weight is constant, that is done here, so that all plans share its floats in the
+//! layout that the device wants.
 
 use std::collections::HashMap;
 

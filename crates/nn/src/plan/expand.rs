@@ -1,8 +1,8 @@
 //! Operators for which there is no kernel as several others for which there are.
 //!
-//! What an operator means is said in `host`; here stands how kernels make it. The operators that take
-//! the place of one are parts of the same node of the file, so that fusion, folding and descriptions
-//! need to know nothing of this.
+//! What an operator means is said in `host`; here stands how kernels make it. The operators that
+//! take the place of one are parts of the same node of the file, so that fusion, folding and
+//! descriptions need to know nothing of this.
 
 mod attention;
 mod bits;
@@ -251,8 +251,8 @@ impl Place<'_, '_> {
         self.is(index, DType::F32) || self.is(index, DType::F64)
     }
 
-    /// Whether all inputs that are there, of these, are of the type of the first, and that is one that
-    /// functions, reductions and products are in.
+    /// Whether all inputs that are there, of these, are of the type of the first, and that is one
+    /// that functions, reductions and products are in.
     fn are_floats(&self, indices: impl IntoIterator<Item = usize>) -> bool {
         let of = |index: usize| self.optional(index).and_then(|id| self.fact(id).ok());
         let mut types = indices.into_iter().filter_map(of).map(|fact| fact.dtype);

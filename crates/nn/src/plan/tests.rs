@@ -173,7 +173,8 @@ fn a_product_with_a_residual_keeps_its_layout() {
     assert_eq!(kernels(&planned(model, &[1, 4, 6, 6])), ["matmul", "strided_copy"]);
 }
 
-/// `softmax(q / ⁴√d · kᵀ / ⁴√d)`, as attention is exported: `d` follows from the shape of the input.
+/// `softmax(q / ⁴√d · kᵀ / ⁴√d)`, as attention is exported: `d` follows from the shape of the
+/// input.
 #[test]
 fn factors_become_part_of_their_product() {
     let mut model = ModelBuilder::new("scores", 1);

@@ -19,8 +19,8 @@ fn device() -> Device {
     open(&std::env::var("ANABRANCH_DEVICE").unwrap_or_else(|_| "cpu".to_owned()))
 }
 
-/// Whether [`device`] is the processor, where functions of `f64` are the definition's to the last bit
-/// and an error says what a command found.
+/// Whether [`device`] is the processor, where functions of `f64` are the definition's to the last
+/// bit and an error says what a command found.
 fn is_processor() -> bool {
     std::env::var("ANABRANCH_DEVICE").is_err()
 }

@@ -6,10 +6,10 @@
 //! to it; what it reports of the first two ends well or not.
 //!
 //! # Steps
-//! `Issued`, `Reached`, `Well` and `Target` are the loads of `Device::synchronize` under the lock of
-//! the registry, `Commit` and `Wait` the two loops of `wait_for_all`, `Room` is
-//! `StreamRef::make_room`. `Issue` and `Publish` are the section of a submission, with the store that
-//! others see; `Report` and `Raise` are the two mirrors of `Timeline::finish`.
+//! `Issued`, `Reached`, `Well` and `Target` are the loads of `Device::synchronize` under the lock
+//! of the registry, `Commit` and `Wait` the two loops of `wait_for_all`, `Room` is
+//! `StreamRef::make_room`. `Issue` and `Publish` are the section of a submission, with the store
+//! that others see; `Report` and `Raise` are the two mirrors of `Timeline::finish`.
 //!
 //! # Properties
 //! SA-1, SA-2, SA-4, CB-10, ER-3.

@@ -145,9 +145,9 @@ impl Stream {
     /// Blocks only while the in-flight limit is reached; [`until`](Self::until) bounds that.
     ///
     /// # Errors
-    /// `Timeout`, `InvalidArgument` for operands that do not fit, `Busy` for one that the host has mapped,
-    /// `Poisoned` for one whose writer failed: nothing has changed then. The stream's own first
-    /// error once it has failed. `StaleHandle`, `Closed`, `ForkedChild`.
+    /// `Timeout`, `InvalidArgument` for operands that do not fit, `Busy` for one that the host has
+    /// mapped, `Poisoned` for one whose writer failed: nothing has changed then. The stream's own
+    /// first error once it has failed. `StaleHandle`, `Closed`, `ForkedChild`.
     pub fn submit(&self, command: Command) -> Result<(), Error> {
         self.device.check()?;
         let accesses = command.check(self.device.backend())?;

@@ -2,8 +2,8 @@
 //!
 //! # What
 //! A stream commits inside its section but talks to the device outside of it, so that nothing a
-//! device does in [`Queue::submit`](anabranch_hal::device::Queue::submit) runs under a kernel lock. An
-//! [`Outbox`] keeps the buffers in commit order in between.
+//! device does in [`Queue::submit`](anabranch_hal::device::Queue::submit) runs under a kernel lock.
+//! An [`Outbox`] keeps the buffers in commit order in between.
 //!
 //! # State
 //! A queue, and [`state::State`]: whether somebody is handing over, whether it must look again, the

@@ -1,9 +1,10 @@
 //! `products DEVICE [NAME...]`: products and convolutions of networks in every precision, by the
 //! device alone and by libraries wherever they can, side by side: the time of each in a graph of
-//! many, alone and as the share of each of eight callers, and its largest error against `f64`, as a part of the largest element.
+//! many, alone and as the share of each of eight callers, and its largest error against `f64`, as a
+//! part of the largest element.
 //!
-//! Fails when launches of one graph, on two queues, do not have the same bits; when what is computed
-//! alone and in a graph differs; and when an error in `f32` is above 1e-5.
+//! Fails when launches of one graph, on two queues, do not have the same bits; when what is
+//! computed alone and in a graph differs; and when an error in `f32` is above 1e-5.
 
 mod bench;
 mod shapes;

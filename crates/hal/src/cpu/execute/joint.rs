@@ -1,8 +1,8 @@
 //! Launches of one executable that are run as one.
 //!
 //! A product of few rows takes as long as its constant matrix takes to come from memory, however
-//! many rows there are. So when more queues wait than there are cores, one core runs several of their
-//! launches at once: a launch of as many rows, which are brought together before a node and
+//! many rows there are. So when more queues wait than there are cores, one core runs several of
+//! their launches at once: a launch of as many rows, which are brought together before a node and
 //! taken apart behind it. A row has the same bits as alone, as everywhere.
 
 use anabranch_sync::Arc;
@@ -17,8 +17,8 @@ use crate::kernel::{Kernel, MatMul};
 #[cfg(test)]
 mod tests;
 
-/// Rows of launches that are run as one, at most: with more of them the arithmetic takes longer than
-/// the memory.
+/// Rows of launches that are run as one, at most: with more of them the arithmetic takes longer
+/// than the memory.
 const ROWS_MAX: usize = 4;
 
 /// How many submissions like this one may be run as one; 1 for those that are run alone.
@@ -31,8 +31,8 @@ pub(crate) fn count_max(commands: &[Command]) -> usize {
     count.map_or(1, |count| count.max(1))
 }
 
-/// Whether `other` may be run together with `one`, for which [`count_max`] is larger than 1: the same
-/// launch with the same constants.
+/// Whether `other` may be run together with `one`, for which [`count_max`] is larger than 1: the
+/// same launch with the same constants.
 pub(crate) fn fits(one: &[Command], other: &[Command]) -> bool {
     let (Some((executable, one)), Some((same, other))) = (launch(one), launch(other)) else {
         return false;

@@ -1,5 +1,5 @@
-//! Conversion of the element type: to nearest even towards floats; from floats to integers truncating
-//! and saturating; between integers the lowest bits.
+//! Conversion of the element type: to nearest even towards floats; from floats to integers
+//! truncating and saturating; between integers the lowest bits.
 
 use std::ops::Range;
 

@@ -2,8 +2,8 @@
 //!
 //! Neighbours of the depth share a word of 32 bits: two `bf16`, or four 8-bit integers; see
 //! [`dot`](super::simd::dot). Columns are packed in panels of sixteen, word after word. A unit of
-//! work narrows its rows as a whole, so that a row is always narrowed in the same way, and hands its
-//! sums to the same end as a product in `f32`.
+//! work narrows its rows as a whole, so that a row is always narrowed in the same way, and hands
+//! its sums to the same end as a product in `f32`.
 //!
 //! A sum of `bf16` is one chain over the depth, in order. Sums of integers are exact.
 

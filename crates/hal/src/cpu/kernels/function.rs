@@ -261,9 +261,9 @@ fn log_one_plus<S: Simd>(simd: S, u: S::V) -> S::V {
     simd.fma(p, s, s)
 }
 
-/// `x` times the share of the normal distribution below `x`. The share beyond `|x|` is `2^p(|x|)`, by
-/// a minimax polynomial for its logarithm up to 6, which falls faster than the logarithm from there
-/// on: no share is a difference, so that the function keeps its accuracy where it is small.
+/// `x` times the share of the normal distribution below `x`. The share beyond `|x|` is `2^p(|x|)`,
+/// by a minimax polynomial for its logarithm up to 6, which falls faster than the logarithm from
+/// there on: no share is a difference, so that the function keeps its accuracy where it is small.
 #[inline(always)]
 fn gelu<S: Simd>(simd: S, x: S::V) -> S::V {
     let p = polynomial(

@@ -15,8 +15,8 @@ pub fn multiply_add(rounds: usize) -> usize {
     Isa::detect().run(MultiplyAdd { rounds })
 }
 
-/// Reads every element once, and returns their sum, so that no reading can be left out. Thread-safe;
-/// does not block.
+/// Reads every element once, and returns their sum, so that no reading can be left out.
+/// Thread-safe; does not block.
 pub fn read(data: &[f32]) -> f32 {
     Isa::detect().run(Read { data })
 }

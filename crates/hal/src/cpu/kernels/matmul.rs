@@ -17,8 +17,8 @@ use super::tiles::{Tiles, even};
 
 /// Rows of a unit of work.
 const ROWS_MAX: usize = 128;
-/// Depth of a step. Columns of that depth come from the second-level cache in time, beside rows; and
-/// the fewer steps there are, the less often sums rest in memory.
+/// Depth of a step. Columns of that depth come from the second-level cache in time, beside rows;
+/// and the fewer steps there are, the less often sums rest in memory.
 const DEPTH_STEP: usize = 1024;
 /// Elements of rows that are packed once for all units of a core, as many as its cache has room for
 /// beside everything else. Longer rows are packed by each unit for itself.

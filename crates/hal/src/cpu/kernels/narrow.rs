@@ -17,8 +17,8 @@ pub(super) struct Level {
 }
 
 impl Level {
-    /// The level at which some numbers, and zero, take all of 8 bits. Its scale is NaN when there is
-    /// an infinity or NaN among them.
+    /// The level at which some numbers, and zero, take all of 8 bits. Its scale is NaN when there
+    /// is an infinity or NaN among them.
     #[inline(always)]
     pub(super) fn of<S: Simd>(simd: S, values: &[f32]) -> Self {
         let nothing = simd.splat(0.0);

@@ -1,5 +1,5 @@
-//! Products of matrices of `f64` and of integers: the terms of each sum are added in their order, and
-//! each is rounded, or wraps, as a loop over the depth would do it.
+//! Products of matrices of `f64` and of integers: the terms of each sum are added in their order,
+//! and each is rounded, or wraps, as a loop over the depth would do it.
 
 use std::ops::Range;
 

@@ -1,4 +1,5 @@
-//! Images at computed places. Everything is in `f64`: where a place lies decides what is seen there.
+//! Images at computed places. Everything is in `f64`: where a place lies decides what is seen
+//! there.
 
 use crate::error::Error;
 use crate::kernel::{Outside, Sample, Sampling};

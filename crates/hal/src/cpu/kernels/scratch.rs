@@ -168,7 +168,8 @@ impl Scratch {
     /// `OutOfMemory`.
     pub(super) fn elements<T: Plain>(&mut self, count: usize) -> Result<&mut [T], Error> {
         let region = self.doubles(count)?;
-        // SAFETY: Any bits are a `T` and an `f64`, and only whole elements inside the region are named.
+        // SAFETY: Any bits are a `T` and an `f64`, and only whole elements inside the region are
+        // named.
         let (_, elements, _) = unsafe { region.align_to_mut::<T>() };
         elements.get_mut(..count).ok_or_else(|| out_of_memory(count))
     }

@@ -73,8 +73,8 @@ const WORKSPACE: c_int = 1;
 const REDUCTIONS: c_int = 3;
 /// `CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES` and those of B, C and D.
 const ALIGNMENTS: [c_int; 4] = [5, 6, 7, 8];
-/// `CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE`: parts of sums are in memory of their own, and are added
-/// in a fixed order.
+/// `CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE`: parts of sums are in memory of their own, and are
+/// added in a fixed order.
 const IN_ORDER: u32 = 2;
 
 /// What is left of numbers that are multiplied, as `cublasComputeType_t`.

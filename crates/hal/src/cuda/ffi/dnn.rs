@@ -107,8 +107,8 @@ pub(in crate::cuda) struct Plan {
 }
 
 impl Dnn {
-    /// The fastest algorithm, by the library's own order, that is deterministic, adds the products of
-    /// a sum as they are, and works in no more memory than that. `None` when it has none.
+    /// The fastest algorithm, by the library's own order, that is deterministic, adds the products
+    /// of a sum as they are, and works in no more memory than that. `None` when it has none.
     pub(in crate::cuda) fn plan(
         &self,
         handle: Handle<Self>,

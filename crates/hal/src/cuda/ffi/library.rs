@@ -24,8 +24,8 @@ impl Loaded {
     /// Why there is none, for people.
     pub(super) fn open(names: &[&'static CStr]) -> Result<Self, String> {
         let found = names.iter().find_map(|name| {
-            // SAFETY: The name has an end, and what libraries of the vendor do when they are loaded may
-            // be done on any thread.
+            // SAFETY: The name has an end, and what libraries of the vendor do when they are loaded
+            // may be done on any thread.
             NonNull::new(unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) })
         });
         let known = || {

@@ -67,8 +67,8 @@ pub(in crate::cuda) struct Images {
     pub(in crate::cuda) shape: Shape,
 }
 
-/// Products of numbers from which on a library is faster. In `f32` none is but for a few shapes, and none
-/// by much. Measured.
+/// Products of numbers from which on a library is faster. In `f32` none is but for a few shapes,
+/// and none by much. Measured.
 const fn worth(arithmetic: Arithmetic, is_images: bool) -> Option<usize> {
     match (arithmetic, is_images) {
         (Arithmetic::MultiplyAdd | Arithmetic::Tensor, _) => None,
@@ -77,7 +77,8 @@ const fn worth(arithmetic: Arithmetic, is_images: bool) -> Option<usize> {
     }
 }
 
-/// Rows of a product from which on a library is faster: past fewer the device streams the other factor.
+/// Rows of a product from which on a library is faster: past fewer the device streams the other
+/// factor.
 const ROWS_MIN: usize = 9;
 
 /// Products of a sum, and output channels, from which on a weight is kept for a library as well.

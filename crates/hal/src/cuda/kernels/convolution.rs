@@ -14,14 +14,14 @@ use super::{Arithmetic, Launch, Lowered, Means, Parameter};
 /// Output channels of a group below which every output is computed on its own.
 const DIRECT_CHANNELS: usize = 8;
 
-/// Sums from which on tensor cores take what is gathered from an image. With fewer, one caller alone
-/// waits longer for them than for multiply-adds; several beside each other would get more. With fewer
-/// bits they take a third of the products, and fewer sums are enough.
+/// Sums from which on tensor cores take what is gathered from an image. With fewer, one caller
+/// alone waits longer for them than for multiply-adds; several beside each other would get more.
+/// With fewer bits they take a third of the products, and fewer sums are enough.
 const GATHERED_SUMS: usize = 1 << 20;
 const REDUCED_SUMS: usize = 1 << 17;
 
-/// Products of a sum up to which a block has all that it multiplies at once: output channels and pixels
-/// of such a block.
+/// Products of a sum up to which a block has all that it multiplies at once: output channels and
+/// pixels of such a block.
 const THIN_DEPTH: usize = 32;
 const THIN_TILE: [usize; 2] = [32, 32];
 
@@ -32,8 +32,8 @@ struct Weight {
     inputs: usize,
     taps: usize,
     depth: usize,
-    /// Floats from one packed row to the next, and to what tensor cores leave over of it: a multiple
-    /// of four, so that it can be read four by four.
+    /// Floats from one packed row to the next, and to what tensor cores leave over of it: a
+    /// multiple of four, so that it can be read four by four.
     pitch: usize,
     apart: usize,
     /// The squares behind the packed rows.

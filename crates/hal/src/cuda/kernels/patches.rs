@@ -97,7 +97,8 @@ impl Patches {
         let before = kernel.pads[1].checked_next_multiple_of(4)?;
         let row_pitch = before.checked_add(kernel.in_size[1])?.checked_add(kernel.pads[3])?;
         let row_pitch = row_pitch.checked_next_multiple_of(4)?;
-        // Eight more than a multiple of 32, so that four channels of eight pixels meet no bank twice.
+        // Eight more than a multiple of 32, so that four channels of eight pixels meet no bank
+        // twice.
         let plane =
             rows.checked_mul(row_pitch)?.checked_add(24)?.checked_next_multiple_of(32)? - 24;
         let tiles = [outputs.div_ceil(TILE[0]), (height * width).div_ceil(pixels)];

@@ -40,7 +40,8 @@ pub(super) fn lower(kernel: &Scatter) -> Result<Lowered, Error> {
         return Ok(Lowered::nothing());
     }
     small("updates", count)?;
-    // Of each row its last update, or the first of the list of all, and of each update the next one.
+    // Of each row its last update, or the first of the list of all, and of each update the next
+    // one.
     let (heads, links) = (Parameter::Scratch(0), (rows * size_of::<u32>()).next_multiple_of(256));
     let next = Parameter::Scratch(links);
     let begin = vec![heads.clone(), long(rows)];

@@ -1,6 +1,6 @@
 //! Operators in double precision by functions of elements, reductions and products: softmax,
-//! normalisations, and whatever sums up or looks through parts of axes; and in both precisions those over
-//! images of more axes than there are kernels for.
+//! normalisations, and whatever sums up or looks through parts of axes; and in both precisions
+//! those over images of more axes than there are kernels for.
 
 use anabranch_hal::kernel::{BinaryFunction, Function, IntegerFunction, Reduction};
 
@@ -14,8 +14,8 @@ use crate::ops::{Norm, Op, Placed, PoolKind, Window};
 use crate::shape::resolve_axis;
 use crate::tensor::Tensor;
 
-/// The most places that windows along an axis see, which are written down: never more than there are
-/// elements in what is gathered by them.
+/// The most places that windows along an axis see, which are written down: never more than there
+/// are elements in what is gathered by them.
 pub(super) const SEEN_MAX: usize = 1 << 24;
 
 /// What each window along an axis sees, tap after tap; nothing outside of the axis.
@@ -290,8 +290,8 @@ impl Place<'_, '_> {
         self.averaged(x, &seen, &counts)
     }
 
-    /// The first place of what is largest in an image of any axes, by the order of taps, which is that
-    /// of places.
+    /// The first place of what is largest in an image of any axes, by the order of taps, which is
+    /// that of places.
     pub(super) fn peak(&mut self, window: &Window, columns_first: bool) -> Made {
         let x = self.input(0)?;
         let shape = self.shape(x)?;
@@ -338,8 +338,8 @@ impl Place<'_, '_> {
         self.reshape(all, &[&shape[..2], &placed.output[..]].concat()).map(Some)
     }
 
-    /// Each element of an image of any axes sums up the windows that have a tap there, along one axis
-    /// after the other.
+    /// Each element of an image of any axes sums up the windows that have a tap there, along one
+    /// axis after the other.
     pub(super) fn folded(&mut self, columns: &Columns) -> Made {
         let x = self.input(0)?;
         let shape = self.shape(x)?;

@@ -29,8 +29,8 @@ impl Place<'_, '_> {
         }
     }
 
-    /// Integers, and doubles, as the definition sums them up, in `f64` and in this order: products of each
-    /// element with its weight, one for each number of a tap, or running sums of all.
+    /// Integers, and doubles, as the definition sums them up, in `f64` and in this order: products
+    /// of each element with its weight, one for each number of a tap, or running sums of all.
     fn weighed(&mut self, resize: &Resize, mut x: ValueId, stages: &[Stage]) -> Expanded {
         let dtype = self.fact(x)?.dtype;
         if self.shape(x)?.contains(&0) {

@@ -29,8 +29,8 @@ impl Place<'_, '_> {
         Ok(Some(vec![self.reshape(result, &shape)?]))
     }
 
-    /// The logarithm of each right class is picked by index. What is ignored picks the first one and
-    /// counts nothing.
+    /// The logarithm of each right class is picked by index. What is ignored picks the first one
+    /// and counts nothing.
     pub(super) fn loss(&mut self, loss: Loss) -> Expanded {
         let (mut x, classes) = (self.input(0)?, self.input(1)?);
         let (shape, dtype) = (self.shape(x)?, self.fact(classes)?.dtype);

@@ -65,8 +65,8 @@ fn computes(op: &Op) -> bool {
     }
 }
 
-/// The inputs of an operator that are numbers of which it is a function in floats, where kernels take
-/// them in one type only; and whether they may be integers.
+/// The inputs of an operator that are numbers of which it is a function in floats, where kernels
+/// take them in one type only; and whether they may be integers.
 fn in_doubles(op: &Op) -> Option<(Range<usize>, bool)> {
     match op {
         Op::Normalize { .. } => Some((0..5, false)),

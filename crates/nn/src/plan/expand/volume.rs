@@ -51,8 +51,8 @@ impl Place<'_, '_> {
         Ok(Some(vec![result]))
     }
 
-    /// The sum along the first axis of the window of convolutions of images of one axis less, which are
-    /// a batch.
+    /// The sum along the first axis of the window of convolutions of images of one axis less, which
+    /// are a batch.
     fn convolution(
         &mut self,
         x: ValueId,

@@ -34,8 +34,8 @@ impl Product {
     }
 }
 
-/// The products among the nodes, with the factors of their operands: `(x * c) · b` and `a · (x * c)`.
-/// The multiplications that they absorb are noted.
+/// The products among the nodes, with the factors of their operands: `(x * c) · b` and `a · (x *
+/// c)`. The multiplications that they absorb are noted.
 pub(super) fn products(
     graph: &Graph,
     known: &Known,

@@ -1,5 +1,5 @@
-//! Operators for which there are kernels, or several of them together, against what `host` says that
-//! they mean: elements exactly where they are integers, with what is not finite in its place.
+//! Operators for which there are kernels, or several of them together, against what `host` says
+//! that they mean: elements exactly where they are integers, with what is not finite in its place.
 
 mod bits;
 mod double;

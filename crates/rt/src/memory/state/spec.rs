@@ -7,8 +7,8 @@
 //!
 //! # Steps
 //! `Clock` and `Take` are the two locks of `Allocator::allocate`, with `grow` where no segment is
-//! left; `Use` is `Section::attempt` with `Usage::conflicts` and `Usage::register`; `Uses` and `Give`
-//! are the two locks of `Allocator::free`; `Order` is a record with a wait; `Trim` is
+//! left; `Use` is `Section::attempt` with `Usage::conflicts` and `Usage::register`; `Uses` and
+//! `Give` are the two locks of `Allocator::free`; `Order` is a record with a wait; `Trim` is
 //! `Allocator::trim`. `Requester` says of a clock what `Clock::is_dominated_by` says.
 //!
 //! # Properties

@@ -6,10 +6,10 @@
 //! the second stream wait for the event; an observer looks twice at one snapshot.
 //!
 //! # Steps
-//! `Reached`, `Failed` and `Locked` are the three reads of `Timeline::query`, of which the first two
-//! take no lock; `State`, `FailedFrom` and `ReachedMark` are the three writes of `Timeline::finish`;
-//! `Bind` to `Told` is `Stream::wait` with `Stream::fail`; the rest is one call each, inside the
-//! section of its stream.
+//! `Reached`, `Failed` and `Locked` are the three reads of `Timeline::query`, of which the first
+//! two take no lock; `State`, `FailedFrom` and `ReachedMark` are the three writes of
+//! `Timeline::finish`; `Bind` to `Told` is `Stream::wait` with `Stream::fail`; the rest is one call
+//! each, inside the section of its stream.
 //!
 //! # Properties
 //! EV-1, EV-2, EV-3, EV-4, EV-6, EV-12, SO-4, HB5.

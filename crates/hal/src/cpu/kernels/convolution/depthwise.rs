@@ -1,7 +1,7 @@
 //! Convolution of each channel by itself.
 //!
-//! A channel has one row of weights, so nothing that is read is used by a second one, and a block of
-//! the matrix multiplication would take longer to begin and to end than to run. Here the sums of
+//! A channel has one row of weights, so nothing that is read is used by a second one, and a block
+//! of the matrix multiplication would take longer to begin and to end than to run. Here the sums of
 //! neighbouring vectors of pixels go from the registers to where they belong.
 
 use std::array;
@@ -50,8 +50,8 @@ impl Work for Tile<'_> {
             strips[0].fill(simd, kernel, plan, unit, 0..1, input);
         }
         while let Some(unit) = units.next() {
-            // What has just been written cannot be read as other vectors at once, so that a strip is
-            // read when the next one has been written.
+            // What has just been written cannot be read as other vectors at once, so that a strip
+            // is read when the next one has been written.
             if let Some(next) = units.peek() {
                 strips[1].fill(simd, kernel, plan, next, 0..1, input);
             }

@@ -7,8 +7,8 @@ use crate::cpu::kernels::simd::{Simd, Work};
 pub(in crate::cpu::kernels) const VECTORS_MAX: usize = 8;
 
 /// What is asked for while a block is computed, so that it is in the cache when its time comes: the
-/// processor's own prefetching stops at the end of each page. So are the columns, which lie together
-/// where they are packed.
+/// processor's own prefetching stops at the end of each page. So are the columns, which lie
+/// together where they are packed.
 #[derive(Clone, Copy)]
 pub(in crate::cpu::kernels) struct Ahead<'a> {
     from: &'a [f32],
@@ -46,8 +46,8 @@ pub(in crate::cpu::kernels) struct Multiply<'a> {
     pub(in crate::cpu::kernels) tile: &'a mut [f32],
 }
 
-/// Calls the block of a size, which `$kind` has registers for. Sizes that no instruction set uses are
-/// left out.
+/// Calls the block of a size, which `$kind` has registers for. Sizes that no instruction set uses
+/// are left out.
 macro_rules! sized {
     ($kind:ident, $size:expr, $block:ident $arguments:tt) => {
         sized! {

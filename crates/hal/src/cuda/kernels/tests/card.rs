@@ -39,8 +39,8 @@ const SHARED_BYTES: sys::CUfunction_attribute =
 
 macro_rules! call {
     ($function:ident($($argument:expr),*)) => {{
-        // SAFETY: The arguments are what the driver's manual asks for: live handles of this thread's
-        // context, and addresses of values that outlive the call.
+        // SAFETY: The arguments are what the driver's manual asks for: live handles of this
+        // thread's context, and addresses of values that outlive the call.
         let result = unsafe { sys::$function($($argument),*) };
         assert_eq!(result, sys::CUresult::CUDA_SUCCESS, stringify!($function));
     }};
@@ -79,8 +79,8 @@ impl Card {
         })
     }
 
-    /// Runs the launches over `inputs` and gives back an output of `bytes` bytes, or `Err` when they
-    /// say that the command failed.
+    /// Runs the launches over `inputs` and gives back an output of `bytes` bytes, or `Err` when
+    /// they say that the command failed.
     pub(super) fn run(
         &mut self,
         lowered: &Lowered,

@@ -7,9 +7,9 @@
 //!
 //! # Steps
 //! `Push` is the section of a commit, which commits what the parcel waits for before; the rest is
-//! `outbox::drain`: `Begin` and `End` take and leave the hand-over, `Look` is the lock of `may_pass`
-//! for one mark, `Pop` the last lock of `take_head`, `Submit` the call of the device, and `Hand` the
-//! lock behind it. The device completes what it has when it likes.
+//! `outbox::drain`: `Begin` and `End` take and leave the hand-over, `Look` is the lock of
+//! `may_pass` for one mark, `Pop` the last lock of `take_head`, `Submit` the call of the device,
+//! and `Hand` the lock behind it. The device completes what it has when it likes.
 //!
 //! # Properties
 //! CB-2, CB-9, CB-11, LV-1.

@@ -228,7 +228,8 @@ fn follow(calls: &[Vec<Call>], trace: &[Act]) {
             Act::Call(thread) => {
                 let call = design.world.threads[thread].calls[0];
                 let (expected, answer) = (design.call(thread), real.call(call));
-                // A wait for what failed always says so; whether the stream takes part is in its state.
+                // A wait for what failed always says so; whether the stream takes part is in its
+                // state.
                 let told = call == Call::Fail && expected == Answer::Done;
                 let expected = if told { Answer::Refused } else { expected };
                 assert_eq!(answer, expected, "{call:?}, after {:?}", &trace[..index]);

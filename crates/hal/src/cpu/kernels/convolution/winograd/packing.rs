@@ -1,9 +1,9 @@
 //! The weight as it lies in memory, and in the space of the products.
 //!
-//! The transformed weight is two to four times as large as its taps. A small one is kept transformed.
-//! Of a large one the taps are kept, in the order in which vectors of them are transformed, and each
-//! unit of work transforms a panel when it comes to it: that takes less time than reading so much
-//! more, and the bits are the same.
+//! The transformed weight is two to four times as large as its taps. A small one is kept
+//! transformed. Of a large one the taps are kept, in the order in which vectors of them are
+//! transformed, and each unit of work transforms a panel when it comes to it: that takes less time
+//! than reading so much more, and the bits are the same.
 
 use std::ops::Range;
 

@@ -30,8 +30,8 @@ impl Stage<'_> {
         outs.start * stride..(outs.end - 1) * stride + reach + 1
     }
 
-    /// Writes the strip of `channels`, which are words, for `unit`: for each of them and each phase,
-    /// the rows that the unit's windows touch, with zeros for the padding.
+    /// Writes the strip of `channels`, which are words, for `unit`: for each of them and each
+    /// phase, the rows that the unit's windows touch, with zeros for the padding.
     #[inline(always)]
     #[expect(clippy::too_many_arguments, reason = "workspace, each part for itself")]
     pub(super) fn fill<S: Simd>(
@@ -80,8 +80,8 @@ impl Stage<'_> {
         }
     }
 
-    /// How the words of a channel of words come to be, as many as `target` holds, from pixel `first`
-    /// of the image on.
+    /// How the words of a channel of words come to be, as many as `target` holds, from pixel
+    /// `first` of the image on.
     fn narrow<'a>(
         &self,
         unit: &Unit,
