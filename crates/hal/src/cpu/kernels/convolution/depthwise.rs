@@ -63,11 +63,13 @@ impl Work for Tile<'_> {
                 offsets: &blocks.offsets,
                 columns: strips[0].columns(),
             };
-            // As many chains of sums as hide how long one addition takes.
-            match plan.out[1].div_ceil(S::LANES) {
-                1 => channel.run::<S, 8, 1>(simd, &mut output),
-                2 => channel.run::<S, 4, 2>(simd, &mut output),
-                3 | 4 => channel.run::<S, 2, 4>(simd, &mut output),
+            // As many chains of sums as hide how long one addition takes, if there are so many.
+            match (plan.out[1].div_ceil(S::LANES), unit.rows.len()) {
+                (1, ..=2) => channel.run::<S, 2, 1>(simd, &mut output),
+                (1, 3..=4) => channel.run::<S, 4, 1>(simd, &mut output),
+                (1, _) => channel.run::<S, 8, 1>(simd, &mut output),
+                (2, _) => channel.run::<S, 4, 2>(simd, &mut output),
+                (3..=4, _) => channel.run::<S, 2, 4>(simd, &mut output),
                 _ => channel.run::<S, 1, 8>(simd, &mut output),
             }
             output.end(simd, unit.rows.len());

@@ -33,16 +33,16 @@ impl<'a> Strip<'a> {
         input: &[f32],
     ) {
         let [h, w] = kernel.in_size;
-        let [y_axis, x_axis] = plan.axes;
+        let axes = plan.axes;
         let padded = Some((unit.rows.clone(), channels.len()));
         // Zeros of the same places are there already.
-        let outside = if self.padded == padded { None } else { Some(0.0) };
+        let is_padded = self.padded == padded;
         self.padded = padded;
         let first = unit.image * kernel.in_channels + unit.group * plan.in_group;
-        let rows = unit.rows.len() + y_axis.shift;
+        let rows = unit.rows.len() + axes[0].shift;
         let planes = self.memory.chunks_exact_mut(plan.strip_rows() * plan.pitch);
         let phases = channels.flat_map(|channel| {
-            (0..y_axis.phases).flat_map(move |y| (0..x_axis.phases).map(move |x| (channel, y, x)))
+            (0..axes[0].phases).flat_map(move |y| (0..axes[1].phases).map(move |x| (channel, y, x)))
         });
         for ((channel, y_phase, x_phase), plane) in phases.zip(planes) {
             let image = &input[(first + channel) * h * w..][..h * w];
@@ -51,14 +51,11 @@ impl<'a> Strip<'a> {
                 copy(simd, source, &mut plane[..rows * w]);
                 continue;
             }
-            let inside = Inside::new(kernel, plan, x_axis.coordinate(x_phase, 0));
-            for (j, line) in plane.chunks_exact_mut(plan.pitch).take(rows).enumerate() {
-                let y = y_axis.coordinate(y_phase, unit.rows.start + j);
-                match y.checked_sub(kernel.pads[0]).filter(|&y| y < h) {
-                    None => outside.into_iter().for_each(|value| splat(simd, value, line)),
-                    Some(y) => inside.fill(simd, &image[y * w..][..w], outside, line),
-                }
+            if !is_padded {
+                splat(simd, 0.0, &mut plane[..rows * plan.pitch]);
             }
+            let inside = Inside::new(kernel, plan, unit, [y_phase, x_phase]);
+            inside.fill(simd, image, plan.pitch, plane);
         }
     }
 
@@ -68,54 +65,62 @@ impl<'a> Strip<'a> {
     }
 }
 
-/// Which part of the lines of a phase lies inside the image.
-#[derive(Clone)]
+/// Which positions of a phase lie inside the image.
 pub(super) struct Inside {
-    stride: usize,
-    /// The element of a row of the image that is the first of the part.
-    first: usize,
-    part: Range<usize>,
+    stride: [usize; 2],
+    /// Rows and columns of an image.
+    image: [usize; 2],
+    /// Lines of the phase, and places in a line.
+    positions: [Range<usize>; 2],
+    /// The row and the column of the image that the first of them are.
+    pub(super) first: [usize; 2],
 }
 
 impl Inside {
-    /// That of the phase whose lines begin `phase` elements from the edge of the padding.
-    pub(super) fn new(kernel: &Conv2d, plan: &Plan, phase: usize) -> Self {
-        let (left, stride) = (kernel.pads[1], kernel.stride[1]);
-        let behind = |edge: usize| edge.saturating_sub(phase).div_ceil(stride).min(plan.pitch);
-        let (begin, end) = (behind(left), behind(left + kernel.in_size[1]));
-        Self { stride, first: (begin * stride + phase).saturating_sub(left), part: begin..end }
+    /// Those of a phase along both axes, in the strip of a unit.
+    pub(super) fn new(kernel: &Conv2d, plan: &Plan, unit: &Unit, phases: [usize; 2]) -> Self {
+        let rows = unit.rows.len() + plan.axes[0].shift;
+        let begins = [unit.rows.start, 0];
+        let along = |axis: usize, count: usize| {
+            let (stride, before) = (kernel.stride[axis], kernel.pads[axis]);
+            let phase = plan.axes[axis].coordinate(phases[axis], begins[axis]);
+            let behind = |edge: usize| edge.saturating_sub(phase).div_ceil(stride).min(count);
+            let positions = behind(before)..behind(before + kernel.in_size[axis]);
+            let first = (positions.start * stride + phase).saturating_sub(before);
+            (positions, first)
+        };
+        let ((lines, row), (places, column)) = (along(0, rows), along(1, plan.pitch));
+        let (positions, first) = ([lines, places], [row, column]);
+        Self { stride: kernel.stride, image: kernel.in_size, positions, first }
     }
 
-    /// Writes a line: elements of a row of the image, and around them `outside`, or what there was.
+    /// Writes them into lines that are `pitch` apart. `image` may begin with any row of the image,
+    /// from which [`first`](Self::first) is counted then.
     #[inline(always)]
-    pub(super) fn fill<S: Simd>(
-        &self,
-        simd: S,
-        source: &[f32],
-        outside: Option<f32>,
-        line: &mut [f32],
-    ) {
-        if let Some(outside) = outside {
-            splat(simd, outside, &mut line[..self.part.start]);
-            splat(simd, outside, &mut line[self.part.end..]);
-        }
-        if self.part.is_empty() {
+    pub(super) fn fill<S: Simd>(&self, simd: S, image: &[f32], pitch: usize, plane: &mut [f32]) {
+        let [lines, places] = &self.positions;
+        if lines.is_empty() || places.is_empty() {
             return;
         }
-        let (source, line) = (&source[self.first..], &mut line[self.part.clone()]);
-        match self.stride {
-            1 => copy(simd, &source[..line.len()], line),
-            2 => {
-                // Pairs are what the compiler makes vector shuffles of.
-                let (last, lines) = line.split_last_mut().expect("the part is not empty");
-                for (target, pair) in lines.iter_mut().zip(source.chunks_exact(2)) {
-                    *target = pair[0];
+        let ([_, w], [row, column]) = (self.image, self.first);
+        let rows = image[row * w..].chunks_exact(w).step_by(self.stride[0]);
+        let plane = &mut plane[lines.start * pitch..lines.end * pitch];
+        for (row, line) in rows.zip(plane.chunks_exact_mut(pitch)) {
+            let (source, line) = (&row[column..], &mut line[places.clone()]);
+            match self.stride[1] {
+                1 => copy(simd, &source[..line.len()], line),
+                2 => {
+                    // Pairs are what the compiler makes vector shuffles of.
+                    let (last, lines) = line.split_last_mut().expect("the part is not empty");
+                    for (target, pair) in lines.iter_mut().zip(source.chunks_exact(2)) {
+                        *target = pair[0];
+                    }
+                    *last = source[2 * lines.len()];
                 }
-                *last = source[2 * lines.len()];
-            }
-            stride => {
-                for (target, &value) in line.iter_mut().zip(source.iter().step_by(stride)) {
-                    *target = value;
+                stride => {
+                    for (target, &value) in line.iter_mut().zip(source.iter().step_by(stride)) {
+                        *target = value;
+                    }
                 }
             }
         }

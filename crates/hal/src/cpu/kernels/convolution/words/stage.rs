@@ -65,17 +65,10 @@ impl Stage<'_> {
             }
             let phases = (0..y_axis.phases).flat_map(|y| (0..x_axis.phases).map(move |x| (y, x)));
             for ((y_phase, x_phase), plane) in phases.zip(strip.chunks_exact_mut(plane)) {
-                let within = Inside::new(kernel, plan, x_axis.coordinate(x_phase, 0));
-                for (j, line) in plane.chunks_exact_mut(plan.pitch).take(rows).enumerate() {
-                    let y = y_axis.coordinate(y_phase, unit.rows.start + j).checked_sub(top);
-                    match y.filter(|y| inside.contains(y)) {
-                        None => splat(simd, zero, line),
-                        Some(y) => {
-                            let source = &room[(y - inside.start) * w..][..w];
-                            within.fill(simd, source, Some(zero), line);
-                        }
-                    }
-                }
+                splat(simd, zero, &mut plane[..rows * plan.pitch]);
+                let mut within = Inside::new(kernel, plan, unit, [y_phase, x_phase]);
+                within.first[0] -= inside.start.min(within.first[0]);
+                within.fill(simd, room, plan.pitch, plane);
             }
         }
     }
