@@ -14,7 +14,7 @@ mod rows;
 use std::ops::Range;
 
 use super::gemm::{Finish, Group, pack_rows};
-use super::matmul::{Output, a_matrix, elements, part};
+use super::matmul::{Output, a_matrix, elements, part, place};
 use super::narrow::Level;
 use super::operand::Operands;
 use super::scratch::Scratch;
@@ -134,8 +134,7 @@ pub(super) fn run(
 ) -> Result<(), Error> {
     let plan = Plan::new(kernel);
     for unit in plan.tiles.units(tile) {
-        let (rest, panel_unit) = (unit / plan.panel_units, unit % plan.panel_units);
-        let (matrix, row_unit) = (rest / plan.row_units, rest % plan.row_units);
+        let [matrix, row_unit, panel_unit] = place(unit, plan.row_units, plan.panel_units);
         let rows = part(row_unit, plan.rows, kernel.m);
         let panels = part(panel_unit, plan.panels, plan.layout.panels);
         let layout = plan.layout;

@@ -104,13 +104,18 @@ pub(super) fn run(
     }
     let plan = plan(isa, kernel);
     for unit in plan.tiles.units(tile) {
-        let (rest, column_unit) = (unit / plan.column_units, unit % plan.column_units);
-        let (matrix, row_unit) = (rest / plan.row_units, rest % plan.row_units);
+        let [matrix, row_unit, column_unit] = place(unit, plan.row_units, plan.column_units);
         let rows = part(row_unit, plan.rows, kernel.m);
         let columns = part(column_unit, plan.columns, kernel.n);
         isa.run(Unit { kernel, operands, matrix, rows, columns, scratch: &mut *scratch })?;
     }
     Ok(())
+}
+
+/// The matrix that a unit belongs to, and which of its units along rows and columns it is.
+pub(super) fn place(unit: usize, row_units: usize, column_units: usize) -> [usize; 3] {
+    let rest = unit / column_units;
+    [rest / row_units, rest % row_units, unit % column_units]
 }
 
 pub(super) fn part(index: usize, size: usize, all: usize) -> Range<usize> {

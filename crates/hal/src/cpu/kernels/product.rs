@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::kernel::{MatMul, MatrixLayout};
 
 use super::double::Apply;
-use super::matmul::{batch_offset, part, reach};
+use super::matmul::{batch_offset, part, place, reach};
 use super::operand::{Operands, Plain, View};
 use super::scratch::Scratch;
 use super::simd::{Isa, Simd, Work};
@@ -98,8 +98,7 @@ pub(super) fn run<T: Term>(
 ) -> Result<(), Error> {
     let (bands, panels) = (kernel.m.div_ceil(BAND), kernel.n.div_ceil(COLUMNS));
     for unit in tiles(kernel).units(tile) {
-        let (rest, panel) = (unit / panels, unit % panels);
-        let (matrix, band) = (rest / bands, rest % bands);
+        let [matrix, band, panel] = place(unit, bands, panels);
         let rows = part(band, BAND, kernel.m);
         let columns = part(panel, COLUMNS, kernel.n);
         let all = scratch.elements::<T>((DEPTH + BAND) * COLUMNS)?;

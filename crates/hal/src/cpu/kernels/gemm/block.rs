@@ -7,8 +7,8 @@ use crate::cpu::kernels::simd::{Simd, Work};
 pub(in crate::cpu::kernels) const VECTORS_MAX: usize = 8;
 
 /// What is asked for while a block is computed, so that it is in the cache when its time comes: the
-/// processor's own prefetching stops at the end of each page. So are the columns, which lie
-/// together where they are packed.
+/// processor's own prefetching stops at the end of each page. Columns are asked for as well, as if
+/// they lay together, which they do where they are packed.
 #[derive(Clone, Copy)]
 pub(in crate::cpu::kernels) struct Ahead<'a> {
     from: &'a [f32],
@@ -107,7 +107,7 @@ fn multiply<S: Simd, const ROWS: usize, const VECTORS: usize>(simd: S, work: Mul
         let mut values = [simd.splat(0.0); VECTORS];
         for v in 0..VECTORS {
             values[v] = simd.load(&columns[bases[v] + offset..]);
-            // With few rows, columns come at the speed of memory whatever is asked for.
+            // With few rows, asking would be half of the work.
             if ROWS == S::ROWS {
                 simd.prefetch(columns, bases[v] + offset + Ahead::DISTANCE);
             }

@@ -61,15 +61,20 @@ fn a_zero_at_a_bound_keeps_its_sign() {
     assert_eq!(found[0].1.as_bytes(), x.as_bytes());
 }
 
-#[test]
-fn products_with_what_follows_them() {
-    for (transpose_a, transpose_b, a, b) in [
+/// Which factors of a product are transposed, and their shapes.
+pub(super) fn products() -> [(bool, bool, Vec<usize>, Vec<usize>); 5] {
+    [
         (false, false, vec![2, 3, 5, 70], vec![70, 33]),
         (true, false, vec![70, 5], vec![70, 33]),
         (false, true, vec![3, 5, 9], vec![3, 4, 9]),
         (false, false, vec![9], vec![2, 9, 4]),
         (false, false, vec![4, 9], vec![9]),
-    ] {
+    ]
+}
+
+#[test]
+fn products_with_what_follows_them() {
+    for (transpose_a, transpose_b, a, b) in products() {
         let op = Op::MatMul { transpose_a, transpose_b, alpha: 0.1 };
         for known in [&[][..], &[1]] {
             agree_on(&op, &[wide(&a), wide(&b)], known, 1, TIGHT);
