@@ -8,6 +8,8 @@
 //! Lanes never see each other: a partial vector gives the same bits as a full one, and results do
 //! not depend on where an element lies.
 
+use std::ops::Range;
+
 pub(super) mod dot;
 mod portable;
 
@@ -33,6 +35,8 @@ pub(super) trait Simd: Copy {
     type V: Copy;
     /// The result of a comparison.
     type M: Copy;
+    /// Lanes beside each other.
+    type Lanes: Copy;
 
     /// Elements of a vector.
     const LANES: usize;
@@ -51,6 +55,13 @@ pub(super) trait Simd: Copy {
     fn store(self, a: Self::V, target: &mut [f32]);
     /// All elements of a `source` shorter than a vector, then zeros.
     fn load_partial(self, source: &[f32]) -> Self::V;
+    /// The lanes of those numbers.
+    fn lanes(self, numbers: Range<usize>) -> Self::Lanes;
+    /// The elements from `address` on in their lanes, and zeros in the others.
+    ///
+    /// # Safety
+    /// The elements of the lanes are there to be read.
+    unsafe fn load_lanes(self, address: *const f32, lanes: Self::Lanes) -> Self::V;
     /// As many elements as a `target` shorter than a vector has.
     fn store_partial(self, a: Self::V, target: &mut [f32]);
 
@@ -114,6 +125,34 @@ pub(super) trait Simd: Copy {
     #[inline(always)]
     fn minimum(self, a: Self::V, b: Self::V) -> Self::V {
         self.select(self.unordered(a, a), a, self.smaller(a, b))
+    }
+}
+
+/// A vector on lines of one length, some of whose lanes may lie beside them.
+#[derive(Clone, Copy)]
+pub(super) struct Place<S: Simd> {
+    length: usize,
+    /// Elements from the beginning of a line to the vector; below zero it wraps.
+    at: usize,
+    lanes: S::Lanes,
+}
+
+impl<S: Simd> Place<S> {
+    /// That which begins `at` elements behind the first of `before` that lie before a line.
+    #[inline(always)]
+    pub(super) fn new(simd: S, length: usize, before: usize, at: usize) -> Self {
+        let end = (before + length).saturating_sub(at).min(S::LANES);
+        let lanes = simd.lanes(before.saturating_sub(at).min(end)..end);
+        Self { length, at: at.wrapping_sub(before), lanes }
+    }
+
+    /// The elements of a line, and zeros for what lies beside it. Panics when the line has another
+    /// length.
+    #[inline(always)]
+    pub(super) fn load(&self, simd: S, line: &[f32]) -> S::V {
+        assert!(line.len() == self.length, "a line has the length that it is for");
+        // SAFETY: The lanes are those that lie in a line of this length.
+        unsafe { simd.load_lanes(line.as_ptr().wrapping_add(self.at), self.lanes) }
     }
 }
 

@@ -1,24 +1,35 @@
 //! Convolution of each channel by itself.
 //!
 //! A channel has one row of weights, so nothing that is read is used by a second one, and a block
-//! of the matrix multiplication would take longer to begin and to end than to run. Here the sums of
-//! neighbouring vectors of pixels go from the registers to where they belong.
+//! of the matrix multiplication would take longer to begin and to end than to run. Here a line of
+//! the image goes to registers once for each tap of a row of the window, with zeros for what lies
+//! beside it, and from there to all rows of the output that see it.
 
-use std::array;
 use std::ops::Range;
 
-use super::output::Output;
+use super::output::{Lines, Output};
 use super::plan::Plan;
-use super::strip::Strip;
 use crate::cpu::kernels::operand::Operands;
 use crate::cpu::kernels::scratch::Scratch;
-use crate::cpu::kernels::simd::{Simd, Work};
+use crate::cpu::kernels::simd::{Place, Simd, Work};
 use crate::error::Error;
 use crate::kernel::Conv2d;
 
-/// Whether each output channel sees one input channel, which no other one sees.
+/// Rows of the output that are computed together: as many chains of sums as hide how long one
+/// addition takes, together with those that the processor begins before these end.
+const ROWS: usize = 4;
+
+/// Whether each output channel sees one input channel, which no other one sees, through a window
+/// that there is code for.
 pub(super) fn fits(kernel: &Conv2d) -> bool {
-    kernel.groups == kernel.in_channels && kernel.groups == kernel.out_channels
+    let [height, width] = kernel.kernel;
+    kernel.groups == kernel.in_channels
+        && kernel.groups == kernel.out_channels
+        && height == width
+        && matches!(
+            (height, kernel.stride, kernel.dilation),
+            (3 | 5 | 7, [1, 1], _) | (3 | 5 | 7, [2, 2], [1, 1])
+        )
 }
 
 /// Some channels of images.
@@ -36,102 +47,181 @@ impl Work for Tile<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Result<(), Error> {
         let Self { kernel, plan, operands, units, scratch } = self;
-        let input = kernel.batch * kernel.in_channels * kernel.in_size[0] * kernel.in_size[1];
-        let input = operands.view::<f32>(0, input)?.all();
+        let [h, w] = kernel.in_size;
+        let input = operands.view::<f32>(0, kernel.batch * kernel.in_channels * h * w)?.all();
         // A panel of one row is that row, packed or not.
         let weights = operands.view::<f32>(1, kernel.groups * plan.taps)?.all();
-        let mut output = Output::new(kernel, plan.out, operands)?;
-        let count = plan.strip_count(S::LANES);
-        let ([first, second], blocks) = scratch.regions([count; 2])?;
-        plan.offsets(kernel, false, &mut blocks.offsets);
-        let mut strips = [Strip::new(first), Strip::new(second)];
-        let mut units = units.map(|index| plan.unit(kernel, index)).peekable();
-        if let Some(unit) = units.peek() {
-            strips[0].fill(simd, kernel, plan, unit, 0..1, input);
-        }
-        while let Some(unit) = units.next() {
-            // What has just been written cannot be read as other vectors at once, so that a strip
-            // is read when the next one has been written.
-            if let Some(next) = units.peek() {
-                strips[1].fill(simd, kernel, plan, next, 0..1, input);
-            }
-            output.begin(unit.image, unit.group, unit.rows.start);
-            let channel = Channel {
-                plan,
-                rows: unit.rows.len(),
-                weights: &weights[unit.group * plan.taps..][..plan.taps],
-                offsets: &blocks.offsets,
-                columns: strips[0].columns(),
-            };
-            // As many chains of sums as hide how long one addition takes, if there are so many.
-            match (plan.out[1].div_ceil(S::LANES), unit.rows.len()) {
-                (1, ..=2) => channel.run::<S, 2, 1>(simd, &mut output),
-                (1, 3..=4) => channel.run::<S, 4, 1>(simd, &mut output),
-                (1, _) => channel.run::<S, 8, 1>(simd, &mut output),
-                (2, _) => channel.run::<S, 4, 2>(simd, &mut output),
-                (3..=4, _) => channel.run::<S, 2, 4>(simd, &mut output),
-                _ => channel.run::<S, 1, 8>(simd, &mut output),
-            }
-            output.end(simd, unit.rows.len());
-            strips.swap(0, 1);
+        let output = Output::new(kernel, plan.out, operands)?;
+        let ([zeros], _) = scratch.regions([w])?;
+        zeros.fill(0.0);
+        let mut channels = Channels { kernel, plan, input, outside: zeros, weights, output };
+        match (kernel.kernel[0], kernel.stride[0]) {
+            (3, 1) => channels.run::<S, 3, 1>(simd, units),
+            (3, _) => channels.run::<S, 3, 2>(simd, units),
+            (5, 1) => channels.run::<S, 5, 1>(simd, units),
+            (5, _) => channels.run::<S, 5, 2>(simd, units),
+            (_, 1) => channels.run::<S, 7, 1>(simd, units),
+            (_, _) => channels.run::<S, 7, 2>(simd, units),
         }
         Ok(())
     }
 }
 
+struct Channels<'a> {
+    kernel: &'a Conv2d,
+    plan: &'a Plan,
+    input: &'a [f32],
+    /// A line of zeros.
+    outside: &'a [f32],
+    weights: &'a [f32],
+    output: Output<'a>,
+}
+
+impl Channels<'_> {
+    /// Computes units with windows of `TAPS × TAPS`.
+    #[inline(always)]
+    fn run<S: Simd, const TAPS: usize, const STRIDE: usize>(
+        &mut self,
+        simd: S,
+        units: Range<usize>,
+    ) {
+        let Self { kernel, plan, input, outside, weights, ref mut output } = *self;
+        let plane = kernel.in_size[0] * kernel.in_size[1];
+        let first = Places::<S, TAPS>::new(simd, kernel, 0);
+        for unit in units.map(|index| plan.unit(kernel, index)) {
+            let image = &input[(unit.image * kernel.in_channels + unit.group) * plane..][..plane];
+            let source = &weights[unit.group * TAPS * TAPS..][..TAPS * TAPS];
+            let channel = Channel { kernel, image, outside, rows: unit.rows.clone() };
+            let mut weights = [[simd.splat(0.0); TAPS]; TAPS];
+            for (weights, source) in weights.iter_mut().zip(source.chunks_exact(TAPS)) {
+                for (weight, &value) in weights.iter_mut().zip(source) {
+                    *weight = simd.splat(value);
+                }
+            }
+            let mut lines = output.lines(simd, &unit);
+            channel.column::<S, TAPS, STRIDE>(simd, &weights, &first, 0, &mut lines);
+            for column in (S::LANES..plan.out[1]).step_by(S::LANES) {
+                let places = Places::new(simd, kernel, column);
+                channel.column::<S, TAPS, STRIDE>(simd, &weights, &places, column, &mut lines);
+            }
+            lines.end(simd);
+        }
+    }
+}
+
+/// Where the taps of a vector of pixels see a line, and with a stride also where the vectors are
+/// that follow.
+struct Places<S: Simd, const TAPS: usize> {
+    places: [Place<S>; TAPS],
+    behind: [Place<S>; TAPS],
+}
+
+impl<S: Simd, const TAPS: usize> Places<S, TAPS> {
+    #[inline(always)]
+    fn new(simd: S, kernel: &Conv2d, column: usize) -> Self {
+        let ([_, w], [_, left, ..]) = (kernel.in_size, kernel.pads);
+        let at = column * kernel.stride[1];
+        let mut places = [Place::new(simd, w, left, at); TAPS];
+        let mut behind = places;
+        for x in 0..TAPS {
+            let at = at + x * kernel.dilation[1];
+            places[x] = Place::new(simd, w, left, at);
+            behind[x] = Place::new(simd, w, left, at + S::LANES);
+        }
+        Self { places, behind }
+    }
+}
+
 /// Rows of one channel of an image.
 struct Channel<'a> {
-    plan: &'a Plan,
-    rows: usize,
-    weights: &'a [f32],
-    offsets: &'a [usize],
-    columns: &'a [f32],
+    kernel: &'a Conv2d,
+    image: &'a [f32],
+    outside: &'a [f32],
+    /// Rows of the output.
+    rows: Range<usize>,
+}
+
+/// Runs a block for each line that [`ROWS`] rows of the output see at most.
+macro_rules! each_line {
+    ($line:ident => $block:block) => {
+        each_line!(@ $line $block: 0 1 2 3 4 5 6 7 8 9 10 11 12);
+    };
+    (@ $line:ident $block:block: $($number:literal)*) => {$(
+        let $line: usize = $number;
+        $block
+    )*};
 }
 
 impl Channel<'_> {
-    /// Computes blocks of `ROWS` rows of `VECTORS` vectors. Where a block leaves the image, it
-    /// computes the last row or vector again, and drops it.
+    /// Computes a vector of pixels in all rows.
     #[inline(always)]
-    fn run<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    fn column<S: Simd, const TAPS: usize, const STRIDE: usize>(
         &self,
         simd: S,
-        output: &mut Output<'_>,
+        weights: &[[S::V; TAPS]; TAPS],
+        places: &Places<S, TAPS>,
+        column: usize,
+        lines: &mut Lines<'_, S>,
     ) {
-        let (rows, width) = (self.rows, self.plan.out[1]);
-        let last = (width - 1) / S::LANES * S::LANES;
-        for row in (0..rows).step_by(ROWS) {
-            for column in (0..width).step_by(VECTORS * S::LANES) {
-                let bases = array::from_fn(|r| {
-                    let line = (row + r).min(rows - 1) * self.plan.pitch;
-                    array::from_fn(|v| line + (column + v * S::LANES).min(last))
-                });
-                let sums: [[S::V; VECTORS]; ROWS] = self.sums(simd, bases);
-                for (row, sums) in (row..rows).zip(sums) {
-                    for (column, sum) in (column..width).step_by(S::LANES).zip(sums) {
-                        let count = S::LANES.min(width - column);
-                        output.some(simd, row * width + column, count, sum);
+        // Rows that are so far apart see the same lines.
+        let step = self.kernel.dilation[0];
+        for first in self.rows.clone().take(step) {
+            for row in (first..self.rows.end).step_by(ROWS * step) {
+                let sums = self.sums::<S, TAPS, STRIDE>(simd, weights, places, row);
+                for (r, &sum) in sums.iter().enumerate() {
+                    if row + r * step < self.rows.end {
+                        lines.put(simd, row + r * step - self.rows.start, column, sum);
                     }
                 }
             }
         }
     }
 
+    /// The sums of a vector of pixels in each of some rows.
     #[inline(always)]
-    fn sums<S: Simd, const ROWS: usize, const VECTORS: usize>(
+    fn sums<S: Simd, const TAPS: usize, const STRIDE: usize>(
         &self,
         simd: S,
-        bases: [[usize; VECTORS]; ROWS],
-    ) -> [[S::V; VECTORS]; ROWS] {
-        let mut sums = [[simd.splat(0.0); VECTORS]; ROWS];
-        for (&weight, &offset) in self.weights.iter().zip(self.offsets) {
-            let (weight, columns) = (simd.splat(weight), &self.columns[offset..]);
-            for r in 0..ROWS {
-                for v in 0..VECTORS {
-                    let pixels = simd.load(&columns[bases[r][v]..]);
-                    sums[r][v] = simd.fma(weight, pixels, sums[r][v]);
+        weights: &[[S::V; TAPS]; TAPS],
+        Places { places, behind }: &Places<S, TAPS>,
+        row: usize,
+    ) -> [S::V; ROWS] {
+        let mut sums = [simd.splat(0.0); ROWS];
+        each_line!(number => {
+            if number < (ROWS - 1) * STRIDE + TAPS {
+                let line = self.line(row * STRIDE + number * self.kernel.dilation[0]);
+                let mut pixels = [simd.splat(0.0); TAPS];
+                for x in 0..TAPS {
+                    if STRIDE == 1 {
+                        pixels[x] = places[x].load(simd, line);
+                    } else if x % 2 == 0 {
+                        let (a, b) = (places[x].load(simd, line), behind[x].load(simd, line));
+                        let (even, odd) = simd.deinterleave(a, b);
+                        pixels[x] = even;
+                        if x + 1 < TAPS {
+                            pixels[x + 1] = odd;
+                        }
+                    }
+                }
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    if r * STRIDE <= number && number < r * STRIDE + TAPS {
+                        for x in 0..TAPS {
+                            *sum = simd.fma(weights[number - r * STRIDE][x], pixels[x], *sum);
+                        }
+                    }
                 }
             }
-        }
+        });
         sums
+    }
+
+    /// A line of the padded image, without what is beside it.
+    #[inline(always)]
+    fn line(&self, padded: usize) -> &[f32] {
+        let [h, w] = self.kernel.in_size;
+        match padded.checked_sub(self.kernel.pads[0]) {
+            Some(row) if row < h => &self.image[row * w..][..w],
+            _ => self.outside,
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::super::function::{activate, bound, bounds};
 use super::super::gemm::{Finish, Group, ask, copy};
 use super::super::operand::{Operands, View};
 use super::super::simd::Simd;
+use super::plan::Unit;
 use crate::error::Error;
 use crate::kernel::{Conv2d, Function};
 
@@ -68,18 +69,18 @@ impl Output<'_> {
         self.write(simd, row, row * self.plane + target, S::LANES, sum);
     }
 
-    /// Writes `count` sums of the first output channel, which [`end`](Self::end) finishes.
+    /// The rows of a unit of one output channel.
     #[inline(always)]
-    pub(super) fn some<S: Simd>(&mut self, simd: S, target: usize, count: usize, sum: S::V) {
-        self.write(simd, 0, target, count, sum);
-    }
-
-    /// Finishes that many whole rows of the first output channel.
-    #[inline(always)]
-    pub(super) fn end<S: Simd>(&mut self, simd: S, rows: usize) {
-        if self.bounds.is_none() {
-            let sums = self.target.window_mut(self.first, rows * self.width);
-            activate(simd, self.activation, sums);
+    pub(super) fn lines<S: Simd>(&mut self, simd: S, unit: &Unit) -> Lines<'_, S> {
+        self.begin(unit.image, unit.group, unit.rows.start);
+        let count = unit.rows.len() * self.width;
+        Lines {
+            bias: simd.splat(self.bias.map_or(-0.0, |bias| bias[unit.group])),
+            residual: self.residual.as_ref().map(|residual| residual.window(self.first, count)),
+            activation: self.activation,
+            bounds: self.bounds,
+            width: self.width,
+            target: self.target.window_mut(self.first, count),
         }
     }
 
@@ -97,6 +98,40 @@ impl Output<'_> {
             sum = bound(simd, sum, bounds);
         }
         simd.store_some(sum, self.target.window_mut(target, count));
+    }
+}
+
+/// Whole rows of one output channel.
+pub(super) struct Lines<'a, S: Simd> {
+    bias: S::V,
+    residual: Option<&'a [f32]>,
+    activation: Function,
+    bounds: Option<[f32; 2]>,
+    width: usize,
+    target: &'a mut [f32],
+}
+
+impl<S: Simd> Lines<'_, S> {
+    /// Writes the sums of a row from a column on, which [`end`](Self::end) finishes.
+    #[inline(always)]
+    pub(super) fn put(&mut self, simd: S, row: usize, column: usize, sum: S::V) {
+        let range = row * self.width + column..row * self.width + self.width.min(column + S::LANES);
+        let mut sum = simd.add(sum, self.bias);
+        if let Some(residual) = self.residual {
+            sum = simd.add(sum, simd.load_some(&residual[range.clone()]));
+        }
+        if let Some(bounds) = self.bounds {
+            sum = bound(simd, sum, bounds);
+        }
+        simd.store_some(sum, &mut self.target[range]);
+    }
+
+    /// Finishes all rows.
+    #[inline(always)]
+    pub(super) fn end(self, simd: S) {
+        if self.bounds.is_none() {
+            activate(simd, self.activation, self.target);
+        }
     }
 }
 

@@ -21,8 +21,17 @@ const WEIGHT_COUNT: usize = 128 << 10;
 const OUTS_MIN: usize = 64;
 /// Pixels of a unit, at least: each unit reads its weight from farther away.
 const PIXELS_MIN: usize = 96;
-/// Floating-point operations of a unit of work.
-const UNIT_FLOPS: usize = 32 << 20;
+/// Elements of an input that stays in the second-level cache while other channels are computed.
+const INPUT_COUNT: usize = 128 << 10;
+/// Floating-point operations of a unit of work, at least and at most.
+const UNIT_FLOPS: [usize; 2] = [3 << 20, 32 << 20];
+/// Units of a convolution that is large enough for it: cores that share them end together.
+const PARTS: usize = 8;
+
+/// A number of parts that two cores can share evenly, when there are several.
+fn even_number(parts: usize) -> usize {
+    if parts > 1 { parts.next_multiple_of(2) } else { parts }
+}
 
 /// One axis of the window in a strip. With a stride, the input is split in phases, so that
 /// neighbouring pixels of the output are neighbours in each phase.
@@ -60,6 +69,11 @@ impl Axis {
 
 fn greatest_common_divisor(a: usize, b: usize) -> usize {
     if b == 0 { a.max(1) } else { greatest_common_divisor(b, a % b) }
+}
+
+/// Whether the input lies as a strip does.
+fn is_strip(kernel: &Conv2d) -> bool {
+    kernel.stride == [1; 2] && kernel.pads == [0; 4]
 }
 
 /// How a convolution is divided.
@@ -115,18 +129,32 @@ impl Plan {
         let channels = channels.max(1).min(in_group);
         let phases = axes[0].phases * axes[1].phases;
         let row_flops = (2 * depth).saturating_mul(out_group).saturating_mul(out[1]).max(1);
-        let parts = row_flops.saturating_mul(out[0]).div_ceil(UNIT_FLOPS);
-        // A weight that fits the cache is read again for other rows; a larger one is divided.
-        let resident = depth.saturating_mul(out_group) <= WEIGHT_COUNT;
-        let out_parts = if resident { 1 } else { parts.min(out_group.div_ceil(OUTS_MIN)) };
+        let plane_flops = row_flops.saturating_mul(out[0]);
+        let flops = plane_flops.saturating_mul(kernel.groups).saturating_mul(kernel.batch);
+        let unit_flops = (flops / PARTS).clamp(UNIT_FLOPS[0], UNIT_FLOPS[1]);
+        let parts = plane_flops.div_ceil(unit_flops);
+        let in_place = kernel.precision.takes_plain() && is_strip(kernel);
+        let input = in_group.saturating_mul(kernel.in_size[0] * kernel.in_size[1]);
+        let weight = depth.saturating_mul(out_group);
+        let out_parts = if in_place && input <= weight.min(INPUT_COUNT) {
+            // All units read the whole input, and each its part of the weight.
+            even_number(parts).min(out_group.div_ceil(isa.rows()))
+        } else if weight <= WEIGHT_COUNT {
+            // All units read the whole weight.
+            1
+        } else {
+            parts.min(out_group.div_ceil(OUTS_MIN))
+        };
         let outs = out_group.div_ceil(out_parts).next_multiple_of(isa.rows()).min(out_group);
         let out_units = out_group.div_ceil(outs);
         let line = channels * phases * pitch;
-        let fitting = (STRIP_COUNT / line.max(1)).saturating_sub(axes[0].shift);
+        let strip_count = if in_place { INPUT_COUNT } else { STRIP_COUNT };
+        let fitting = (strip_count / line.max(1)).saturating_sub(axes[0].shift);
         let fitting =
             if channels < in_group { fitting.min(SUMS_COUNT / (outs * pitch)) } else { fitting };
-        let rows = (UNIT_FLOPS / row_flops.div_ceil(out_units)).max(PIXELS_MIN.div_ceil(pitch));
-        let rows = even(out[0], rows.min(fitting).max(1));
+        let rows = (unit_flops / row_flops.div_ceil(out_units)).max(PIXELS_MIN.div_ceil(pitch));
+        let row_units = out[0].div_ceil(rows.min(fitting).max(1));
+        let rows = out[0].div_ceil(even_number(row_units));
         let row_units = out[0].div_ceil(rows);
         let units = kernel.batch * kernel.groups * row_units * out_units;
         let staged = ((rows + axes[0].shift) * pitch * phases).saturating_mul(in_group);
@@ -273,7 +301,7 @@ impl Plan {
         input_count: usize,
         lanes: usize,
     ) -> Option<usize> {
-        if kernel.stride != [1, 1] || kernel.pads != [0; 4] || channels.is_empty() {
+        if !is_strip(kernel) || channels.is_empty() {
             return None;
         }
         let [h, w] = kernel.in_size;

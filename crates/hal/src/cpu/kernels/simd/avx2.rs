@@ -1,6 +1,7 @@
 //! AVX2 with fused multiply-add: eight lanes, sixteen registers.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::{Simd, Work, instructions};
 
@@ -69,9 +70,22 @@ fn interleave(a: __m256, b: __m256) -> (__m256, __m256) {
     (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
 }
 
+/// All bits of those lanes.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn mask(lanes: Range<usize>) -> __m256i {
+    let numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    let below = |end: usize| {
+        let end = _mm256_set1_epi32(i32::try_from(end).unwrap_or(i32::MAX));
+        _mm256_cmpgt_epi32(end, numbers)
+    };
+    _mm256_andnot_si256(below(lanes.start), below(lanes.end))
+}
+
 impl Simd for Avx2 {
     type V = __m256;
     type M = __m256;
+    type Lanes = __m256i;
 
     const LANES: usize = LANES;
     const ROWS: usize = 4;
@@ -126,6 +140,19 @@ impl Simd for Avx2 {
         let mut whole = [0.0; LANES];
         whole[..source.len()].copy_from_slice(source);
         self.load(&whole)
+    }
+
+    #[inline(always)]
+    fn lanes(self, numbers: Range<usize>) -> __m256i {
+        // SAFETY: The token proves that the processor has these instructions.
+        unsafe { mask(numbers) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_lanes(self, address: *const f32, lanes: __m256i) -> __m256 {
+        // SAFETY: The token proves the instruction; it touches the elements of the mask only, which
+        // the caller has.
+        unsafe { _mm256_maskload_ps(address, lanes) }
     }
 
     #[inline(always)]

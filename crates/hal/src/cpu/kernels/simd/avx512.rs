@@ -1,6 +1,7 @@
 //! AVX-512: sixteen lanes, thirty-two registers.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use super::{Simd, Work, instructions};
 
@@ -62,6 +63,7 @@ fn interleave(a: __m512, b: __m512) -> (__m512, __m512) {
 impl Simd for Avx512 {
     type V = __m512;
     type M = __mmask16;
+    type Lanes = __mmask16;
 
     const LANES: usize = LANES;
     const ROWS: usize = 8;
@@ -120,6 +122,18 @@ impl Simd for Avx512 {
         // SAFETY: The token proves the instruction; it touches the elements of the mask only, and
         // `source` has them.
         unsafe { _mm512_maskz_loadu_ps(mask, source.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn lanes(self, numbers: Range<usize>) -> __mmask16 {
+        lowest(numbers.end) & !lowest(numbers.start)
+    }
+
+    #[inline(always)]
+    unsafe fn load_lanes(self, address: *const f32, lanes: __mmask16) -> __m512 {
+        // SAFETY: The token proves the instruction; it touches the elements of the mask only, which
+        // the caller has.
+        unsafe { _mm512_maskz_loadu_ps(lanes, address) }
     }
 
     #[inline(always)]

@@ -1,6 +1,7 @@
 //! NEON: four lanes, thirty-two registers.
 
 use std::arch::aarch64::*;
+use std::ops::Range;
 
 use super::{Simd, Work, instructions};
 
@@ -64,6 +65,7 @@ fn unordered(a: float32x4_t, b: float32x4_t) -> uint32x4_t {
 impl Simd for Neon {
     type V = float32x4_t;
     type M = uint32x4_t;
+    type Lanes = [usize; 2];
 
     const LANES: usize = LANES;
     const ROWS: usize = 8;
@@ -114,6 +116,21 @@ impl Simd for Neon {
         assert!(target.len() >= LANES, "a whole vector is stored");
         // SAFETY: The token proves the instruction, the assertion the four elements.
         unsafe { vst1q_f32(target.as_mut_ptr(), a) }
+    }
+
+    #[inline(always)]
+    fn lanes(self, numbers: Range<usize>) -> [usize; 2] {
+        [numbers.start, numbers.end]
+    }
+
+    #[inline(always)]
+    unsafe fn load_lanes(self, address: *const f32, lanes: [usize; 2]) -> float32x4_t {
+        let mut whole = [0.0; LANES];
+        for (lane, element) in whole.iter_mut().enumerate().take(lanes[1]).skip(lanes[0]) {
+            // SAFETY: The caller has the elements of the lanes.
+            *element = unsafe { address.wrapping_add(lane).read() };
+        }
+        self.load(&whole)
     }
 
     #[inline(always)]

@@ -1,5 +1,7 @@
 //! Plain Rust, for processors without a set of their own, and to test the others against.
 
+use std::ops::Range;
+
 use super::{Simd, Work};
 
 /// Exists everywhere.
@@ -34,6 +36,7 @@ fn enter<W: Work>(simd: Portable, work: W) -> W::Output {
 impl Simd for Portable {
     type V = V;
     type M = [bool; LANES];
+    type Lanes = [usize; 2];
 
     const LANES: usize = LANES;
     const ROWS: usize = 4;
@@ -58,6 +61,21 @@ impl Simd for Portable {
     #[inline(always)]
     fn store(self, a: V, target: &mut [f32]) {
         target[..LANES].copy_from_slice(&a);
+    }
+
+    #[inline(always)]
+    fn lanes(self, numbers: Range<usize>) -> [usize; 2] {
+        [numbers.start, numbers.end]
+    }
+
+    #[inline(always)]
+    unsafe fn load_lanes(self, address: *const f32, lanes: [usize; 2]) -> V {
+        let mut whole = [0.0; LANES];
+        for (lane, element) in whole.iter_mut().enumerate().take(lanes[1]).skip(lanes[0]) {
+            // SAFETY: The caller has the elements of the lanes.
+            *element = unsafe { address.wrapping_add(lane).read() };
+        }
+        self.load(&whole)
     }
 
     #[inline(always)]
