@@ -3,7 +3,8 @@
 #
 #   cuda.sh FOLDER [NAME...]     all of them, or those whose name begins like this
 #
-# SOAK_SECONDS says for how long each of two networks is soaked, 300 where it is not set.
+# SOAK_SECONDS says for how long each of two networks is soaked, 300 where it is not set, and
+# NVRTC_FOLDER where libnvrtc lies, where neither the system nor Python would find it.
 #
 # `cargo xtask device cuda` puts this and what it runs into one folder, which can be carried to a
 # machine that has a driver and nothing else. Exits with 0 if all passed, with 1 if one did not,
@@ -84,6 +85,46 @@ part verify 180 ./anabranch verify --device cuda:0 --seconds 1 --report "$out/ve
 part overlap 60 ./overlap cuda:0 0.5
 part sanitized 900 ./sanitized .
 part bench-ops 60 ./anabranch bench ops --device cuda:0 --seconds 0.05
+
+# The same with functions that NVRTC compiles here, where it is: in the folder that NVRTC_FOLDER
+# names, where the system finds it, or among the packages of Python. It alone is linked, so that no
+# other library comes with it.
+find_nvrtc='
+import glob, sys
+for path in sys.path:
+    print(*glob.glob(path + "/nvidia/*/lib/libnvrtc*"))'
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+mkdir "$scratch/nvrtc"
+for file in "${NVRTC_FOLDER:-/nowhere}"/libnvrtc* $(python3 -c "$find_nvrtc" 2> /dev/null); do
+    [ ! -e "$file" ] || ln -s "$file" "$scratch/nvrtc" 2> /dev/null
+done
+nvrtc_part() {
+    nvrtc_name=$1
+    nvrtc_limit=$2
+    shift 2
+    part "$nvrtc_name" "$nvrtc_limit" env ANABRANCH_LIBRARIES=found \
+        XDG_CACHE_HOME="$scratch/cache" \
+        LD_LIBRARY_PATH="$scratch/nvrtc${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "$@"
+}
+# Who compiled the functions of a card, which has to be NVRTC unless there is none.
+told_by_nvrtc='
+told=$(./anabranch inspect "$1" --device cuda:0 --libraries found --json) || exit 1
+echo "$told" | grep -o "functions by NVRTC[^\"]*" || exit 1
+case $told in
+    *"NVRTC cannot be used: the system finds no"*) exit 77 ;;
+    *"NVRTC cannot be used"*) exit 1 ;;
+esac'
+nvrtc_part nvrtc-open 300 sh -c "$told_by_nvrtc" sh "$digits/digits-conv-bn.onnx"
+if grep -q '^nvrtc-open .* passed$' "$table"; then
+    nvrtc_part nvrtc-again 60 sh -c "$told_by_nvrtc" sh "$digits/digits-conv-bn.onnx"
+    nvrtc_part nvrtc-conformance 300 ./conformance cuda
+    nvrtc_part nvrtc-kernels 300 ./anabranch_hal cuda:: --nocapture
+    nvrtc_part nvrtc-networks 300 env ANABRANCH_DEVICE=cuda:0 ./anabranch_nn session:: \
+        --test-threads 4
+    nvrtc_part nvrtc-verify 180 ./anabranch verify --device cuda:0 --libraries found \
+        --seconds 1 --report "$out/nvrtc-verify.md"
+fi
 
 # What the card says of its memory, beside what the soak says of the process and the runtime.
 soak_seconds=${SOAK_SECONDS:-300}

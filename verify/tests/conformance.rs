@@ -5,7 +5,7 @@ use anabranch_hal::cpu::{self, CpuConfig};
 use anabranch_hal::cuda::CudaConfig;
 use anabranch_hal::device::Device;
 #[cfg(feature = "cuda")]
-use anabranch_hal::device::Waiting;
+use anabranch_hal::device::{Libraries, Waiting};
 use anabranch_hal::null;
 use anabranch_hal::sim::{self, Config};
 use verify::conformance::Obligation::{self, *};
@@ -60,15 +60,18 @@ impl Subject for Cpu {
     }
 }
 
+/// With the libraries that `ANABRANCH_LIBRARIES` names; without any where it is not set.
 #[cfg(feature = "cuda")]
 struct Cuda(Waiting);
 
 #[cfg(feature = "cuda")]
 impl Subject for Cuda {
     fn open(&self, memory_bytes: usize) -> Box<dyn Device> {
+        let wanted = std::env::var("ANABRANCH_LIBRARIES").ok();
         let config = CudaConfig {
             memory_bytes: Some(memory_bytes),
             waiting: self.0,
+            libraries: wanted.map_or(Libraries::Off, |wanted| wanted.parse().expect("it is known")),
             ..CudaConfig::default()
         };
         anabranch_hal::cuda::open(0, &config).expect("there is a card")

@@ -5,6 +5,7 @@
 
 use std::fmt::Write;
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,7 +34,10 @@ const MODULES: [Module; 3] = [
 
 /// The oldest architecture that has asynchronous copies to shared memory; the driver compiles for
 /// newer ones.
-const OPTIONS: [&str; 2] = ["--gpu-architecture=compute_80", "--std=c++17"];
+const ARCHITECTURE: &str = "--gpu-architecture=compute_80";
+
+/// The other options, which are those of the device where it has a compiler.
+const OPTIONS: &str = include_str!("../../crates/hal/src/cuda/kernels/options.txt");
 
 /// Compiles what it reads; its arguments are the library and the options.
 const COMPILE: &str = "\
@@ -58,7 +62,8 @@ if failed:
 sys.stdout.write(text('PTX'))
 ";
 
-/// Compiles the functions and writes the module, or with `--check` compares it.
+/// Compiles the functions and writes the module, or with `--check` compares it, and what the device
+/// makes by itself where it finds the compiler.
 ///
 /// # Errors
 /// That there is no compiler, what it says, and a module that is not what the sources give.
@@ -69,7 +74,18 @@ pub(crate) fn run(root: &Path, flags: &[String]) -> Result<(), String> {
         _ => return Err(format!("unknown arguments: {}", flags.join(" "))),
     };
     let library = library(root)?;
+    if check {
+        check_device(root, &library)?;
+    }
     MODULES.iter().try_for_each(|module| module.make(root, &library, check))
+}
+
+/// Runs the tests of the device that need the compiler, but no card.
+fn check_device(root: &Path, library: &Path) -> Result<(), String> {
+    let mut cargo = shell::cargo(root);
+    cargo.args(["test", "--package", "anabranch-hal", "--lib", "--features", "nvrtc-tests"]);
+    cargo.args(["cuda::compiler::tests::nvrtc", "--", "--nocapture"]);
+    shell::run(cargo.env("LD_LIBRARY_PATH", library))
 }
 
 impl Module {
@@ -84,7 +100,7 @@ impl Module {
         // every run of it has the same addresses and the same environment.
         let mut command = Command::new("setarch");
         command.args(["--addr-no-randomize", "python3", "-I", "-c", COMPILE, LIBRARY]);
-        command.args(OPTIONS).current_dir(library).stdin(source);
+        command.args(options()).current_dir(library).stdin(source);
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         let output = shell::capture(command.env("PYTHONHASHSEED", "0"))?;
         if !output.success {
@@ -104,11 +120,15 @@ impl Module {
     }
 }
 
+fn options() -> impl Iterator<Item = &'static str> {
+    iter::once(ARCHITECTURE).chain(OPTIONS.lines())
+}
+
 /// The compiled text below a comment that says what it was made of, without empty lines.
 fn module(sources: &str, compiled: &str) -> String {
     let mut text = format!(
         "// Written by `cargo xtask ptx` with {PACKAGE} {}\n// Of sources with the digest {:016x}\n",
-        OPTIONS.join(" "),
+        options().collect::<Vec<_>>().join(" "),
         digest(sources.as_bytes()),
     );
     for line in compiled.lines().filter(|line| !line.trim().is_empty()) {

@@ -26,8 +26,9 @@ pub struct DeviceOptions {
     pub exact: bool,
     /// How threads wait for a card.
     pub waiting: Waiting,
-    /// Which products a card leaves to libraries of its vendor. What they are found to be decides
-    /// about the last bits of results, so none is used unless it is asked for.
+    /// Which products a card leaves to libraries of its vendor, and whether its compiler, NVRTC,
+    /// compiles the card's functions, which takes a while once and is kept on disk. What they are
+    /// found to be decides about the last bits of results, so none is used unless it is asked for.
     pub libraries: Libraries,
     /// Seed of the order in which a simulated device runs things.
     pub seed: u64,

@@ -22,8 +22,8 @@ pub struct Options {
     pub exact: bool,
     /// How threads wait for `cuda`.
     pub waiting: Waiting,
-    /// Which products `cuda` leaves to libraries. Other devices have none, and are refused when
-    /// they are always to be used.
+    /// Which products `cuda` leaves to libraries, and whether NVRTC compiles its functions. Other
+    /// devices have none, and are refused when they are always to be used.
     pub libraries: Libraries,
     /// Seed of the order in which `sim` runs things.
     pub seed: u64,

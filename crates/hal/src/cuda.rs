@@ -6,9 +6,12 @@
 //! where libraries are used, on their versions.
 //!
 //! The functions of the card are compiled by the driver when the device is first opened, and kept
-//! by it on disk, where `CUDA_CACHE_DISABLE` does not forbid that.
+//! by it on disk, where `CUDA_CACHE_DISABLE` does not forbid that. What it compiles was made ahead
+//! of time, or where libraries are wanted, by NVRTC, and is kept on disk as well.
 
+mod cache;
 mod clock;
+mod compiler;
 mod context;
 mod executor;
 mod ffi;
@@ -28,7 +31,8 @@ mod yard;
 
 use std::ffi::c_int;
 
-use self::context::Context;
+use self::compiler::Functions;
+use self::context::{Context, check_card};
 use self::executor::Executor;
 use self::kernels::Arithmetic;
 use self::shelf::Shelf;
@@ -56,28 +60,34 @@ pub fn list() -> Result<Vec<Info>, Error> {
     indices.map(|index| describe(index).map_err(told)).collect()
 }
 
-/// The libraries that a card may leave products to: the name of each, and its version or why it
-/// cannot be used. Thread-safe; blocks while they are loaded.
+/// The libraries that a card may leave products to, and the compiler of its functions: the name of
+/// each, and its version or why it cannot be used. Thread-safe; blocks while they are loaded.
 pub fn libraries() -> Vec<(&'static str, Result<String, String>)> {
     let told = |(name, found): (_, Result<usize, String>)| (name, found.map(shelf::version));
-    shelf::list().into_iter().map(told).collect()
+    shelf::list().into_iter().map(told).chain([compiler::found()]).collect()
 }
 
 fn describe(index: c_int) -> Result<Info, ffi::Refusal> {
-    let name = ffi::device_name(index)?;
-    let major = ffi::attribute(index, ffi::Attribute::Major)?;
-    let minor = ffi::attribute(index, ffi::Attribute::Minor)?;
-    let version = ffi::driver_version()?;
-    let (release, update) = (version / 1000, version % 1000 / 10);
+    let description = [hardware(index)?, Functions::ahead().told().to_owned()].join(", ");
     Ok(Info {
         name: format!("cuda:{index}"),
-        description: format!("{name}, compute capability {major}.{minor}, CUDA {release}.{update}"),
+        description,
         concurrency: CONCURRENCY,
         memory_bytes: ffi::total_bytes(index)?,
         in_flight_max: IN_FLIGHT_MAX,
         batch_invariant: false,
         host_addressable: false,
     })
+}
+
+/// A card and its driver, for people.
+fn hardware(index: c_int) -> Result<String, ffi::Refusal> {
+    let name = ffi::device_name(index)?;
+    let major = ffi::attribute(index, ffi::Attribute::Major)?;
+    let minor = ffi::attribute(index, ffi::Attribute::Minor)?;
+    let version = ffi::driver_version()?;
+    let (release, update) = (version / 1000, version % 1000 / 10);
+    Ok(format!("{name}, compute capability {major}.{minor}, CUDA {release}.{update}"))
 }
 
 /// How a card is used.
@@ -90,14 +100,16 @@ pub struct CudaConfig {
     pub exact: bool,
     /// How threads wait for it.
     pub waiting: Waiting,
-    /// Which products it leaves to libraries. They are looked for when it is opened.
+    /// Which products it leaves to libraries, and whether NVRTC compiles its functions. They are
+    /// looked for when it is opened.
     pub libraries: Libraries,
 }
 
 /// Opens a card.
 ///
 /// Thread-safe; starts two threads, and more when host functions stand in each other's way. Blocks
-/// while the driver starts and compiles.
+/// while the driver starts and compiles, and a quarter of a minute longer while NVRTC does, where it
+/// is wanted and has not before.
 ///
 /// # Errors
 /// `NoSuchDevice` with the reason; `Unsupported` for a card or a driver that cannot do what is
@@ -114,11 +126,13 @@ pub fn open(index: usize, config: &CudaConfig) -> Result<Box<dyn Device>, Error>
     info.memory_bytes = config.memory_bytes.unwrap_or(info.memory_bytes);
     let index = c_int::try_from(index).map_err(|_| missing())?;
     let arithmetic = if config.exact { Arithmetic::MultiplyAdd } else { Arithmetic::Tensor };
+    check_card(index)?;
     let shelf = Shelf::find(config.libraries)?;
-    for library in shelf.describe() {
-        info.description.push_str(", ");
-        info.description.push_str(&library);
-    }
-    let context = Context::open(index, info.memory_bytes, arithmetic, shelf)?;
+    let functions = Functions::find(config.libraries, index)?;
+    let refused = |refusal: ffi::Refusal| refusal.error("asking for the name of the card");
+    let mut told = vec![hardware(index).map_err(refused)?, functions.told().to_owned()];
+    told.extend(shelf.describe());
+    info.description = told.join(", ");
+    let context = Context::open(index, info.memory_bytes, arithmetic, shelf, &functions)?;
     Ok(engine::device(Executor::start(context, config.waiting)?, info))
 }

@@ -4,6 +4,7 @@
 //! every device.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::buffer::Memory;
 use crate::command::Submission;
@@ -37,17 +38,34 @@ pub enum Waiting {
     Asleep,
 }
 
-/// Which products a card leaves to the libraries of its vendor. Their results are within the same
-/// error, but differ with the version that is installed.
+/// Which products a card leaves to the libraries of its vendor, and whether NVRTC, its compiler,
+/// compiles the card's functions. Results are within the same error, but differ with the version
+/// that is installed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Libraries {
-    /// None.
+    /// None. The functions are those that were compiled ahead of time.
     #[default]
     Off,
-    /// Those for which a library is faster, of those libraries that are found.
+    /// Those for which a library is faster, of those libraries that are found. NVRTC compiles where
+    /// it is found and can.
     Found,
-    /// Whatever they can compute. A device is refused where one is missing.
+    /// Whatever they can compute. A device is refused where one is missing, and where NVRTC is or
+    /// cannot compile.
     Always,
+}
+
+impl FromStr for Libraries {
+    type Err = String;
+
+    /// As in `found`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "found" => Ok(Self::Found),
+            "always" => Ok(Self::Always),
+            _ => Err("libraries are off, found or always there".to_owned()),
+        }
+    }
 }
 
 /// What a device is.

@@ -45,8 +45,9 @@ pub(crate) struct DeviceArguments {
     #[arg(long, default_value = "awake", value_name = "HOW", value_parser = waiting)]
     waiting: Waiting,
     /// Products that a card leaves to cuBLASLt and cuDNN: none with off; those that they are faster
-    /// for, where they are found; or always whatever they can compute
-    #[arg(long, default_value = "off", value_name = "WHICH", value_parser = libraries)]
+    /// for, where they are found; or always whatever they can compute. With found or always, NVRTC
+    /// compiles the other functions for the card; without, that was done ahead of time
+    #[arg(long, default_value = "off", value_name = "WHICH")]
     libraries: Libraries,
     /// Memory that the device may use, as in 512M [default: all]
     #[arg(long, value_name = "BYTES", value_parser = super::bytes)]
@@ -58,15 +59,6 @@ fn waiting(text: &str) -> Result<Waiting, String> {
         "awake" => Ok(Waiting::Awake),
         "asleep" => Ok(Waiting::Asleep),
         _ => Err("threads wait awake or asleep".to_owned()),
-    }
-}
-
-fn libraries(text: &str) -> Result<Libraries, String> {
-    match text {
-        "off" => Ok(Libraries::Off),
-        "found" => Ok(Libraries::Found),
-        "always" => Ok(Libraries::Always),
-        _ => Err("libraries are off, found or always there".to_owned()),
     }
 }
 

@@ -11,10 +11,11 @@ use anabranch_sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use anabranch_sync::process::Generation;
 use anabranch_sync::{Arc, Mutex};
 
+use super::compiler::Functions;
 use super::ffi::{
     self, Address, Attribute, Event, Function, Module, Outcome, Pool, Primary, Stream,
 };
-use super::kernels::{self, Arithmetic, Means};
+use super::kernels::{Arithmetic, Means};
 use super::overlap;
 use super::port::{Page, Port};
 use super::shelf::{Handles, Shelf};
@@ -22,9 +23,6 @@ use super::transfer::{Pinned, Transfer};
 use crate::device::Priority;
 use crate::error::{Error, ErrorKind};
 use crate::heap::Budget;
-
-/// The functions of the shell itself.
-pub(super) const STAMPS: &str = include_str!("stamps/stamps.ptx");
 
 /// The least compute capability that the functions are compiled for.
 const MAJOR_MIN: c_int = 8;
@@ -83,9 +81,10 @@ impl Context {
         memory_bytes: usize,
         arithmetic: Arithmetic,
         shelf: Shelf,
+        functions: &Functions,
     ) -> Result<Arc<Self>, Error> {
-        check_card(index)?;
-        Self::try_open(index, memory_bytes, arithmetic, shelf).map(Arc::new).map_err(|refusal| {
+        let opened = Self::try_open(index, memory_bytes, arithmetic, shelf, functions);
+        opened.map(Arc::new).map_err(|refusal| {
             let message = format!("cuda:{index} cannot be opened: {refusal}");
             let kind = match refusal.error("").kind() {
                 ErrorKind::DeviceLost => ErrorKind::MustRestartProcess,
@@ -101,6 +100,7 @@ impl Context {
         memory_bytes: usize,
         arithmetic: Arithmetic,
         shelf: Shelf,
+        texts: &Functions,
     ) -> Outcome<Self> {
         let generation = Generation::current();
         let primary = Primary::retain(index)?;
@@ -109,7 +109,7 @@ impl Context {
         let mut modules = Vec::new();
         let mut functions = HashMap::new();
         let overlaps = ffi::can_overlap(index)?;
-        for ptx in [STAMPS, kernels::PTX] {
+        for ptx in texts.texts() {
             let module = match overlaps {
                 true => Module::load(&overlap::waiting(ptx))?,
                 false => Module::load(ptx)?,
@@ -364,7 +364,7 @@ impl fmt::Debug for Context {
 }
 
 /// Whether the card can do what is needed.
-fn check_card(index: c_int) -> Result<(), Error> {
+pub(super) fn check_card(index: c_int) -> Result<(), Error> {
     let ask = |attribute| {
         ffi::attribute(index, attribute)
             .map_err(|refusal| Error::new(ErrorKind::Unsupported, refusal.to_string()))

@@ -9,6 +9,7 @@ pub(super) mod dnn;
 mod graph;
 mod library;
 mod memory;
+pub(super) mod nvrtc;
 mod stream;
 
 use std::ffi::{CStr, c_int, c_void};
@@ -20,7 +21,7 @@ use cudarc::driver::sys::{self, CUresult};
 use crate::error::{Error, ErrorKind};
 
 pub(super) use graph::Overlap;
-pub(super) use library::{Denial, Handle, Library};
+pub(super) use library::{CardLibrary, Denial, Handle, Library};
 pub(super) use memory::{allocate_host, free, free_host};
 pub(super) use stream::Start;
 

@@ -25,6 +25,7 @@ mod rows;
 mod sample;
 mod scan;
 mod scatter;
+pub(super) mod sources;
 mod spatial;
 mod tiles;
 

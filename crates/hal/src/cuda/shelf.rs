@@ -11,7 +11,7 @@ use anabranch_sync::{Arc, Mutex};
 
 use super::ffi::blas::{self, Blas, Compute};
 use super::ffi::dnn::{self, Dnn, Math};
-use super::ffi::{self, Address, Denial, Handle, Library, Outcome, Stream};
+use super::ffi::{self, Address, CardLibrary, Denial, Handle, Library, Outcome, Stream};
 use super::kernels::{Arithmetic, Factor, Images, Matrices, Offer, Product};
 use crate::device::Libraries;
 use crate::error::{Error, ErrorKind};
@@ -72,7 +72,7 @@ pub(super) fn version(number: usize) -> String {
 }
 
 /// A library with its version.
-fn named<L: Library>(library: L) -> String {
+fn named<L: CardLibrary>(library: L) -> String {
     format!("{} {}", L::NAME, version(library.version()))
 }
 

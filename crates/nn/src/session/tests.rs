@@ -6,6 +6,7 @@ mod precision;
 mod staging;
 
 use anabranch_hal::any;
+use anabranch_hal::device::Libraries;
 use anabranch_rt as rt;
 use proptest::prelude::*;
 
@@ -25,8 +26,11 @@ fn is_processor() -> bool {
     std::env::var("ANABRANCH_DEVICE").is_err()
 }
 
+/// With the libraries that `ANABRANCH_LIBRARIES` names; without any where it is not set.
 fn open(name: &str) -> Device {
-    let options = any::Options { workers: Some(2), ..Default::default() };
+    let wanted = std::env::var("ANABRANCH_LIBRARIES").ok();
+    let libraries = wanted.map_or(Libraries::Off, |wanted| wanted.parse().unwrap());
+    let options = any::Options { workers: Some(2), libraries, ..Default::default() };
     Device::open(any::open(name, &options).unwrap(), rt::Limits::default()).unwrap()
 }
 

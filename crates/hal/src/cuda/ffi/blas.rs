@@ -6,7 +6,8 @@ use std::ffi::{c_char, c_int, c_void};
 use std::mem;
 
 use super::library::{
-    Ask, Denial, Description, Function, Handle, Library, Loaded, Raw, Shared, Status, library,
+    Ask, CardLibrary, Denial, Description, Function, Handle, Library, Loaded, Meaning, Raw, Shared,
+    Status, library,
 };
 use super::{Address, Stream, pointer};
 

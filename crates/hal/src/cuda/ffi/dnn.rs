@@ -3,8 +3,8 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use super::library::{
-    Ask, Create, Denial, Description, Function, Handle, Library, Loaded, Raw, Shared, Status,
-    library,
+    Ask, CardLibrary, Create, Denial, Description, Function, Handle, Library, Loaded, Meaning, Raw,
+    Shared, Status, library,
 };
 use super::{Address, Stream, pointer};
 

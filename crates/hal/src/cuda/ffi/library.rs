@@ -28,11 +28,7 @@ impl Loaded {
             // may be done on any thread.
             NonNull::new(unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) })
         });
-        let known = || {
-            let names: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
-            format!("the system finds no {}", names.join(" and no "))
-        };
-        found.map(Self).ok_or_else(known)
+        found.map(Self).ok_or_else(|| missing(names))
     }
 
     /// The address of a function.
@@ -45,6 +41,12 @@ impl Loaded {
         let missing = || format!("it is too old: it has no function {}", name.to_string_lossy());
         NonNull::new(found).ok_or_else(missing)
     }
+}
+
+/// What is said of a library that the system finds by none of its names.
+pub(super) fn missing(names: &[&CStr]) -> String {
+    let names: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
+    format!("the system finds no {}", names.join(" and no "))
 }
 
 /// A function of a library.
@@ -60,12 +62,10 @@ pub(super) type Meaning = unsafe extern "C" fn(Status) -> *const c_char;
 pub(super) type Create = unsafe extern "C" fn(*mut Raw) -> Status;
 pub(super) type Destroy = unsafe extern "C" fn(Raw) -> Status;
 
-/// The functions that each library has.
+/// The functions that every library has that computes on a card.
 #[derive(Clone, Copy)]
 pub(in crate::cuda) struct Shared {
     pub(super) version: Version,
-    /// What a status is called.
-    pub(super) meaning: Meaning,
     pub(super) create: Function<Create>,
     pub(super) destroy: Destroy,
 }
@@ -74,16 +74,23 @@ pub(in crate::cuda) struct Shared {
 pub(in crate::cuda) trait Library: Copy {
     /// How users know it.
     const NAME: &'static str;
-    /// What the system knows it as; what is newer comes first.
-    const FILES: &'static [&'static CStr];
-    /// The oldest version whose functions are these.
-    const VERSION_MIN: usize;
 
     /// Looks all functions up.
     ///
     /// # Errors
     /// Which one is missing, for people.
     fn of(loaded: Loaded) -> Result<Self, String>;
+
+    /// What says how a status is called.
+    fn meaning(&self) -> Meaning;
+}
+
+/// A library that computes on the card which a handle of it was made for.
+pub(in crate::cuda) trait CardLibrary: Library {
+    /// What the system knows it as; what is newer comes first.
+    const FILES: &'static [&'static CStr];
+    /// The oldest version whose functions are these.
+    const VERSION_MIN: usize;
 
     fn shared(&self) -> Shared;
 
@@ -131,7 +138,7 @@ pub(super) trait Ask: Library {
             return Ok(());
         }
         // SAFETY: The function has no conditions.
-        let meaning = unsafe { (self.shared().meaning)(status) };
+        let meaning = unsafe { (self.meaning())(status) };
         // SAFETY: What is there is a constant of the library.
         let meaning =
             unsafe { NonNull::new(meaning.cast_mut()).map(|m| CStr::from_ptr(m.as_ptr())) };
@@ -181,11 +188,36 @@ impl Drop for Description {
     }
 }
 
-/// A library with its functions, each with its symbol.
+/// A library with its functions, each with its symbol. With a version and files, it is one that
+/// computes on a card.
 macro_rules! library {
     (
         $(#[$doc:meta])*
         $library:ident: $title:literal, from $version_min:literal, in $files:expr;
+        $($functions:tt)*
+    ) => {
+        library! {
+            $(#[$doc])*
+            $library: $title;
+            $($functions)*
+        }
+
+        impl CardLibrary for $library {
+            const FILES: &'static [&'static std::ffi::CStr] = $files;
+            const VERSION_MIN: usize = $version_min;
+
+            fn shared(&self) -> Shared {
+                Shared {
+                    version: self.version.call,
+                    create: self.create,
+                    destroy: self.destroy.call,
+                }
+            }
+        }
+    };
+    (
+        $(#[$doc:meta])*
+        $library:ident: $title:literal;
         $($name:ident: fn($($argument:ty),* $(,)?) -> $result:ty = $symbol:literal;)*
     ) => {
         $(#[$doc])*
@@ -196,8 +228,6 @@ macro_rules! library {
 
         impl Library for $library {
             const NAME: &'static str = $title;
-            const FILES: &'static [&'static std::ffi::CStr] = $files;
-            const VERSION_MIN: usize = $version_min;
 
             fn of(loaded: Loaded) -> Result<Self, String> {
                 Ok(Self {
@@ -216,13 +246,8 @@ macro_rules! library {
                 })
             }
 
-            fn shared(&self) -> Shared {
-                Shared {
-                    version: self.version.call,
-                    meaning: self.meaning.call,
-                    create: self.create,
-                    destroy: self.destroy.call,
-                }
+            fn meaning(&self) -> Meaning {
+                self.meaning.call
             }
         }
     };

@@ -4,6 +4,7 @@ use anabranch_sync::Arc;
 
 use crate::buffer::Slice;
 use crate::command::{Command, Executable, Node, Operand, Operation, Submission};
+use crate::cuda::compiler::Functions;
 use crate::cuda::context::Context;
 use crate::cuda::executor::Executor;
 use crate::cuda::instances::Key;
@@ -25,7 +26,8 @@ impl Sink for Well {
 fn a_queue_leaves_its_graphs_to_the_next() {
     crate::cuda::list().unwrap();
     let shelf = Shelf::find(Libraries::Off).unwrap();
-    let context = Context::open(0, 1 << 20, Arithmetic::Tensor, shelf).unwrap();
+    let context =
+        Context::open(0, 1 << 20, Arithmetic::Tensor, shelf, &Functions::ahead()).unwrap();
     let executor = Executor::start(context, Waiting::Awake).unwrap();
     let bytes = 256;
     let operand = Operand { slot: 0, offset: 0, bytes };

@@ -1,12 +1,12 @@
 //! What is put in front of every function.
 
+use super::super::compiler::Functions;
 use super::super::context::entries;
-use super::super::{context::STAMPS, kernels};
 use super::{Overlap, between, waiting};
 
 #[test]
 fn every_function_waits_before_it_does_anything() {
-    for ptx in [STAMPS, kernels::PTX] {
+    for ptx in Functions::ahead().texts() {
         let text = waiting(ptx);
         let bodies: Vec<&str> = text.split(".visible .entry ").skip(1).collect();
         assert_eq!(bodies.len(), entries(ptx).count());
@@ -21,7 +21,7 @@ fn every_function_waits_before_it_does_anything() {
 
 #[test]
 fn nothing_else_changes() {
-    for ptx in [STAMPS, kernels::PTX] {
+    for ptx in Functions::ahead().texts() {
         let text = waiting(ptx);
         assert_eq!(text.lines().filter(|line| *line == ".target sm_90").count(), 1);
         let rest = text.lines().filter(|line| !line.trim().starts_with("griddepcontrol."));

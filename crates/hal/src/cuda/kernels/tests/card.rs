@@ -6,7 +6,9 @@ use std::ptr;
 
 use cudarc::driver::sys;
 
-use super::super::{Lowered, PTX, Parameter};
+use super::super::{Lowered, Parameter};
+use crate::cuda::compiler::Functions;
+use crate::device::Libraries;
 
 /// Bytes around each operand that no function may touch.
 const GUARD_BYTES: usize = 256;
@@ -46,6 +48,11 @@ macro_rules! call {
     }};
 }
 
+/// The libraries that `ANABRANCH_LIBRARIES` names; none where it is not set.
+fn wanted() -> Libraries {
+    std::env::var("ANABRANCH_LIBRARIES").map_or(Libraries::Off, |wanted| wanted.parse().unwrap())
+}
+
 impl Card {
     /// The first card; `None`, and a line that says so, when there is none.
     pub(super) fn open() -> Option<Self> {
@@ -60,7 +67,10 @@ impl Card {
         call!(cuDeviceGet(&raw mut device, 0));
         call!(cuDevicePrimaryCtxRetain(&raw mut context, device));
         call!(cuCtxSetCurrent(context));
-        let image = CString::new(PTX).unwrap();
+        // All of them but those of the shell, which come first.
+        let functions = Functions::find(wanted(), device).unwrap();
+        println!("{}", functions.told());
+        let image = CString::new(functions.texts().last().unwrap()).unwrap();
         let image = image.as_ptr().cast();
         call!(cuModuleLoadDataEx(&raw mut module, image, 0, ptr::null_mut(), ptr::null_mut()));
         let mut memory = 0;

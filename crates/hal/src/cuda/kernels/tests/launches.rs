@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::super::sources::SOURCES;
 use super::super::tiles::{self, Cut, Extents, TILES};
 use super::super::{
     Arithmetic, Launch, Lowered, PTX, Parameter, convolution, lower, matmul, packed_bytes,
@@ -406,36 +407,10 @@ fn how_a_constant_is_packed_follows_from_it_alone() {
     }
 }
 
-/// The sources in the order of their names.
-const SOURCES: [&str; 23] = [
-    include_str!("../anabranch.cu"),
-    include_str!("../compare.cu"),
-    include_str!("../convolution.cu"),
-    include_str!("../determinant.cu"),
-    include_str!("../double.cu"),
-    include_str!("../elementwise.cu"),
-    include_str!("../integer.cu"),
-    include_str!("../matmul.cu"),
-    include_str!("../movement.cu"),
-    include_str!("../number.cu"),
-    include_str!("../patch.cu"),
-    include_str!("../pooling.cu"),
-    include_str!("../product.cu"),
-    include_str!("../quantize.cu"),
-    include_str!("../rank.cu"),
-    include_str!("../resample.cu"),
-    include_str!("../rows.cu"),
-    include_str!("../sample.cu"),
-    include_str!("../scan.cu"),
-    include_str!("../scatter.cu"),
-    include_str!("../spatial.cu"),
-    include_str!("../tensor.cu"),
-    include_str!("../thin.cu"),
-];
-
 #[test]
 fn the_module_is_as_new_as_its_sources() {
-    let digest = SOURCES.concat().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+    let bytes = SOURCES.iter().flat_map(|(_, text)| text.bytes());
+    let digest = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
         (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let line = PTX.lines().nth(1).unwrap();
