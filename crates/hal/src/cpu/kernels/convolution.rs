@@ -7,8 +7,10 @@
 //! such a strip already.
 //!
 //! A packed weight of the right kind is multiplied by [`winograd`] instead, unless the device is to
-//! be exact, and one in fewer bits as [`words`]. Channels that do not meet are [`depthwise`].
+//! be exact, and one in fewer bits as [`words`]. Channels that do not meet are [`depthwise`], and
+//! in images of few pixels vectors go [`across`] channels.
 
+mod across;
 mod depthwise;
 mod output;
 mod plan;
@@ -122,8 +124,7 @@ impl Work for Tile<'_> {
         let steps = plan.in_group.div_ceil(plan.channels.max(1)).max(1);
         let own = if kernel.packed { 0 } else { plan.outs * plan.channels * plan.taps };
         let vectors = gemm::vectors(simd, plan.outs);
-        let groups_max = plan.vectors(plan.rows, S::LANES).div_ceil(vectors);
-        let sums = gemm::sums_count(simd, plan.outs, groups_max, steps);
+        let sums = sums_count(simd, plan, vectors, steps);
         let ([strip, packed, sums], blocks) =
             scratch.regions([plan.strip_count(S::LANES), own, sums])?;
         let (mut strip, mut table) = (Strip::new(strip), None);
@@ -132,6 +133,9 @@ impl Work for Tile<'_> {
             if group_rows.0 != unit.rows.len() {
                 let groups = plan.groups(&unit, S::LANES, vectors, &mut blocks.groups);
                 group_rows = (unit.rows.len(), groups);
+            }
+            if plan.across {
+                plan.pixels(&unit, &mut blocks.pixels);
             }
             let channel = unit.group * plan.out_group + unit.outs.start;
             output.begin(unit.image, channel, unit.rows.start);
@@ -164,6 +168,13 @@ impl Work for Tile<'_> {
                 let offsets = &blocks.offsets[..depth.len()];
                 let (first, last) = (index == 0, index + 1 == steps);
                 let rows = unit.outs.len();
+                if plan.across {
+                    let (pixels, outs) = (&blocks.pixels[..], rows);
+                    let step =
+                        across::Step { pixels, outs, weights, offsets, columns, first, last };
+                    step.run(simd, sums, &mut output);
+                    continue;
+                }
                 let depth = depth.len();
                 let step = Step { rows, weights, depth, offsets, columns, groups, first, last };
                 step.run(simd, sums, &mut output);
@@ -171,6 +182,15 @@ impl Work for Tile<'_> {
         }
         Ok(())
     }
+}
+
+/// Elements of the sums of a unit.
+fn sums_count<S: Simd>(simd: S, plan: &Plan, vectors: usize, steps: usize) -> usize {
+    if plan.across {
+        return across::sums_count(simd, plan, steps);
+    }
+    let groups = plan.vectors(plan.rows, S::LANES).div_ceil(vectors);
+    gemm::sums_count(simd, plan.outs, groups, steps)
 }
 
 /// Packs the weight: one panel of output channels for each unit.

@@ -13,7 +13,7 @@ mod block;
 mod pack;
 
 pub(super) use block::{Ahead, Multiply, VECTORS_MAX, sized};
-pub(super) use pack::{Matrix, pack_columns, pack_rows};
+pub(super) use pack::{Matrix, pack_columns, pack_rows, woven};
 
 use super::simd::Simd;
 

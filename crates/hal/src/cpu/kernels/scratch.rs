@@ -56,6 +56,8 @@ pub(super) struct Blocks {
     pub(super) offsets: Vec<usize>,
     /// Groups of columns.
     pub(super) groups: Vec<Group>,
+    /// Where the window of each pixel begins.
+    pub(super) pixels: Vec<usize>,
     /// Where vectors of results go that go to one place.
     pub(super) targets: Vec<Option<usize>>,
     /// The level of one of the images of the current step, and which one it is.

@@ -55,6 +55,16 @@ pub(super) trait Simd: Copy {
     fn store(self, a: Self::V, target: &mut [f32]);
     /// All elements of a `source` shorter than a vector, then zeros.
     fn load_partial(self, source: &[f32]) -> Self::V;
+    /// The first elements of each, half a vector of `low` and half a vector of `high`. Panics when
+    /// there are too few.
+    #[inline(always)]
+    fn load_halves(self, low: &[f32], high: &[f32]) -> Self::V {
+        let mut whole = [0.0; LANES_MAX];
+        let (first, second) = whole[..Self::LANES].split_at_mut(Self::LANES / 2);
+        first.copy_from_slice(&low[..Self::LANES / 2]);
+        second.copy_from_slice(&high[..Self::LANES / 2]);
+        self.load(&whole)
+    }
     /// The lanes of those numbers.
     fn lanes(self, numbers: Range<usize>) -> Self::Lanes;
     /// The elements from `address` on in their lanes, and zeros in the others.
@@ -127,6 +137,9 @@ pub(super) trait Simd: Copy {
         self.select(self.unordered(a, a), a, self.smaller(a, b))
     }
 }
+
+/// Lanes of the widest vector.
+pub(super) const LANES_MAX: usize = 16;
 
 /// A vector on lines of one length, some of whose lanes may lie beside them.
 #[derive(Clone, Copy)]

@@ -1,5 +1,7 @@
 //! What happens to the finished sums of a convolution.
 
+use std::ops::Range;
+
 use super::super::function::{activate, bound, bounds};
 use super::super::gemm::{Finish, Group, ask, copy};
 use super::super::operand::{Operands, View};
@@ -69,12 +71,54 @@ impl Output<'_> {
         self.write(simd, row, row * self.plane + target, S::LANES, sum);
     }
 
+    /// The bias of `count` output channels from `channel` on, one in each lane.
+    #[inline(always)]
+    pub(super) fn bias<S: Simd>(&self, simd: S, channel: usize, count: usize) -> S::V {
+        match self.bias {
+            Some(bias) => simd.load_some(&bias[self.channel + channel..][..count]),
+            None => simd.splat(-0.0),
+        }
+    }
+
+    /// Finishes sums that have their bias: some pixels of each of some channels from `channel` on,
+    /// in lines of one length, which may have more than these.
+    #[inline(always)]
+    pub(super) fn channels<S: Simd>(
+        &mut self,
+        simd: S,
+        channel: usize,
+        pixels: Range<usize>,
+        lines: &mut [f32],
+        length: usize,
+    ) {
+        let first = self.first + channel * self.plane + pixels.start;
+        let places = (first..).step_by(self.plane);
+        if let Some(residual) = &self.residual {
+            for (place, line) in places.clone().zip(lines.chunks_exact_mut(length)) {
+                let line = &mut line[..pixels.len()];
+                let residual = simd.load_some(residual.window(place, line.len()));
+                simd.store_some(simd.add(simd.load_some(line), residual), line);
+            }
+        }
+        if self.bounds.is_none() {
+            activate(simd, self.activation, lines);
+        }
+        for (place, line) in places.zip(lines.chunks_exact(length)) {
+            let mut sums = simd.load_some(&line[..pixels.len()]);
+            if let Some(bounds) = self.bounds {
+                sums = bound(simd, sums, bounds);
+            }
+            simd.store_some(sums, self.target.window_mut(place, pixels.len()));
+        }
+    }
+
     /// The rows of a unit of one output channel.
     #[inline(always)]
     pub(super) fn lines<S: Simd>(&mut self, simd: S, unit: &Unit) -> Lines<'_, S> {
         self.begin(unit.image, unit.group, unit.rows.start);
         let count = unit.rows.len() * self.width;
         Lines {
+            // What changes no sum.
             bias: simd.splat(self.bias.map_or(-0.0, |bias| bias[unit.group])),
             residual: self.residual.as_ref().map(|residual| residual.window(self.first, count)),
             activation: self.activation,

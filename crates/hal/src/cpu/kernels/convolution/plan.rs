@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::super::gemm::{Group, Groups};
 use super::super::simd::Isa;
 use super::super::tiles::{Tiles, even};
+use super::across;
 use crate::kernel::Conv2d;
 
 /// Elements of a strip: it shares the second-level cache with the sums and the weights.
@@ -94,6 +95,8 @@ pub(super) struct Plan {
     /// Output channels of a unit; whole panels.
     pub(super) outs: usize,
     pub(super) axes: [Axis; 2],
+    /// Whether vectors go [`across`] output channels.
+    pub(super) across: bool,
     /// Distance of two rows of a strip.
     pub(super) pitch: usize,
     row_units: usize,
@@ -145,7 +148,11 @@ impl Plan {
         } else {
             parts.min(out_group.div_ceil(OUTS_MIN))
         };
-        let outs = out_group.div_ceil(out_parts).next_multiple_of(isa.rows()).min(out_group);
+        let running = out[0].saturating_sub(1) * pitch + out[1];
+        let vectors = (out[0] * out[1].div_ceil(isa.lanes())).min(running.div_ceil(isa.lanes()));
+        let across = across::fits(isa, kernel, out[0] * out[1], vectors);
+        let grain = if across { isa.lanes() } else { isa.rows() };
+        let outs = out_group.div_ceil(out_parts).next_multiple_of(grain).min(out_group);
         let out_units = out_group.div_ceil(outs);
         let line = channels * phases * pitch;
         let strip_count = if in_place { INPUT_COUNT } else { STRIP_COUNT };
@@ -169,6 +176,7 @@ impl Plan {
             rows,
             outs,
             axes,
+            across,
             pitch,
             row_units,
             out_units,
@@ -226,6 +234,13 @@ impl Plan {
 
     fn running(&self, rows: usize) -> usize {
         rows.saturating_sub(1) * self.pitch + self.out[1]
+    }
+
+    /// Lists where the window of each pixel of a unit begins.
+    pub(super) fn pixels(&self, unit: &Unit, pixels: &mut Vec<usize>) {
+        let rows = 0..unit.rows.len();
+        pixels.clear();
+        pixels.extend(rows.flat_map(|y| (0..self.out[1]).map(move |x| y * self.pitch + x)));
     }
 
     /// Vectors for that many rows of the output.
@@ -309,7 +324,8 @@ impl Plan {
         let start = (channel * h + unit.rows.start) * w;
         let last_row = unit.rows.len() - 1 + self.axes[0].shift;
         let last = (channels.len() - 1) * h * w + last_row * w + self.axes[1].shift + self.out[1];
-        let behind = if self.within(unit.rows.len(), lanes) { 0 } else { lanes };
+        let is_within = self.across || self.within(unit.rows.len(), lanes);
+        let behind = if is_within { 0 } else { lanes };
         (start + last + behind <= input_count).then_some(start)
     }
 

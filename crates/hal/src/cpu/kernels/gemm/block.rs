@@ -18,7 +18,7 @@ pub(in crate::cpu::kernels) struct Ahead<'a> {
 
 impl<'a> Ahead<'a> {
     /// How far ahead of their use rows and columns are asked for, in elements.
-    const DISTANCE: usize = 512;
+    pub(in crate::cpu::kernels) const DISTANCE: usize = 512;
 
     /// The rows themselves.
     pub(in crate::cpu::kernels) fn rows(weights: &'a [f32], rows: usize) -> Self {

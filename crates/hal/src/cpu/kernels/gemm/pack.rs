@@ -83,19 +83,29 @@ fn weave<S: Simd, const R: usize>(
             simd.prefetch(runs[r], R * distance + k);
             v[r] = simd.load(&runs[r][k..]);
         }
-        // Each pass brings runs together that are half of the rest apart.
-        for _ in 0..R.ilog2() {
-            let mut w = v;
-            for r in 0..R / 2 {
-                (w[2 * r], w[2 * r + 1]) = simd.interleave(v[r], v[r + R / 2]);
-            }
-            v = w;
-        }
+        let v = woven(simd, v);
         for r in 0..R {
             simd.store(v[r], &mut target[r * S::LANES..]);
         }
     }
     whole
+}
+
+/// Transposes vectors: element `k` of vector `r` becomes element `k * R + r` of all.
+#[inline(always)]
+pub(in crate::cpu::kernels) fn woven<S: Simd, const R: usize>(
+    simd: S,
+    mut v: [S::V; R],
+) -> [S::V; R] {
+    // Each pass brings vectors together that are half of the rest apart.
+    for _ in 0..R.ilog2() {
+        let mut w = v;
+        for r in 0..R / 2 {
+            (w[2 * r], w[2 * r + 1]) = simd.interleave(v[r], v[r + R / 2]);
+        }
+        v = w;
+    }
+    v
 }
 
 /// Packs columns of a matrix in panels of one vector, depth first: element `(k, c)` of a panel is

@@ -143,6 +143,13 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn load_halves(self, low: &[f32], high: &[f32]) -> __m256 {
+        assert!(low.len() >= LANES / 2 && high.len() >= LANES / 2, "two halves are loaded");
+        // SAFETY: The token proves the instructions, the assertion the four elements of each.
+        unsafe { _mm256_loadu2_m128(high.as_ptr(), low.as_ptr()) }
+    }
+
+    #[inline(always)]
     fn lanes(self, numbers: Range<usize>) -> __m256i {
         // SAFETY: The token proves that the processor has these instructions.
         unsafe { mask(numbers) }

@@ -45,6 +45,12 @@ fn copysign(magnitude: __m512, sign: __m512) -> __m512 {
 }
 
 #[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn joined(low: __m256, high: __m256) -> __m512 {
+    _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high)
+}
+
+#[inline]
 #[target_feature(enable = "avx512f")]
 fn deinterleave(a: __m512, b: __m512) -> (__m512, __m512) {
     let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -122,6 +128,17 @@ impl Simd for Avx512 {
         // SAFETY: The token proves the instruction; it touches the elements of the mask only, and
         // `source` has them.
         unsafe { _mm512_maskz_loadu_ps(mask, source.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn load_halves(self, low: &[f32], high: &[f32]) -> __m512 {
+        assert!(low.len() >= LANES / 2 && high.len() >= LANES / 2, "two halves are loaded");
+        // SAFETY: The token proves the instruction, the assertion the eight elements.
+        let low = unsafe { _mm256_loadu_ps(low.as_ptr()) };
+        // SAFETY: As above.
+        let high = unsafe { _mm256_loadu_ps(high.as_ptr()) };
+        // SAFETY: The token proves that the processor has these instructions.
+        unsafe { joined(low, high) }
     }
 
     #[inline(always)]
