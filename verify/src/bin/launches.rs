@@ -1,5 +1,5 @@
-//! `launches DEVICE`: launches of eight small kernels with a wait behind each, from several
-//! threads, each with a queue of its own.
+//! `launches DEVICE [KERNELS]`: launches of so many small kernels, eight unless it is said, with a
+//! wait behind each, from several threads, each with a queue of its own.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -27,12 +27,12 @@ impl Sink for Reached {
     }
 }
 
-fn executable() -> Arc<Executable> {
+fn executable(kernels: usize) -> Arc<Executable> {
     let relu = Kernel::Unary(Unary { function: Function::Relu, count: ELEMENTS });
     let operand = Operand { slot: 0, offset: 0, bytes: 4 * ELEMENTS };
     let operation = Operation::Kernel(Arc::new(relu));
     let node = Node { operation, operands: vec![operand, operand] };
-    Arc::new(Executable::new(vec![node; KERNELS], None))
+    Arc::new(Executable::new(vec![node; kernels], None))
 }
 
 /// Launches for a while on a queue of its own; how many there were.
@@ -58,10 +58,10 @@ fn caller(device: &dyn Device, id: u64, executable: &Arc<Executable>) -> Result<
     Ok(value - WARM_UP)
 }
 
-fn measure(name: &str) -> Result<(), Error> {
+fn measure(name: &str, kernels: usize) -> Result<(), Error> {
     let device: Arc<Box<dyn Device>> = Arc::new(any::open(name, &Options::default())?);
     println!("{}: {}", device.info().name, device.info().description);
-    let executable = executable();
+    let executable = executable(kernels);
     let mut next = 0;
     for threads in [1_u32, 2, 4, 8, 16] {
         let callers: Vec<_> = (0..threads)
@@ -86,7 +86,15 @@ fn measure(name: &str) -> Result<(), Error> {
 
 fn main() -> ExitCode {
     let name = std::env::args().nth(1).unwrap_or_else(|| "cuda:0".to_owned());
-    match measure(&name) {
+    let kernels = match std::env::args().nth(2).map(|count| count.parse()) {
+        None => KERNELS,
+        Some(Ok(kernels)) => kernels,
+        Some(Err(error)) => {
+            eprintln!("launches: the number of kernels: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match measure(&name, kernels) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("launches: {error}");
