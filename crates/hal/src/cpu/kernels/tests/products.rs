@@ -112,6 +112,10 @@ fn deep_convolutions_are_right() {
         &Conv2d { kernel: [1, 1], in_channels: 900, pads: [0; 4], ..base.clone() },
     );
     check_conv(&mut random, &Conv2d { groups: 150, out_channels: 150, ..base.clone() });
+    // Few pixels.
+    let few = Conv2d { out_channels: 56, in_size: [3, 3], ..base.clone() };
+    check_conv(&mut random, &few);
+    check_conv(&mut random, &Conv2d { kernel: [1, 1], in_channels: 900, pads: [0; 4], ..few });
     check_conv(
         &mut random,
         &Conv2d { batch: 1, out_channels: 600, in_size: [40, 40], in_channels: 3, ..base },
