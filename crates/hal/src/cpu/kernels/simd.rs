@@ -169,6 +169,21 @@ impl<S: Simd> Place<S> {
     }
 }
 
+/// [`Simd::load_lanes`] where no instruction leaves lanes out: those from the first number to the
+/// second, one by one.
+///
+/// # Safety
+/// The elements of the lanes are there to be read.
+#[inline(always)]
+unsafe fn elements<const LANES: usize>(address: *const f32, lanes: [usize; 2]) -> [f32; LANES] {
+    let mut whole = [0.0; LANES];
+    for (lane, element) in whole.iter_mut().enumerate().take(lanes[1]).skip(lanes[0]) {
+        // SAFETY: The caller has the elements of the lanes.
+        *element = unsafe { address.wrapping_add(lane).read() };
+    }
+    whole
+}
+
 /// An instruction set that the processor has.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Isa {

@@ -52,7 +52,8 @@ struct Program<'a> {
 
 impl Drop for Program<'_> {
     fn drop(&mut self) {
-        // SAFETY: It is the library's own, and nobody else has it.
+        // SAFETY: It is the library's own, and nobody else has it. A refusal leaves its memory
+        // behind, which what was compiled does not depend on.
         let _ = unsafe { (self.library.destroy.call)(&raw mut self.raw) };
     }
 }

@@ -141,7 +141,10 @@ struct Channel<'a> {
     rows: Range<usize>,
 }
 
-/// Runs a block for each line that [`ROWS`] rows of the output see at most.
+/// Lines that [`ROWS`] rows of the output see at most.
+const LINES: usize = 13;
+
+/// Runs a block for each of [`LINES`] lines.
 macro_rules! each_line {
     ($line:ident => $block:block) => {
         each_line!(@ $line $block: 0 1 2 3 4 5 6 7 8 9 10 11 12);
@@ -186,6 +189,7 @@ impl Channel<'_> {
         Places { places, behind }: &Places<S, TAPS>,
         row: usize,
     ) -> [S::V; ROWS] {
+        const { assert!((ROWS - 1) * STRIDE + TAPS <= LINES, "all lines are seen") };
         let mut sums = [simd.splat(0.0); ROWS];
         each_line!(number => {
             if number < (ROWS - 1) * STRIDE + TAPS {

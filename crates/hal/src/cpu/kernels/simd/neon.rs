@@ -3,7 +3,7 @@
 use std::arch::aarch64::*;
 use std::ops::Range;
 
-use super::{Simd, Work, instructions};
+use super::{Simd, Work, elements, instructions};
 
 /// Proof that the processor has NEON.
 #[derive(Clone, Copy, Debug)]
@@ -125,12 +125,8 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn load_lanes(self, address: *const f32, lanes: [usize; 2]) -> float32x4_t {
-        let mut whole = [0.0; LANES];
-        for (lane, element) in whole.iter_mut().enumerate().take(lanes[1]).skip(lanes[0]) {
-            // SAFETY: The caller has the elements of the lanes.
-            *element = unsafe { address.wrapping_add(lane).read() };
-        }
-        self.load(&whole)
+        // SAFETY: By the caller.
+        self.load(&unsafe { elements::<LANES>(address, lanes) })
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Simd, Work};
+use super::{Simd, Work, elements};
 
 /// Exists everywhere.
 #[derive(Clone, Copy, Debug)]
@@ -70,12 +70,8 @@ impl Simd for Portable {
 
     #[inline(always)]
     unsafe fn load_lanes(self, address: *const f32, lanes: [usize; 2]) -> V {
-        let mut whole = [0.0; LANES];
-        for (lane, element) in whole.iter_mut().enumerate().take(lanes[1]).skip(lanes[0]) {
-            // SAFETY: The caller has the elements of the lanes.
-            *element = unsafe { address.wrapping_add(lane).read() };
-        }
-        self.load(&whole)
+        // SAFETY: By the caller.
+        unsafe { elements(address, lanes) }
     }
 
     #[inline(always)]
