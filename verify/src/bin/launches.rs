@@ -75,10 +75,9 @@ fn measure(name: &str, kernels: usize) -> Result<(), Error> {
         for caller in callers {
             launches += caller.join().expect("a caller does not panic")?;
         }
-        let seconds = TIME.as_secs_f64();
-        let rate = Duration::from_secs_f64(seconds * f64::from(threads)).as_secs_f64() * 1e6
-            / u32::try_from(launches).map_or(f64::MAX, f64::from);
-        println!("{threads:2} threads: {launches:8} launches in {seconds} s, {rate:6.2} us each");
+        let rate = u32::try_from(launches).map_or(f64::MAX, f64::from) / TIME.as_secs_f64();
+        let each = 1e6 * f64::from(threads) / rate;
+        println!("{threads:2} threads: {rate:8.0} launches a second, {each:6.2} us each");
     }
     device.shutdown();
     Ok(())

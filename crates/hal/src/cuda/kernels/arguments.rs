@@ -148,6 +148,16 @@ pub(super) fn launch(
     Ok(Launch { function, grid: [blocks, 1, 1], block, shared_bytes: 0, parameters })
 }
 
+/// A number whose product with any number up to `most` has the quotient by `divisor` as its high
+/// word, and 0 for a divisor that changes nothing; `None` when 32 bits are too few.
+pub(super) fn reciprocal(most: usize, divisor: usize) -> Option<u32> {
+    if divisor < 2 {
+        return Some(0);
+    }
+    most.checked_mul(divisor).filter(|&product| product < 1 << 32)?;
+    u32::try_from((1usize << 32).div_ceil(divisor)).ok()
+}
+
 /// A launch of at least `threads` threads in a row.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::kernel::{Conv2d, Function};
 
 use super::arguments::{
-    Structure, activation, launch, launch_threads, long, operand, optional, small, word,
+    Structure, activation, launch, launch_threads, long, operand, optional, reciprocal, small, word,
 };
 use super::calls::{Call, Images, Product};
 use super::patches::{self, Patches, Squares};
@@ -24,6 +24,8 @@ const REDUCED_SUMS: usize = 1 << 17;
 /// pixels of such a block.
 const THIN_DEPTH: usize = 32;
 const THIN_TILE: [usize; 2] = [32, 32];
+/// Blocks along the second and the third axis of a launch, at most.
+const GRID_MAX: usize = 65535;
 
 /// The extents of a weight.
 struct Weight {
@@ -122,7 +124,7 @@ enum Way {
     /// A thread for each output.
     Direct,
     /// A block for each tile, with all that it multiplies.
-    Thin,
+    Thin([u32; 2]),
     /// A block for each tile, or for a part of it.
     Tiled(Cut),
     /// A block for each tile of an image.
@@ -192,16 +194,24 @@ impl<'a> Layer<'a> {
         let is_large = least <= self.extents.rows * self.extents.columns;
         match self.patches() {
             Some(patches) => Way::Patched(patches),
-            None if !is_large && self.is_thin() => Way::Thin,
-            None => {
-                let arithmetic = if is_large { self.arithmetic } else { Arithmetic::MultiplyAdd };
-                Way::Tiled(tiles::best(self.extents, arithmetic))
-            }
+            None if is_large => Way::Tiled(tiles::best(self.extents, self.arithmetic)),
+            None => match self.thin_reciprocals() {
+                Some(reciprocals) => Way::Thin(reciprocals),
+                None => Way::Tiled(tiles::best(self.extents, Arithmetic::MultiplyAdd)),
+            },
         }
     }
 
-    fn is_thin(&self) -> bool {
-        self.weight.depth <= THIN_DEPTH && self.reciprocals().is_some()
+    /// How thin sums find their pixel: reciprocals of the pixels of an image and of the width of
+    /// the output; `None` when the sums are long, or too many.
+    fn thin_reciprocals(&self) -> Option<[u32; 2]> {
+        let Extents { columns, count, rows, .. } = self.extents;
+        let [height, width] = self.out_size;
+        let is_thin = self.weight.depth <= THIN_DEPTH
+            && self.reciprocals().is_some()
+            && count.max(rows.div_ceil(THIN_TILE[0])) <= GRID_MAX;
+        let found = [reciprocal(columns, height * width)?, reciprocal(columns, width)?];
+        is_thin.then_some(found)
     }
 
     fn patches(&self) -> Option<Patches> {
@@ -212,7 +222,7 @@ impl<'a> Layer<'a> {
     fn lower(&self, way: Way) -> Result<Lowered, Error> {
         let lower = |weight, scratch| match way {
             Way::Direct => self.direct(weight),
-            Way::Thin => self.thin(weight),
+            Way::Thin(reciprocals) => self.thin(weight, reciprocals),
             Way::Tiled(cut) => self.tiled(weight, scratch, cut),
             Way::Patched(patches) => self.patched(&weight, patches),
         };
@@ -288,7 +298,8 @@ impl<'a> Layer<'a> {
         parameters.extend(self.targets());
         parameters.extend([self.structure([1, 0], [0, 0])?, patches.structure()?]);
         let threads = [patches::THREADS, 1, 1];
-        let mut launch = launch(function, patches.blocks(), threads, parameters)?;
+        let mut launch = launch(function, 1, threads, parameters)?;
+        launch.grid = patches.grid()?;
         launch.shared_bytes = small(function, patches.shared_bytes().unwrap_or(usize::MAX))?;
         Ok(Lowered::one(launch))
     }
@@ -301,14 +312,17 @@ impl<'a> Layer<'a> {
         launch_threads("ab_conv_direct", outputs, parameters).map(Lowered::one)
     }
 
-    fn thin(&self, weight: Parameter) -> Result<Lowered, Error> {
-        let tiles =
-            [self.extents.rows.div_ceil(THIN_TILE[0]), self.extents.columns.div_ceil(THIN_TILE[1])];
+    fn thin(&self, weight: Parameter, reciprocals: [u32; 2]) -> Result<Lowered, Error> {
         let mut parameters = vec![operand(0), weight];
         parameters.extend(self.targets());
-        parameters.push(self.structure([1, 0], tiles)?);
-        let blocks = tiles[0].saturating_mul(tiles[1]).saturating_mul(self.extents.count);
-        launch("ab_conv_thin", blocks, [256, 1, 1], parameters).map(Lowered::one)
+        parameters.push(self.structure([1, 0], [0, 0])?);
+        parameters.extend(reciprocals.map(word));
+        let Extents { columns, rows, count, .. } = self.extents;
+        let across = columns.div_ceil(THIN_TILE[1]);
+        let mut launch = launch("ab_conv_thin", across, [256, 1, 1], parameters)?;
+        launch.grid[1] = small("tiles of channels", rows.div_ceil(THIN_TILE[0]))?;
+        launch.grid[2] = small("groups of channels", count)?;
+        Ok(Lowered::one(launch))
     }
 
     /// Partial sums lie `scratch` bytes into the scratch memory.
@@ -361,23 +375,13 @@ impl<'a> Layer<'a> {
     }
 }
 
-/// A number whose product with any number up to `most` has the quotient by `divisor` as its high
-/// word, and 0 for a divisor that changes nothing; `None` when 32 bits are too few.
-fn reciprocal(most: usize, divisor: usize) -> Option<u32> {
-    if divisor < 2 {
-        return Some(0);
-    }
-    most.checked_mul(divisor).filter(|&product| product < 1 << 32)?;
-    u32::try_from((1usize << 32).div_ceil(divisor)).ok()
-}
-
 /// Every way to compute a convolution that the module has functions for.
 #[cfg(test)]
 pub(super) fn all(kernel: &Conv2d, arithmetic: Arithmetic) -> Vec<Lowered> {
     let layer = Layer::new(kernel, arithmetic.into()).expect("the shape is small");
     let Some(layer) = layer else { return Vec::new() };
     let cuts = tiles::cuts(layer.extents, arithmetic).map(Way::Tiled);
-    let thin = layer.is_thin().then_some(Way::Thin);
+    let thin = layer.thin_reciprocals().map(Way::Thin);
     let ways = cuts.chain(layer.patches().map(Way::Patched)).chain(thin).chain([Way::Direct]);
     ways.map(|way| layer.lower(way).expect("the shape is small")).collect()
 }

@@ -9,10 +9,11 @@ struct Patch {
     // Rows of a patch, elements from one row to the next and from one channel to the next, and zeros
     // before the first column of the image.
     u32 rows, row_pitch, plane, before;
-    // Blocks of pixels of an image, and of output channels of a group.
-    u32 tiles_n, tiles_m;
-    // Threads that copy one row, a power of two, and whether they copy four elements at once.
-    u32 neighbours, wide;
+    // Elements are copied in fours, so many a row, and at once where a row of the image has whole ones.
+    u32 fours, wide;
+    // Quotients by `fours`, `rows` and the width of the output are the high words of products with
+    // these, as those of `Conv`.
+    u32 by_fours, by_rows, by_out_width;
 };
 
 // Where a packed weight has an element: squares of 16 rows and 8 steps of the depth, each with 32 lanes
@@ -77,25 +78,29 @@ struct PatchDot {
 // Copies the patch whose first row is row `first_y` of the image, which may lie outside of it.
 template <class T>
 static __device__ __forceinline__ void copy_patch(const Conv &p, const Patch &q, const float *x, i32 first_y, float *to) {
-    u32 lane = threadIdx.x & (q.neighbours - 1);
     bool wide = q.wide && aligned16(x);
     u32 base = (u32)__cvta_generic_to_shared(to);
 #pragma unroll 1
-    for (u32 line = threadIdx.x / q.neighbours; line < PATCH_CHANNELS * q.rows; line += T::THREADS / q.neighbours) {
-        u32 channel = line / q.rows;
+    for (u32 four = threadIdx.x; four < PATCH_CHANNELS * q.rows * q.fours; four += T::THREADS) {
+        u32 line = quotient(four, q.by_fours);
+        u32 channel = quotient(line, q.by_rows);
         u32 row = line - channel * q.rows;
-        i32 y = first_y + (i32)row;
-        bool present = (u32)y < p.height && channel < p.in_group;
-        const float *from = x + (present ? ((u64)channel * p.height + y) * p.width : 0);
-        u32 own = channel * q.plane + row * q.row_pitch;
+        u32 column = (four - line * q.fours) * 4;
+        i32 iy = first_y + (i32)row;
+        i32 ix = (i32)column - (i32)q.before;
+        bool present = (u32)iy < p.height && channel < p.in_group;
+        const float *from = x + (i32)((channel * p.height + (u32)iy) * p.width) + ix;
+        u32 own = base + 4 * (channel * q.plane + row * q.row_pitch + column);
         if (wide) {
-            for (u32 i = lane * 4; i < p.width; i += q.neighbours * 4)
-                copy_16(base + 4 * (own + q.before + i), from + i, present ? 16 : 0);
+            present = present && (u32)ix < p.width;
+            copy_16(own, present ? from : x, present ? 16 : 0);
         } else {
-            for (u32 i = lane; i < p.width; i += q.neighbours) copy_4(base + 4 * (own + q.before + i), from + i, present);
+#pragma unroll
+            for (int c = 0; c < 4; c++) {
+                bool here = present && (u32)(ix + c) < p.width;
+                copy_4(own + 4 * c, here ? from + c : x, here);
+            }
         }
-        for (u32 i = lane; i < q.row_pitch - p.width; i += q.neighbours)
-            to[own + (i < q.before ? i : i + p.width)] = 0.0f;
     }
     copies_commit();
 }
@@ -107,20 +112,20 @@ static __device__ __forceinline__ u32 load_shared(u32 address) {
 }
 
 // Adds the products of all taps with the patch in `memory`, of which the pixels from `first_pixel` on
-// are computed; `weight` is that of the group.
+// are computed, in line `first_line` of the output; `weight` is that of the group.
 template <class T>
 static __device__ __forceinline__ void accumulate_patch(const Conv &p, const Patch &q, const float *weight, u32 first_row,
-                                                        u32 first_pixel, const float *memory, Core<T, PATCHES, true> &core) {
+                                                        u32 first_pixel, u32 first_line, const float *memory,
+                                                        Core<T, PATCHES, true> &core) {
     typedef Core<T, PATCHES, true> C;
     u32 lane = core.lane;
     u32 pixels = p.out_height * p.out_width;
-    u32 first_line = first_pixel / p.out_width;
     // The place of each pixel in the first channel of the lane.
     u32 places[C::ACROSS];
 #pragma unroll
     for (int j = 0; j < C::ACROSS; j++) {
         u32 pixel = min(first_pixel + core.column + j * 8 + lane / 4, pixels - 1);
-        u32 line = pixel / p.out_width;
+        u32 line = quotient(pixel, q.by_out_width);
         u32 place = (line - first_line) * p.stride_y * q.row_pitch + (pixel - line * p.out_width) * p.stride_x;
         place += q.before - p.left + (core.slice * 8 + lane % 4) * q.plane;
         places[j] = (u32)__cvta_generic_to_shared(memory) + 4 * place;
@@ -172,40 +177,80 @@ static __device__ __forceinline__ void accumulate_patch(const Conv &p, const Pat
     core.end();
 }
 
+// Where a tile of an image goes: `y` and the residual from the first channel and pixel on.
+struct PatchTarget {
+    PatchDot dot;
+    const float *bias, *residual;
+    float *y;
+    u32 rows, columns, pixels;
+    bool wide;
+    Activation f;
+
+    // Four neighbours of a row, of which those inside the image are written.
+    __device__ __forceinline__ void put(int row, int column, float4 sum) const {
+        if ((u32)row >= rows || (u32)column >= columns) return;
+        sum = settled(sum, dot, row, column);
+        u32 at = row * pixels + column;
+        float shift = bias ? bias[row] : 0.0f;
+        sum = add(sum, make_float4(shift, shift, shift, shift));
+        if (wide) {
+            if (residual) sum = add(sum, *(const float4 *)(residual + at));
+            *(float4 *)(y + at) = activate(f, sum);
+            return;
+        }
+        float more[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        if (residual) {
+#pragma unroll
+            for (int c = 0; c < 4; c++)
+                if (column + c < columns) more[c] = residual[at + c];
+            sum = add(sum, make_float4(more[0], more[1], more[2], more[3]));
+        }
+        sum = activate(f, sum);
+#pragma unroll
+        for (int c = 0; c < 4; c++)
+            if (column + c < columns) y[at + c] = part(sum, c);
+    }
+};
+
+// A block for each tile of output channels, tile of pixels, and group of an image.
 template <class T>
 static __device__ __forceinline__ void patched(const float *x, const float *weight, const float *bias,
                                                const float *residual, float *y, const Conv &p, const Patch &q) {
     float *memory = Room<T, PATCHES>::memory();
-    u32 block = blockIdx.x;
-    u32 first_row = block % q.tiles_m * T::BM;
-    block /= q.tiles_m;
-    u32 first_pixel = block % q.tiles_n * T::BN;
-    block /= q.tiles_n;
-    u32 image = block % p.batch;
-    u32 group = block / p.batch;
+    u32 first_row = blockIdx.x * T::BM;
+    u32 first_pixel = blockIdx.y * T::BN;
+    u32 first_line = quotient(first_pixel, q.by_out_width);
+    u32 image = blockIdx.z;
+    u32 group = 0;
+    if (p.groups > 1) {
+        group = image / p.batch;
+        image -= group * p.batch;
+    }
     u32 pixels = p.out_height * p.out_width;
     x += ((u64)image * p.in_channels + (u64)group * p.in_group) * p.height * p.width;
     weight += (u64)group * ((p.out_group + 15) / 16) * p.window_height * p.window_width * (PATCH_CHANNELS / 8) * 128;
     Core<T, PATCHES, true> core;
     if (aligned16(weight)) {
-        copy_patch<T>(p, q, x, (i32)(first_pixel / p.out_width * p.stride_y) - p.top, memory);
-        accumulate_patch<T>(p, q, weight, first_row, first_pixel, memory, core);
+        copy_patch<T>(p, q, x, (i32)(first_line * p.stride_y) - p.top, memory);
+        accumulate_patch<T>(p, q, weight, first_row, first_pixel, first_line, memory, core);
     } else {
         core.forget();
     }
     PatchDot dot = {p, x, weight, first_row, first_pixel};
-    u32 first = image * pixels;
-    Image<PatchDot> target = {dot, bias, residual, y, 0, first + pixels, pixels, p.out_channels,
-                              group * p.out_group + first_row, p.out_group - first_row, first + first_pixel, p.f};
+    u32 channel = group * p.out_group + first_row;
+    u64 first = ((u64)image * p.out_channels + channel) * pixels + first_pixel;
+    bool wide = pixels % 4 == 0 && aligned16(y) && (!residual || aligned16(residual));
+    PatchTarget target = {dot, bias ? bias + channel : 0, residual ? residual + first : 0, y + first,
+                          p.out_group - first_row, pixels - first_pixel, pixels, wide, p.f};
     finish<T, PATCHES>(target, memory, core);
 }
 
-// The channels are shared by four slices.
+// The channels are shared by two slices.
 #define PATCHED(NAME, IS_WHOLE)                                                                       \
-    extern "C" __global__ void __launch_bounds__(256, 2)                                           \
+    extern "C" __global__ void __launch_bounds__(128, 4)                                           \
         NAME(const float *x, const float *weight, const float *bias, const float *residual,        \
              float *y, Conv p, Patch q) {                                                          \
-        patched<TensorTile<64, 32, 32, 32, 32, 4, 1, IS_WHOLE>>(x, weight, bias, residual, y, p,  \
+        patched<TensorTile<64, 32, 32, 32, 32, 2, 1, IS_WHOLE>>(x, weight, bias, residual, y, p,  \
                                                                 q);                                \
     }
 PATCHED(ab_conv_patch, true)

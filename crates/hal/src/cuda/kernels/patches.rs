@@ -6,7 +6,7 @@
 use crate::error::Error;
 use crate::kernel::Conv2d;
 
-use super::arguments::{Structure, small};
+use super::arguments::{Structure, reciprocal, small};
 use super::{MULTIPROCESSORS, Parameter};
 
 /// Channels of a patch.
@@ -15,11 +15,13 @@ const CHANNELS: usize = 32;
 const CHANNELS_MIN: usize = 20;
 /// Taps from which on it is worth it to keep what they see.
 const TAPS_MIN: usize = 4;
+/// Elements that are copied at once.
+const COPIED: usize = 4;
 /// Output channels and pixels of a block.
 const TILE: [usize; 2] = [64, 32];
 /// Groups of threads that share the channels, and threads of a block.
-const SLICES: usize = 4;
-pub(super) const THREADS: u32 = 256;
+const SLICES: usize = 2;
+pub(super) const THREADS: u32 = 128;
 /// Shared memory of a block, of which a multiprocessor shall have two.
 const SHARED_BYTES_MAX: usize = 100 << 10;
 /// Blocks from which on larger tiles fill the card better.
@@ -75,9 +77,11 @@ pub(super) struct Patches {
     /// Zeros before the first column.
     before: usize,
     width: usize,
-    /// Tiles of the output channels of a group, and of the pixels of an image.
-    tiles: [usize; 2],
-    blocks: usize,
+    /// Reciprocals of a row's copies, of the rows, and of the width of the output.
+    reciprocals: [u32; 3],
+    /// Tiles of the output channels of a group, tiles of the pixels of an image, and groups of all
+    /// images.
+    grid: [usize; 3],
 }
 
 impl Patches {
@@ -94,18 +98,25 @@ impl Patches {
         };
         let reach = (kernel.kernel[0] - 1).checked_mul(kernel.dilation[0])?;
         let rows = (lines.min(height) - 1).checked_mul(kernel.stride[0])?.checked_add(reach + 1)?;
-        let before = kernel.pads[1].checked_next_multiple_of(4)?;
+        let before = kernel.pads[1].checked_next_multiple_of(COPIED)?;
         let row_pitch = before.checked_add(kernel.in_size[1])?.checked_add(kernel.pads[3])?;
-        let row_pitch = row_pitch.checked_next_multiple_of(4)?;
+        let row_pitch = row_pitch.checked_next_multiple_of(COPIED)?;
         // Eight more than a multiple of 32, so that four channels of eight pixels meet no bank
         // twice.
         let plane =
             rows.checked_mul(row_pitch)?.checked_add(24)?.checked_next_multiple_of(32)? - 24;
-        let tiles = [outputs.div_ceil(TILE[0]), (height * width).div_ceil(pixels)];
-        let blocks = tiles[0].checked_mul(tiles[1])?.checked_mul(kernel.batch)?;
-        let blocks = blocks.checked_mul(kernel.groups)?;
+        let pixels = height * width;
+        let images = kernel.batch.checked_mul(kernel.groups)?;
+        let grid = [outputs.div_ceil(TILE[0]), pixels.div_ceil(TILE[1]), images];
+        let blocks = grid[0].checked_mul(grid[1])?.checked_mul(grid[2])?;
+        let lines = CHANNELS.checked_mul(rows)?;
+        let reciprocals = [
+            reciprocal(lines.checked_mul(row_pitch / COPIED)?, row_pitch / COPIED)?,
+            reciprocal(lines, rows)?,
+            reciprocal(pixels.checked_add(TILE[1])?, width)?,
+        ];
         let width = kernel.in_size[1];
-        let patches = Self { rows, row_pitch, plane, before, width, tiles, blocks };
+        let patches = Self { rows, row_pitch, plane, before, width, reciprocals, grid };
         let is_small = patches.shared_bytes()? <= SHARED_BYTES_MAX && blocks <= BLOCKS_MAX;
         is_small.then_some(patches)
     }
@@ -116,19 +127,19 @@ impl Patches {
         CHANNELS.checked_mul(self.plane)?.max(sums).checked_mul(size_of::<f32>())
     }
 
-    pub(super) fn blocks(&self) -> usize {
-        self.blocks
+    /// The blocks of a launch.
+    pub(super) fn grid(&self) -> Result<[u32; 3], Error> {
+        let [down, across, images] = self.grid;
+        let counted = |count| small("blocks of a convolution", count);
+        Ok([counted(down)?, counted(across)?, counted(images)?])
     }
 
     pub(super) fn structure(&self) -> Result<Parameter, Error> {
-        let is_wide = self.width.is_multiple_of(4);
-        let copies = if is_wide { self.width / 4 } else { self.width };
-        let neighbours = copies.next_power_of_two().clamp(1, 32);
-        let Self { rows, row_pitch, plane, before, tiles: [down, across], .. } = *self;
-        let sizes =
-            [rows, row_pitch, plane, before, across, down, neighbours, usize::from(is_wide)]
-                .map(|size| small("an extent of a patch", size));
+        let Self { rows, row_pitch, plane, before, width, reciprocals, .. } = *self;
+        let is_wide = usize::from(width.is_multiple_of(COPIED));
+        let sizes = [rows, row_pitch, plane, before, row_pitch / COPIED, is_wide]
+            .map(|size| small("an extent of a patch", size));
         let sizes = sizes.into_iter().collect::<Result<Vec<u32>, Error>>()?;
-        Ok(Structure::default().words(sizes).done())
+        Ok(Structure::default().words(sizes).words(reciprocals).done())
     }
 }

@@ -334,6 +334,9 @@ static __device__ __forceinline__ void finish(const Target &target, float *memor
 // parts that overflow or are infinite is not what multiply-adds make of the whole.
 template <class Dot>
 static __device__ __forceinline__ float4 settled(float4 sum, const Dot &dot, int row, int column) {
+    // Zero times what is not finite is not zero.
+    float zero = fmaf(sum.x, 0.0f, fmaf(sum.y, 0.0f, fmaf(sum.z, 0.0f, sum.w * 0.0f)));
+    if (zero == 0.0f) return sum;
     float v[4] = {sum.x, sum.y, sum.z, sum.w};
 #pragma unroll
     for (int c = 0; c < 4; c++)

@@ -123,6 +123,61 @@ NORMALIZE(ab_normalize_warp, 32, 128)
 NORMALIZE(ab_normalize_half, 128, 128)
 NORMALIZE(ab_normalize_block, 256, 256)
 
+// Elements of a plane that a thread of a warp keeps.
+#define PLANE_KEPT 32
+
+// Groups of one channel, of elements that a warp keeps: a warp for each, two a block. Four sums are
+// on their way at a time.
+extern "C" __global__ void __launch_bounds__(64)
+    ab_normalize_plane(const float *x, const float *scale, const float *shift, float *y, Rows p) {
+    u64 unit = (u64)blockIdx.x * 2 + threadIdx.x / 32;
+    if (unit >= p.units) return;
+    u32 lane = threadIdx.x % 32;
+    u32 length = (u32)p.length;
+    x += unit * length;
+    y += p.pooled ? unit : unit * length;
+    float kept[PLANE_KEPT];
+#pragma unroll
+    for (int i = 0; i < PLANE_KEPT; i++) kept[i] = lane + i * 32 < length ? x[lane + i * 32] : 0.0f;
+    double sums[4] = {};
+#pragma unroll
+    for (int i = 0; i < PLANE_KEPT; i++) sums[i % 4] += kept[i];
+    double mean = fold<32, Sum>(sums[0] + sums[1] + (sums[2] + sums[3])) / (double)length;
+    double squares[4] = {};
+#pragma unroll
+    for (int i = 0; i < PLANE_KEPT; i++) {
+        double distance = lane + i * 32 < length ? kept[i] - mean : 0.0;
+        squares[i % 4] += distance * distance;
+    }
+    double variance = fold<32, Sum>(squares[0] + squares[1] + (squares[2] + squares[3])) / (double)length;
+    float high = (float)mean;
+    // An infinite mean has no rest.
+    float low = isinf(high) || high != high ? 0.0f : (float)(mean - (double)high);
+    u64 channel = unit % p.channels;
+    float factor = inverse_deviation(scale ? scale[channel] : 1.0, variance, p.epsilon);
+    float offset = shift ? shift[channel] : 0.0f;
+    double results[4] = {};
+#pragma unroll
+    for (int i = 0; i < PLANE_KEPT; i += 4) {
+        float v[4];
+#pragma unroll
+        for (int c = 0; c < 4; c++) v[c] = fmaf(kept[i + c] - high - low, factor, offset);
+        float4 done = activate(p.f, make_float4(v[0], v[1], v[2], v[3]));
+#pragma unroll
+        for (int c = 0; c < 4; c++) {
+            u32 at = lane + (i + c) * 32;
+            if (at >= length) continue;
+            if (p.pooled)
+                results[c] += part(done, c);
+            else
+                y[at] = part(done, c);
+        }
+    }
+    if (!p.pooled) return;
+    double sum = fold<32, Sum>(results[0] + results[1] + (results[2] + results[3]));
+    if (lane == 0) *y = (float)(sum / (double)length);
+}
+
 // Statistics are given. A block does up to 1024 elements of one plane, or of several items when a
 // plane is one element.
 extern "C" __global__ void __launch_bounds__(256)

@@ -37,6 +37,8 @@ pub(super) const DOUBLE: Reducing = Reducing {
 
 /// Warps of a block that has a row for each.
 const WARPS: usize = 4;
+/// Planes of one channel of a block that has a warp for each, which keeps up to [`HALF_LENGTH`].
+const PLANES: usize = 2;
 /// Elements that a block takes whose statistics are given.
 const PIECE: usize = 1024;
 /// Columns of a block that works on columns, and threads for each.
@@ -95,7 +97,11 @@ pub(super) fn normalize(kernel: &Normalize) -> Result<Lowered, Error> {
         launch("ab_normalize_given", blocks, [256, 1, 1], parameters)?
     } else {
         parameters.extend([operand(next), rows]);
-        by_rows(NORMALIZE, units, length, parameters)?
+        if group == 1 && (WARP_LENGTH + 1..=HALF_LENGTH).contains(&length) {
+            launch("ab_normalize_plane", units.div_ceil(PLANES), [64, 1, 1], parameters)?
+        } else {
+            by_rows(NORMALIZE, units, length, parameters)?
+        }
     };
     Ok(Lowered::one(launch))
 }

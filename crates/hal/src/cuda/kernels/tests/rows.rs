@@ -44,7 +44,7 @@ pub(super) fn compare(
 fn normalisations(card: &mut Card, report: &mut Report) {
     let mut random = Random::new(121);
     for round in 0..400 {
-        let inner = [1, 2, 15, 17, 100, 255, 256, 257, 1000, 2100];
+        let inner = [1, 2, 15, 17, 100, 255, 256, 257, 1000, 1024, 2100];
         let (normalize, mut inputs) = random_normalize(&mut random, &inner);
         if matches!(normalize.statistics, Statistics::Group { .. }) && round % 7 == 0 {
             inputs[0].iter_mut().for_each(|x| *x += 12_345.678);
