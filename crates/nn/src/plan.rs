@@ -13,6 +13,8 @@ mod infer;
 mod lower;
 mod memory;
 
+use std::ops::Range;
+
 use anabranch_hal::command::Operation;
 use anabranch_hal::kernel::Kernel;
 
@@ -64,6 +66,8 @@ pub(crate) struct Step {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Weight {
     pub(crate) value: ValueId,
+    /// The part of the constant that is meant, along its last axes, where it is not all of it.
+    pub(crate) part: Option<[Range<usize>; 2]>,
     /// The kernel that the constant is packed for.
     pub(crate) packed: Option<Kernel>,
     pub(crate) bytes: usize,

@@ -4,6 +4,7 @@ mod kernels;
 mod operators;
 mod precision;
 mod staging;
+mod windows;
 
 use anabranch_hal::any;
 use anabranch_hal::device::Libraries;

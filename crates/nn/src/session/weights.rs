@@ -7,9 +7,11 @@ use anabranch_sync::{Arc, Deadline, Mutex};
 
 use crate::cache::Cache;
 use crate::error::{Error, ErrorKind};
+use crate::fold::copied;
 use crate::graph::Graph;
 use crate::ops::Op;
 use crate::plan::Weight;
+use crate::shape;
 use crate::tensor::Tensor;
 
 // While weights are packed, their plain form lies on the device as well; this much at most, unless
@@ -102,7 +104,7 @@ impl Weights {
             self.late.get_or_make(weight, deadline, || match self.find(weight) {
                 Some(view) => Ok(view),
                 None => {
-                    let sources = vec![(weight.clone(), constant(graph, weight)?.clone())];
+                    let sources = vec![(weight.clone(), constant(graph, weight)?)];
                     let placed = self.place(device, sources, deadline)?;
                     placed.into_iter().next().ok_or_else(|| Error::invalid_model("lost a weight"))
                 }
@@ -119,7 +121,7 @@ impl Weights {
     /// The constants that some weights are made of. What is large leaves the graph, if nothing asks
     /// for it again: only what nothing but convolutions and products use as their second operand.
     /// They never look at its elements, and want it in the same layout whatever the shapes of the
-    /// inputs are.
+    /// inputs are, unless a part of it was enough for some.
     pub(super) fn take(graph: &mut Graph, weights: &[Weight]) -> Result<Vec<Source>, Error> {
         let mut wanted = vec![false; graph.values.len()];
         for node in &graph.nodes {
@@ -133,7 +135,10 @@ impl Weights {
         for (id, _) in &graph.outputs {
             wanted[id.0] = true;
         }
-        let source = |weight: &Weight| Ok((weight.clone(), constant(graph, weight)?.clone()));
+        for weight in weights.iter().filter(|weight| weight.part.is_some()) {
+            wanted[weight.value.0] = true;
+        }
+        let source = |weight: &Weight| Ok((weight.clone(), constant(graph, weight)?));
         let sources = weights.iter().map(source).collect::<Result<Vec<_>, Error>>()?;
         for weight in weights {
             let value = &mut graph.values[weight.value.0];
@@ -232,9 +237,19 @@ fn pack(
     Ok(())
 }
 
-fn constant<'a>(graph: &'a Graph, weight: &Weight) -> Result<&'a Tensor, Error> {
+/// What a weight is made of.
+fn constant(graph: &Graph, weight: &Weight) -> Result<Tensor, Error> {
     let name = || graph.values[weight.value.0].name.escape_debug();
-    graph.constant(weight.value).ok_or_else(|| {
+    let whole = graph.constant(weight.value).ok_or_else(|| {
         Error::unsupported(format!("constant '{}' is needed in a second layout", name()))
-    })
+    })?;
+    let Some(part) = &weight.part else { return Ok(whole.clone()) };
+    let mut view = shape::View::contiguous(whole.shape());
+    // An image of one axis has rows of one element.
+    for (axis, part) in (0..whole.shape().len()).rev().zip(part.iter().rev()) {
+        if 2 <= axis {
+            view = view.slice(axis, part.start, 1, part.len());
+        }
+    }
+    copied(whole, &view)
 }

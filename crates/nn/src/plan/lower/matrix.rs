@@ -88,12 +88,12 @@ impl Lowering<'_> {
 
     /// The constant factor of a product, in the precision that was asked for or else as it is.
     fn packed_factor(&mut self, id: ValueId, kernel: &mut MatMul) -> Option<Spot> {
-        let packed = self.packed_weight(id, canonical_product(kernel));
+        let packed = self.packed_weight(id, None, canonical_product(kernel));
         if packed.is_some() || kernel.precision.takes_plain() {
             return packed;
         }
         kernel.precision = Precision::F32;
-        self.packed_weight(id, canonical_product(kernel))
+        self.packed_weight(id, None, canonical_product(kernel))
     }
 
     /// Strides of a factor along `extents`, whose last two axes are its rows and columns; and

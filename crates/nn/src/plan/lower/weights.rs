@@ -1,5 +1,7 @@
 //! Constants as operands.
 
+use std::ops::Range;
+
 use anabranch_hal::kernel::{Conv2d, Function, IntegerMatMul, Kernel, MatMul, MatrixLayout};
 
 use super::{Home, Lowering, Spot};
@@ -14,7 +16,7 @@ use crate::tensor::Tensor;
 impl Lowering<'_> {
     /// The storage of a constant of the model, as it is.
     pub(super) fn plain_weight(&mut self, value: ValueId, bytes: usize) -> usize {
-        self.add_weight(Weight { value, packed: None, bytes })
+        self.add_weight(Weight { value, part: None, packed: None, bytes })
     }
 
     fn add_weight(&mut self, weight: Weight) -> usize {
@@ -27,14 +29,19 @@ impl Lowering<'_> {
         self.add_storage(Home::Weight(index), bytes, None)
     }
 
-    /// A constant of the model in the layout that the device prefers for `kernel`, which is in
-    /// canonical form.
-    pub(super) fn packed_weight(&mut self, value: ValueId, kernel: Kernel) -> Option<Spot> {
+    /// A constant of the model, or a part of it, in the layout that the device prefers for
+    /// `kernel`, which is in canonical form.
+    pub(super) fn packed_weight(
+        &mut self,
+        value: ValueId,
+        part: Option<[Range<usize>; 2]>,
+        kernel: Kernel,
+    ) -> Option<Spot> {
         if !self.graph.values[value.0].is_constant() || self.fact(value).ok()?.dtype != DType::F32 {
             return None;
         }
         let bytes = (self.packed_bytes)(&kernel)?;
-        let weight = Weight { value, packed: Some(kernel), bytes };
+        let weight = Weight { value, part, packed: Some(kernel), bytes };
         Some(Spot { storage: self.add_weight(weight), offset: 0 })
     }
 

@@ -1,5 +1,7 @@
 //! Convolution and pooling.
 
+use std::ops::Range;
+
 use anabranch_hal::kernel::{
     AdaptiveAveragePool2d, Conv2d, Kernel, Pool2d, Pooling, Precision, Reduce, Reduction,
 };
@@ -21,6 +23,43 @@ fn image(spatial: &[usize]) -> [usize; 2] {
 
 fn pair(values: &[usize]) -> [usize; 2] {
     image(values)
+}
+
+/// Takes the rows and columns from a window that see nothing but zeros around the image, wherever
+/// the window lies; returns those that are left, unless that is all. Large gaps in small images
+/// make such windows.
+fn seen(kernel: &mut Conv2d) -> Option<[Range<usize>; 2]> {
+    let out = kernel.out_size()?;
+    let all = kernel.kernel.map(|taps| 0..taps);
+    let mut left = all.clone();
+    for (axis, left) in left.iter_mut().enumerate() {
+        let (gap, image) = (kernel.dilation[axis], kernel.in_size[axis]);
+        let farthest = out[axis].saturating_sub(1) * kernel.stride[axis];
+        let [before, behind] = [kernel.pads[axis], kernel.pads[axis + 2]];
+        // A tap sees from `tap * gap` to `tap * gap + farthest` of the padded image.
+        let is_early = |tap: usize| tap * gap + farthest < before && (tap + 1) * gap <= before;
+        let is_late = |&tap: &usize| {
+            before + image <= tap * gap && (kernel.kernel[axis] - tap) * gap <= behind
+        };
+        let early = left.clone().take_while(|&tap| is_early(tap)).count();
+        let late = left.clone().rev().take_while(is_late).count();
+        if early + late < left.len() {
+            *left = early..left.end - late;
+        }
+    }
+    if left == all {
+        return None;
+    }
+    for (axis, left) in left.iter().enumerate() {
+        let gap = kernel.dilation[axis];
+        kernel.pads[axis] -= left.start * gap;
+        kernel.pads[axis + 2] -= (kernel.kernel[axis] - left.end) * gap;
+        kernel.kernel[axis] = left.len();
+        if left.len() == 1 {
+            kernel.dilation[axis] = 1;
+        }
+    }
+    Some(left)
 }
 
 impl Lowering<'_> {
@@ -54,10 +93,16 @@ impl Lowering<'_> {
             packed: false,
             precision: self.graph.precision,
         };
-        let mut packed = self.packed_weight(weight, canonical_conv(&kernel));
+        let whole = kernel.clone();
+        // Without the elements, only the layout that exists can be had.
+        let seen = self.graph.constant(weight).and_then(|_| seen(&mut kernel));
+        let mut packed = self.packed_weight(weight, seen.clone(), canonical_conv(&kernel));
         if packed.is_none() && !kernel.precision.takes_plain() {
             kernel.precision = Precision::F32;
-            packed = self.packed_weight(weight, canonical_conv(&kernel));
+            packed = self.packed_weight(weight, seen, canonical_conv(&kernel));
+        }
+        if packed.is_none() {
+            kernel = Conv2d { precision: kernel.precision, ..whole };
         }
         kernel.packed = packed.is_some();
         let mut spots = vec![self.dense(x)?];

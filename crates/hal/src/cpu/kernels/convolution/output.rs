@@ -182,10 +182,13 @@ impl<S: Simd> Lines<'_, S> {
 impl Finish for Output<'_> {
     #[inline(always)]
     fn prepare<S: Simd>(&self, simd: S, row: usize, rows: usize, group: &Group) {
-        let Some(residual) = &self.residual else { return };
         for r in row..row + rows {
             for run in &group.runs {
-                ask(simd, residual.window(self.first + r * self.plane + run.target, run.length));
+                let first = self.first + r * self.plane + run.target;
+                ask(simd, self.target.window(first, run.length));
+                if let Some(residual) = &self.residual {
+                    ask(simd, residual.window(first, run.length));
+                }
             }
         }
     }
