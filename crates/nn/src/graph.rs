@@ -107,6 +107,9 @@ pub(crate) struct Graph {
     pub(crate) outputs: Vec<(ValueId, Port)>,
     /// How products keep their constant factor, where the device can.
     pub(crate) precision: Precision,
+    /// Whether weights are packed as a whole, since images of other sizes may come, which see other
+    /// parts of them.
+    pub(crate) whole_weights: bool,
     /// What became of the nodes of the file.
     pub(crate) story: Story,
 }

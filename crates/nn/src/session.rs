@@ -155,6 +155,7 @@ impl Session {
         let mut graph = model.into_graph();
         optimize(&mut graph, &limits)?;
         graph.precision = Weights::check_precision(device, options.precision)?;
+        graph.whole_weights = !request::has_fixed_items(&inputs);
         let weights = Weights::new();
         let shapes = request::example(&inputs);
         let packed_bytes = |kernel: &_| device.packed_bytes(kernel);

@@ -75,6 +75,7 @@ impl<'a> Expansion<'a> {
             inputs: graph.inputs.clone(),
             outputs: graph.outputs.clone(),
             precision: graph.precision,
+            whole_weights: graph.whole_weights,
             story: graph.story.clone(),
         };
         (graph, self.known)

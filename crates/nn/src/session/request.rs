@@ -157,6 +157,18 @@ pub(super) fn example(ports: &[Port]) -> Vec<Vec<usize>> {
 
 /// Whether every extent is known.
 pub(super) fn is_fixed(ports: &[Port]) -> bool {
+    are_known(ports, 0)
+}
+
+/// Whether every extent is known but how many items there are.
+pub(super) fn has_fixed_items(ports: &[Port]) -> bool {
+    are_known(ports, 1)
+}
+
+fn are_known(ports: &[Port], first: usize) -> bool {
     let known = |dim: &Dim| matches!(dim, Dim::Known(_));
-    ports.iter().all(|port| port.dims.as_ref().is_some_and(|dims| dims.iter().all(known)))
+    let is_known = |port: &Port| {
+        port.dims.as_ref().is_some_and(|dims| dims.iter().skip(first).all(known))
+    };
+    ports.iter().all(is_known)
 }

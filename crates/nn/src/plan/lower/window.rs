@@ -94,8 +94,9 @@ impl Lowering<'_> {
             precision: self.graph.precision,
         };
         let whole = kernel.clone();
-        // Without the elements, only the layout that exists can be had.
-        let seen = self.graph.constant(weight).and_then(|_| seen(&mut kernel));
+        // Without its elements, a weight is had in the layout that exists.
+        let has_parts = !self.graph.whole_weights && self.graph.constant(weight).is_some();
+        let seen = if has_parts { seen(&mut kernel) } else { None };
         let mut packed = self.packed_weight(weight, seen.clone(), canonical_conv(&kernel));
         if packed.is_none() && !kernel.precision.takes_plain() {
             kernel.precision = Precision::F32;
