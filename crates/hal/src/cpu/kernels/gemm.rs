@@ -97,7 +97,7 @@ pub(super) fn vectors<S: Simd>(_: S, rows: usize) -> usize {
 /// Takes finished sums.
 pub(super) trait Finish {
     /// Asks the cache for what [`finish`](Self::finish) of the same block is going to read besides
-    /// the sums: no pattern of a processor's own prefetching leads there.
+    /// the sums, and for where it writes: no pattern of a processor's own prefetching leads there.
     fn prepare<S: Simd>(&self, simd: S, row: usize, rows: usize, group: &Group);
 
     /// `tile` holds `rows` rows from `row` on, each of the lanes of `group`; it may be overwritten.
