@@ -167,8 +167,7 @@ pub(super) fn has_fixed_items(ports: &[Port]) -> bool {
 
 fn are_known(ports: &[Port], first: usize) -> bool {
     let known = |dim: &Dim| matches!(dim, Dim::Known(_));
-    let is_known = |port: &Port| {
-        port.dims.as_ref().is_some_and(|dims| dims.iter().skip(first).all(known))
-    };
+    let is_known =
+        |port: &Port| port.dims.as_ref().is_some_and(|dims| dims.iter().skip(first).all(known));
     ports.iter().all(is_known)
 }
