@@ -28,7 +28,7 @@ fn pair(values: &[usize]) -> [usize; 2] {
 /// Takes the rows and columns from a window that see nothing but zeros around the image, wherever
 /// the window lies; returns those that are left, unless that is all. Large gaps in small images
 /// make such windows.
-fn seen(kernel: &mut Conv2d) -> Option<[Range<usize>; 2]> {
+fn trim(kernel: &mut Conv2d) -> Option<[Range<usize>; 2]> {
     let out = kernel.out_size()?;
     let all = kernel.kernel.map(|taps| 0..taps);
     let mut left = all.clone();
@@ -96,11 +96,11 @@ impl Lowering<'_> {
         let whole = kernel.clone();
         // Without its elements, a weight is had in the layout that exists.
         let has_parts = !self.graph.whole_weights && self.graph.constant(weight).is_some();
-        let seen = if has_parts { seen(&mut kernel) } else { None };
-        let mut packed = self.packed_weight(weight, seen.clone(), canonical_conv(&kernel));
+        let part = if has_parts { trim(&mut kernel) } else { None };
+        let mut packed = self.packed_weight(weight, part.clone(), canonical_conv(&kernel));
         if packed.is_none() && !kernel.precision.takes_plain() {
             kernel.precision = Precision::F32;
-            packed = self.packed_weight(weight, seen, canonical_conv(&kernel));
+            packed = self.packed_weight(weight, part, canonical_conv(&kernel));
         }
         if packed.is_none() {
             kernel = Conv2d { precision: kernel.precision, ..whole };
