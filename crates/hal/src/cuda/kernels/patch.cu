@@ -64,6 +64,7 @@ static __device__ __noinline__ float patch_dot(const Conv p, const float *x, con
 }
 
 struct PatchDot {
+    static const bool SETTLES = true;
     const Conv &p;
     const float *x, *weight;
     u32 first_row, first_pixel;
