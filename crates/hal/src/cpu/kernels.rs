@@ -31,6 +31,7 @@ mod reduce;
 mod regions;
 mod resample;
 mod routine;
+mod runs;
 mod sample;
 mod scan;
 mod scatter;
@@ -126,11 +127,11 @@ fn tiles(kernels: Kernels, kernel: &Kernel) -> Tiles {
         Kernel::MatMul(kernel) => matmul::tiles(isa, kernel),
         Kernel::Normalize(kernel) => normalize::tiles(kernel),
         Kernel::Pool2d(kernel) => pooling::windows::tiles(kernel),
-        Kernel::AdaptiveAveragePool2d(kernel) => pooling::adaptive::tiles(kernel),
+        Kernel::AdaptiveAveragePool2d(kernel) => pooling::adaptive::tiles(isa, kernel),
         Kernel::Unary(kernel) => unary::tiles(kernel),
         Kernel::Binary(kernel) => binary::tiles(kernel),
         Kernel::Softmax(kernel) => softmax::tiles(kernel),
-        Kernel::Reduce(kernel) => reduce::tiles(kernel),
+        Kernel::Reduce(kernel) => reduce::single::tiles(isa, kernel),
         Kernel::StridedCopy(kernel) => copy::tiles(kernel),
         Kernel::Gather(kernel) => gather::tiles(kernel),
         Kernel::Resample(kernel) => resample::tiles(kernel),
@@ -181,7 +182,7 @@ fn run(
         Kernel::Unary(kernel) => unary::run(isa, kernel, operands, tile),
         Kernel::Binary(kernel) => binary::run(isa, kernel, operands, tile),
         Kernel::Softmax(kernel) => softmax::run(isa, kernel, operands, tile),
-        Kernel::Reduce(kernel) => reduce::run::<f32>(isa, kernel, operands, tile),
+        Kernel::Reduce(kernel) => reduce::single::run(isa, kernel, operands, tile),
         Kernel::StridedCopy(kernel) => copy::run(kernel, operands, tile),
         Kernel::Gather(kernel) => gather::run(kernel, operands, tile),
         Kernel::Resample(kernel) => resample::run(isa, kernel, operands, tile, scratch),

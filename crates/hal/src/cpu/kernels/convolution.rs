@@ -7,11 +7,13 @@
 //! such a strip already.
 //!
 //! A packed weight of the right kind is multiplied by [`winograd`] instead, unless the device is to
-//! be exact, and one in fewer bits as [`words`]. Channels that do not meet are [`depthwise`], and
-//! in images of few pixels vectors go [`across`] channels.
+//! be exact, and one in fewer bits as [`words`]. Channels that do not meet are [`depthwise`], with
+//! one in each of the [`lanes`] where the window is large or the image narrow; and in other images
+//! of few pixels vectors go [`across`] channels.
 
 mod across;
 mod depthwise;
+mod lanes;
 mod output;
 mod plan;
 mod strip;
@@ -70,6 +72,9 @@ pub(super) fn tiles(kernels: Kernels, kernel: &Conv2d) -> Tiles {
     if kernel.packed && is_winograd(kernels, kernel) {
         return winograd::tiles(isa, kernel);
     }
+    if let Some(plan) = lanes::Plan::new(isa, kernel) {
+        return plan.tiles;
+    }
     Plan::new(isa, kernel).map_or(Tiles::NONE, |plan| plan.tiles)
 }
 
@@ -87,6 +92,10 @@ pub(super) fn run(
     }
     if kernel.packed && is_winograd(kernels, kernel) {
         return winograd::run(isa, kernel, operands, tile, scratch);
+    }
+    if let Some(plan) = lanes::Plan::new(isa, kernel) {
+        let (plan, units) = (&plan, plan.tiles.units(tile));
+        return isa.run(lanes::Tile { kernel, plan, operands, units, scratch });
     }
     match Plan::new(isa, kernel) {
         None => Ok(()),

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::slice;
 
+use super::simd::{Rows, RowsMut};
 use crate::error::{Error, ErrorKind};
 
 /// Where an operand lies.
@@ -131,5 +132,44 @@ impl<'a, T: Plain> View<'a, T> {
     #[inline(always)]
     pub(super) fn set(&mut self, index: usize, value: T) {
         self.window_mut(index, 1)[0] = value;
+    }
+}
+
+impl<'a> View<'a, f32> {
+    /// Where `count` runs of `length` elements begin that are `distance` apart from `first` on.
+    fn runs(&self, first: usize, distance: usize, count: usize, length: usize) -> NonNull<f32> {
+        let last = (count - 1) * distance + length;
+        assert!(first <= self.count && last <= self.count - first, "rows leave their operand");
+        // SAFETY: `first` lies inside the operand or just behind it.
+        unsafe { self.address.add(first) }
+    }
+
+    /// `count` rows of `length` elements, `distance` apart from `first` on, to read. Panics when
+    /// there are none.
+    #[inline(always)]
+    pub(super) fn rows(
+        &self,
+        first: usize,
+        distance: usize,
+        count: usize,
+        length: usize,
+    ) -> Rows<'a> {
+        let start = self.runs(first, distance, count, length);
+        // SAFETY: As for a window, for each of the rows.
+        unsafe { Rows::new(start, distance, count, length) }
+    }
+
+    /// Such rows to write, which belong to the tile that asks.
+    #[inline(always)]
+    pub(super) fn rows_mut(
+        &mut self,
+        first: usize,
+        distance: usize,
+        count: usize,
+        length: usize,
+    ) -> RowsMut<'_> {
+        let start = self.runs(first, distance, count, length);
+        // SAFETY: As for a window, for each of the rows.
+        unsafe { RowsMut::new(start, distance, count, length) }
     }
 }

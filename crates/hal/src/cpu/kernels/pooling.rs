@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::kernel::{AdaptiveAveragePool2d, Pool2d, Pooling};
 
 use super::operand::{Operands, View};
+use super::runs::Runs;
 use super::scratch::Scratch;
 use super::simd::{Isa, Simd, Work};
 use super::sums::{count, single};
@@ -161,8 +162,11 @@ pub(super) mod adaptive {
     use super::*;
 
     /// How `kernel` is divided.
-    pub(in crate::cpu::kernels) fn tiles(kernel: &AdaptiveAveragePool2d) -> Tiles {
-        Pool::from(kernel).tiles()
+    pub(in crate::cpu::kernels) fn tiles(isa: Isa, kernel: &AdaptiveAveragePool2d) -> Tiles {
+        match Runs::of_pool(kernel) {
+            Some(runs) => runs.tiles(isa),
+            None => Pool::from(kernel).tiles(),
+        }
     }
 
     /// Runs one tile.
@@ -173,7 +177,10 @@ pub(super) mod adaptive {
         tile: usize,
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        pool(isa, &Pool::from(kernel), operands, tile, scratch)
+        match Runs::of_pool(kernel) {
+            Some(runs) => runs.run(isa, operands, tile),
+            None => pool(isa, &Pool::from(kernel), operands, tile, scratch),
+        }
     }
 }
 

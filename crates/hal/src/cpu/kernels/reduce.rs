@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::kernel::{Reduce, Reduction};
 
 use super::operand::{Operands, View};
+use super::runs::Runs;
 use super::simd::{Isa, Simd, Work};
 use super::sums::{
     Add, Fold, Largest, Magnitudes, Number, Product, Smallest, Squares, count, fold,
@@ -71,6 +72,32 @@ pub(super) fn tiles(kernel: &Reduce) -> Tiles {
             Tiles::new(units, 50 + depth.saturating_mul(COLUMNS.min(plan.columns)) / 4)
         }
         _ => Tiles::new(outputs, 30 + depth / 4),
+    }
+}
+
+/// Reductions of `f32`.
+pub(super) mod single {
+    use super::*;
+
+    /// How `kernel` is divided.
+    pub(in crate::cpu::kernels) fn tiles(isa: Isa, kernel: &Reduce) -> Tiles {
+        match Runs::of_reduce(kernel) {
+            Some(runs) => runs.tiles(isa),
+            None => super::tiles(kernel),
+        }
+    }
+
+    /// Runs one tile.
+    pub(in crate::cpu::kernels) fn run(
+        isa: Isa,
+        kernel: &Reduce,
+        operands: Operands<'_>,
+        tile: usize,
+    ) -> Result<(), Error> {
+        match Runs::of_reduce(kernel) {
+            Some(runs) => runs.run(isa, operands, tile),
+            None => super::run::<f32>(isa, kernel, operands, tile),
+        }
     }
 }
 

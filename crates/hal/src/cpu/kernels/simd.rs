@@ -9,7 +9,9 @@
 //! not depend on where an element lies.
 
 use std::ops::Range;
+use std::ptr::NonNull;
 
+mod columns;
 pub(super) mod dot;
 mod portable;
 
@@ -19,6 +21,9 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+
+use columns::{QUAD, QUADS_MAX};
+pub(super) use columns::{Rows, RowsMut};
 
 /// A piece of generic vector code. Implementations of `run` are `#[inline(always)]`.
 pub(super) trait Work {
@@ -72,6 +77,18 @@ pub(super) trait Simd: Copy {
     /// # Safety
     /// The elements of the lanes are there to be read.
     unsafe fn load_lanes(self, address: *const f32, lanes: Self::Lanes) -> Self::V;
+    /// Four elements from each address, as many as make a vector.
+    ///
+    /// # Safety
+    /// They are there to be read.
+    unsafe fn load_quads(self, addresses: [NonNull<f32>; QUADS_MAX]) -> Self::V;
+    /// The inverse; leaves out those that have no address.
+    ///
+    /// # Safety
+    /// The elements are there to be written.
+    unsafe fn store_quads(self, a: Self::V, addresses: [Option<NonNull<f32>>; QUADS_MAX]);
+    /// Transposes each four lanes of four vectors.
+    fn turn_quads(self, quads: [Self::V; QUAD]) -> [Self::V; QUAD];
     /// As many elements as a `target` shorter than a vector has.
     fn store_partial(self, a: Self::V, target: &mut [f32]);
 

@@ -112,6 +112,36 @@ impl Output<'_> {
         }
     }
 
+    /// Finishes all pixels of the first `count` output channels, which lie beside each other in a
+    /// vector for each pixel.
+    #[inline(always)]
+    pub(super) fn planes<S: Simd>(&mut self, simd: S, count: usize, sums: &mut [f32]) {
+        let pixels = sums.len() / S::LANES;
+        let bias = self.bias(simd, 0, count);
+        if let Some(residual) = &self.residual {
+            let mut vectors = sums.chunks_exact_mut(S::LANES);
+            let rows = residual.rows(self.first, self.plane, count, pixels);
+            rows.each(simd, |residual| {
+                let sum = vectors.next().expect("there is a vector for each pixel");
+                let with_bias = simd.add(simd.load(sum), bias);
+                simd.store(simd.add(with_bias, residual), sum);
+            });
+        } else {
+            for sum in sums.chunks_exact_mut(S::LANES) {
+                simd.store(simd.add(simd.load(sum), bias), sum);
+            }
+        }
+        match self.bounds {
+            Some(bounds) => {
+                for sum in sums.chunks_exact_mut(S::LANES) {
+                    simd.store(bound(simd, simd.load(sum), bounds), sum);
+                }
+            }
+            None => activate(simd, self.activation, sums),
+        }
+        self.target.rows_mut(self.first, self.plane, count, pixels).fill(simd, sums);
+    }
+
     /// The rows of a unit of one output channel.
     #[inline(always)]
     pub(super) fn lines<S: Simd>(&mut self, simd: S, unit: &Unit) -> Lines<'_, S> {

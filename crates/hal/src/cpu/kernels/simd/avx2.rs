@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 use std::ops::Range;
+use std::ptr::NonNull;
 
-use super::{Simd, Work, instructions};
+use super::{QUAD, QUADS_MAX, Simd, Work, instructions};
 
 /// Proof that the processor has AVX2, FMA and the half-precision conversions.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,26 @@ fn deinterleave(a: __m256, b: __m256) -> (__m256, __m256) {
 fn interleave(a: __m256, b: __m256) -> (__m256, __m256) {
     let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
     (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn parts(a: __m256) -> [__m128; 2] {
+    [_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a)]
+}
+
+/// Each 128 bits are turned by themselves.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn turn_quads([a, b, c, d]: [__m256; QUAD]) -> [__m256; QUAD] {
+    let pairs = |a, b| (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    let ((ab, ab_high), (cd, cd_high)) = (pairs(a, b), pairs(c, d));
+    [
+        _mm256_shuffle_ps::<0x44>(ab, cd),
+        _mm256_shuffle_ps::<0xee>(ab, cd),
+        _mm256_shuffle_ps::<0x44>(ab_high, cd_high),
+        _mm256_shuffle_ps::<0xee>(ab_high, cd_high),
+    ]
 }
 
 /// All bits of those lanes.
@@ -160,6 +181,30 @@ impl Simd for Avx2 {
         // SAFETY: The token proves the instruction; it touches the elements of the mask only, which
         // the caller has.
         unsafe { _mm256_maskload_ps(address, lanes) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_quads(self, [low, high, ..]: [NonNull<f32>; QUADS_MAX]) -> __m256 {
+        // SAFETY: The token proves the instructions, the caller has the elements.
+        unsafe { _mm256_loadu2_m128(high.as_ptr(), low.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_quads(self, a: __m256, addresses: [Option<NonNull<f32>>; QUADS_MAX]) {
+        // SAFETY: The token proves that the processor has these instructions.
+        let quads = unsafe { parts(a) };
+        for (quad, address) in quads.into_iter().zip(addresses) {
+            if let Some(address) = address {
+                // SAFETY: The token proves the instruction, the caller has the elements.
+                unsafe { _mm_storeu_ps(address.as_ptr(), quad) };
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn turn_quads(self, quads: [__m256; QUAD]) -> [__m256; QUAD] {
+        // SAFETY: The token proves that the processor has these instructions.
+        unsafe { turn_quads(quads) }
     }
 
     #[inline(always)]

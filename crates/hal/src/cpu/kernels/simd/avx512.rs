@@ -2,8 +2,9 @@
 
 use std::arch::x86_64::*;
 use std::ops::Range;
+use std::ptr::NonNull;
 
-use super::{Simd, Work, instructions};
+use super::{QUAD, QUADS_MAX, Simd, Work, instructions};
 
 /// Proof that the processor has AVX-512 with the foundation, byte, double-word and
 /// vector-length parts.
@@ -48,6 +49,36 @@ fn copysign(magnitude: __m512, sign: __m512) -> __m512 {
 #[target_feature(enable = "avx512f,avx512dq")]
 fn joined(low: __m256, high: __m256) -> __m512 {
     _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn whole([a, b, c, d]: [__m128; QUADS_MAX]) -> __m512 {
+    let low = _mm512_insertf32x4::<1>(_mm512_castps128_ps512(a), b);
+    _mm512_insertf32x4::<3>(_mm512_insertf32x4::<2>(low, c), d)
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn parts(a: __m512) -> [__m128; QUADS_MAX] {
+    [
+        _mm512_castps512_ps128(a),
+        _mm512_extractf32x4_ps::<1>(a),
+        _mm512_extractf32x4_ps::<2>(a),
+        _mm512_extractf32x4_ps::<3>(a),
+    ]
+}
+
+/// Each 128 bits are turned by themselves.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn turn_quads([a, b, c, d]: [__m512; QUAD]) -> [__m512; QUAD] {
+    let pairs = |a, b| (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    let low = |a, b| _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+    let high =
+        |a, b| _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+    let ((ab, ab_high), (cd, cd_high)) = (pairs(a, b), pairs(c, d));
+    [low(ab, cd), high(ab, cd), low(ab_high, cd_high), high(ab_high, cd_high)]
 }
 
 #[inline]
@@ -151,6 +182,32 @@ impl Simd for Avx512 {
         // SAFETY: The token proves the instruction; it touches the elements of the mask only, which
         // the caller has.
         unsafe { _mm512_maskz_loadu_ps(lanes, address) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_quads(self, addresses: [NonNull<f32>; QUADS_MAX]) -> __m512 {
+        // SAFETY: The token proves the instruction, the caller has the elements.
+        let quads = addresses.map(|address| unsafe { _mm_loadu_ps(address.as_ptr()) });
+        // SAFETY: The token proves that the processor has these instructions.
+        unsafe { whole(quads) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_quads(self, a: __m512, addresses: [Option<NonNull<f32>>; QUADS_MAX]) {
+        // SAFETY: The token proves that the processor has these instructions.
+        let quads = unsafe { parts(a) };
+        for (quad, address) in quads.into_iter().zip(addresses) {
+            if let Some(address) = address {
+                // SAFETY: The token proves the instruction, the caller has the elements.
+                unsafe { _mm_storeu_ps(address.as_ptr(), quad) };
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn turn_quads(self, quads: [__m512; QUAD]) -> [__m512; QUAD] {
+        // SAFETY: The token proves that the processor has these instructions.
+        unsafe { turn_quads(quads) }
     }
 
     #[inline(always)]

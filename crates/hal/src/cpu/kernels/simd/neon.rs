@@ -2,8 +2,9 @@
 
 use std::arch::aarch64::*;
 use std::ops::Range;
+use std::ptr::NonNull;
 
-use super::{Simd, Work, elements, instructions};
+use super::{QUAD, QUADS_MAX, Simd, Work, elements, instructions};
 
 /// Proof that the processor has NEON.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +61,20 @@ fn smaller(a: float32x4_t, b: float32x4_t) -> float32x4_t {
 #[target_feature(enable = "neon")]
 fn unordered(a: float32x4_t, b: float32x4_t) -> uint32x4_t {
     vmvnq_u32(vandq_u32(vceqq_f32(a, a), vceqq_f32(b, b)))
+}
+
+#[inline]
+#[target_feature(enable = "neon")]
+fn turn_quads([a, b, c, d]: [float32x4_t; QUAD]) -> [float32x4_t; QUAD] {
+    let pairs =
+        |a, b| (vreinterpretq_f64_f32(vtrn1q_f32(a, b)), vreinterpretq_f64_f32(vtrn2q_f32(a, b)));
+    let ((ab, ab_odd), (cd, cd_odd)) = (pairs(a, b), pairs(c, d));
+    [
+        vreinterpretq_f32_f64(vtrn1q_f64(ab, cd)),
+        vreinterpretq_f32_f64(vtrn1q_f64(ab_odd, cd_odd)),
+        vreinterpretq_f32_f64(vtrn2q_f64(ab, cd)),
+        vreinterpretq_f32_f64(vtrn2q_f64(ab_odd, cd_odd)),
+    ]
 }
 
 impl Simd for Neon {
@@ -134,6 +149,26 @@ impl Simd for Neon {
         let mut whole = [0.0; LANES];
         whole[..source.len()].copy_from_slice(source);
         self.load(&whole)
+    }
+
+    #[inline(always)]
+    unsafe fn load_quads(self, [address, ..]: [NonNull<f32>; QUADS_MAX]) -> float32x4_t {
+        // SAFETY: The token proves the instruction, the caller has the elements.
+        unsafe { vld1q_f32(address.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_quads(self, a: float32x4_t, [address, ..]: [Option<NonNull<f32>>; QUADS_MAX]) {
+        if let Some(address) = address {
+            // SAFETY: The token proves the instruction, the caller has the elements.
+            unsafe { vst1q_f32(address.as_ptr(), a) };
+        }
+    }
+
+    #[inline(always)]
+    fn turn_quads(self, quads: [float32x4_t; QUAD]) -> [float32x4_t; QUAD] {
+        // SAFETY: The token proves that the processor has these instructions.
+        unsafe { turn_quads(quads) }
     }
 
     #[inline(always)]

@@ -1,8 +1,9 @@
 //! Plain Rust, for processors without a set of their own, and to test the others against.
 
 use std::ops::Range;
+use std::ptr::NonNull;
 
-use super::{Simd, Work, elements};
+use super::{QUAD, QUADS_MAX, Simd, Work, elements};
 
 /// Exists everywhere.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +80,25 @@ impl Simd for Portable {
         let mut a = [0.0; LANES];
         a[..source.len()].copy_from_slice(source);
         a
+    }
+
+    #[inline(always)]
+    unsafe fn load_quads(self, [address, ..]: [NonNull<f32>; QUADS_MAX]) -> V {
+        // SAFETY: The caller has the elements.
+        unsafe { address.cast::<V>().read_unaligned() }
+    }
+
+    #[inline(always)]
+    unsafe fn store_quads(self, a: V, [address, ..]: [Option<NonNull<f32>>; QUADS_MAX]) {
+        if let Some(address) = address {
+            // SAFETY: The caller has the elements.
+            unsafe { address.cast::<V>().write_unaligned(a) };
+        }
+    }
+
+    #[inline(always)]
+    fn turn_quads(self, quads: [V; QUAD]) -> [V; QUAD] {
+        std::array::from_fn(|k| std::array::from_fn(|row| quads[row][k]))
     }
 
     #[inline(always)]

@@ -68,6 +68,7 @@ fn convolutions_do_not_see_the_batch() {
     check(61, &[1, 2], |n| Kernel::Conv2d(conv(n, [3, 32], 32, 1)));
     check(62, &[1, 2], |n| Kernel::Conv2d(conv(n, [80, 21], 9, 1)));
     check(63, &[1, 2], |n| Kernel::Conv2d(conv(n, [24, 24], 15, 24)));
+    check(59, &[1, 2], |n| Kernel::Conv2d(conv(n, [24, 24], 7, 24)));
     check(64, &[1, 2], |n| {
         Kernel::Conv2d(Conv2d { stride: [2, 2], packed: false, ..conv(n, [6, 22], 21, 2) })
     });
@@ -173,6 +174,12 @@ fn pools_do_not_see_other_planes() {
         let (in_size, out_size) = ([17, 19], [5, 4]);
         Kernel::AdaptiveAveragePool2d(AdaptiveAveragePool2d { planes: 9 * n, in_size, out_size })
     });
+    for in_size in [[1, 3], [7, 7], [17, 19]] {
+        check(95, &[], |n| {
+            let (planes, out_size) = (9 * n, [1, 1]);
+            Kernel::AdaptiveAveragePool2d(AdaptiveAveragePool2d { planes, in_size, out_size })
+        });
+    }
 }
 
 #[test]

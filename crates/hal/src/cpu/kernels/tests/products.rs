@@ -93,6 +93,34 @@ fn convolutions_of_each_channel_by_itself_are_right() {
         let conv = random_depthwise(&mut random);
         check_conv(&mut random, &conv);
     }
+    // Images that are turned in several parts, the last of which is shorter.
+    let base = Conv2d {
+        groups: 21,
+        kernel: [5, 5],
+        bias: true,
+        residual: true,
+        activation: Function::Silu,
+        ..Conv2d::plain(2, [21, 21], [83, 91])
+    };
+    check_conv(&mut random, &base);
+    let padded = Conv2d { pads: [70, 2, 80, 2], activation: Function::Relu, ..base.clone() };
+    check_conv(&mut random, &padded);
+    check_conv(&mut random, &Conv2d { stride: [2, 2], dilation: [3, 2], ..base.clone() });
+    check_conv(&mut random, &Conv2d { stride: [4, 3], kernel: [9, 1], ..base });
+}
+
+#[test]
+fn both_ways_to_a_channel_by_itself_give_the_same_bits() {
+    let mut random = Random::new(6);
+    for width in [3, 7, 8, 14] {
+        let conv = Conv2d { groups: 40, ..Conv2d::plain(1, [40, 40], [width + 1, width]) };
+        let kernel = Kernel::Conv2d(conv);
+        let inputs = inputs(&mut random, &kernel);
+        // Whether an image is narrow depends on the lanes; plain Rust has no fused addition.
+        let fused = Isa::all().into_iter().filter(|isa| isa.name() != "portable");
+        let found: Vec<_> = fused.map(|isa| bits(&run(isa, &kernel, &inputs))).collect();
+        assert!(found.windows(2).all(|pair| pair[0] == pair[1]), "images of {width} columns");
+    }
 }
 
 #[test]
