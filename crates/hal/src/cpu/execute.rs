@@ -1,13 +1,14 @@
 //! Runs the commands of one submission on host memory.
 
 use std::any::Any;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anabranch_sync::model;
 
 use crate::buffer::Slice;
 use crate::command::{Command, Executable, HostFn, Operand, Operation};
-use crate::cpu::kernels::{Kernels, RawOperand, Scratch};
+use crate::cpu::kernels::{Kernels, RawOperand, Scratch, Span};
 use crate::error::{Error, ErrorKind};
 
 pub(crate) mod joint;
@@ -31,8 +32,10 @@ pub(crate) struct Step<'a> {
     operation: &'a Operation,
     operands: &'a [RawOperand],
     number: u64,
-    first: usize,
-    tiles: usize,
+    /// The tiles that are left.
+    left: Span,
+    /// How many of them one core runs before it looks for help.
+    together: usize,
 }
 
 /// Who runs the tiles of a step.
@@ -58,20 +61,26 @@ impl<'a> Step<'a> {
         operands: &'a [RawOperand],
         number: u64,
     ) -> Result<Self, Error> {
-        let tiles = match (operation, operands) {
-            (Operation::Fill(_), [target]) => target.bytes.div_ceil(TILE_BYTES),
+        let (count, together) = match (operation, operands) {
+            (Operation::Fill(_), [target]) => (target.bytes.div_ceil(TILE_BYTES), 1),
             (Operation::Copy, [source, target]) if source.bytes == target.bytes => {
-                target.bytes.div_ceil(TILE_BYTES)
+                (target.bytes.div_ceil(TILE_BYTES), 1)
             }
-            (Operation::Kernel(kernel), _) => kernels.tile_count(kernel),
+            (Operation::Kernel(kernel), _) => kernels.tiles(kernel),
             _ => return Err(failed(format!("{operation:?} does not fit its operands"))),
         };
-        Ok(Self { kernels, operation, operands, number, first: 0, tiles })
+        let left = Span { first: 0, count };
+        Ok(Self { kernels, operation, operands, number, left, together })
     }
 
     /// Tiles that are left.
     pub(crate) fn tiles(&self) -> usize {
-        self.tiles
+        self.left.count
+    }
+
+    /// How many tiles one core runs before it looks for help.
+    pub(crate) fn together(&self) -> usize {
+        self.together
     }
 
     /// Whether it is known to be worth a wake-up before any of it has run.
@@ -79,31 +88,33 @@ impl<'a> Step<'a> {
         matches!(self.operation, Operation::Kernel(kernel) if LONG_FLOPS <= kernel.flops())
     }
 
-    /// The step without its first tile, which there is.
-    pub(crate) fn after_first(self) -> Self {
-        Self { first: self.first + 1, tiles: self.tiles - 1, ..self }
+    /// The step without its first tiles, of which there are so many.
+    pub(crate) fn after(self, tiles: usize) -> Self {
+        let Span { first, count } = self.left;
+        Self { left: Span { first: first + tiles, count: count - tiles }, ..self }
     }
 
-    /// Runs the tiles in order, and stops at the first that fails.
+    /// Runs the tiles that are left, and stops at the first that fails.
     pub(crate) fn run_all(self, scratch: &mut Scratch) -> Result<(), Error> {
-        (0..self.tiles).try_for_each(|tile| self.run_tile(tile, scratch))
+        self.run(0..self.tiles(), scratch)
     }
 
-    /// Runs one of the tiles that are left; a panic inside becomes an error.
-    pub(crate) fn run_tile(self, tile: usize, scratch: &mut Scratch) -> Result<(), Error> {
-        let tile = self.first + tile;
+    /// Runs some of the tiles that are left, as one; a panic inside becomes an error.
+    pub(crate) fn run(self, tiles: Range<usize>, scratch: &mut Scratch) -> Result<(), Error> {
+        let first = self.left.first + tiles.start;
+        let span = Span { first, count: tiles.len() };
         scratch.enter(self.number);
         guard("a kernel", || match self.operation {
             Operation::Fill(byte) => {
-                let (target, bytes) = part(self.operands[0], tile);
+                let (target, bytes) = part(self.operands[0], span);
                 // SAFETY: The part lies inside the operand, which the kernel above reserves for
                 // this command.
                 unsafe { target.address.write_bytes(*byte, bytes) };
                 Ok(())
             }
             Operation::Copy => {
-                let (source, bytes) = part(self.operands[0], tile);
-                let (target, _) = part(self.operands[1], tile);
+                let (source, bytes) = part(self.operands[0], span);
+                let (target, _) = part(self.operands[1], span);
                 // SAFETY: Both operands have this size and do not overlap, by the contract of
                 // the command.
                 unsafe { target.address.copy_from_nonoverlapping(source.address, bytes) };
@@ -111,18 +122,18 @@ impl<'a> Step<'a> {
             }
             Operation::Kernel(kernel) => {
                 // SAFETY: The operands are ranges of live allocations, which the kernel above
-                // reserves for this command; the tile is below the count.
-                unsafe { self.kernels.run_tile(kernel, self.operands, tile, scratch) }
+                // reserves for this command; the tiles are below the count.
+                unsafe { self.kernels.run(kernel, self.operands, span, scratch) }
             }
         })
     }
 }
 
-/// The part of an operand that a tile covers.
-fn part(operand: RawOperand, tile: usize) -> (RawOperand, usize) {
-    let start = tile * TILE_BYTES;
-    let bytes = TILE_BYTES.min(operand.bytes - start);
-    // SAFETY: The tile is below the count of tiles, so it starts inside the operand.
+/// The part of an operand that tiles cover.
+fn part(operand: RawOperand, Span { first, count }: Span) -> (RawOperand, usize) {
+    let start = first * TILE_BYTES;
+    let bytes = (count * TILE_BYTES).min(operand.bytes - start);
+    // SAFETY: The tiles are below the count of tiles, so they start inside the operand.
     let address = unsafe { operand.address.add(start) };
     (RawOperand { address, bytes }, bytes)
 }

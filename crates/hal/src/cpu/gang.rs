@@ -9,14 +9,15 @@
 //! `step` points to what the runner's stack holds, with the number of the step (its epoch).
 //!
 //! The runner claims from the front of the range and members from its end. So neighbours stay with
-//! one core, which has at hand what they share, and what the step before left of them.
+//! one core, which has at hand what they share, and what the step before left of them. A claim is
+//! of half of what is left, so that all end together, up to what a core should run at once.
 //!
 //! # Transitions
 //! ```text
 //! runner:  done = 0; write step; control = 0..tiles      publish
-//! runner:  control = a..b -> a + 1..b                    claim of tile a
-//! member:  control = a..b -> a..b - 1                    claim of tile b - 1
-//! anyone:  run the tile; done += 1
+//! runner:  control = a..b -> a + k..b                    claim of the tiles a..a + k
+//! member:  control = a..b -> a..b - k                    claim of the tiles b - k..b
+//! anyone:  run the tiles; done += k
 //! runner:  wait until done == tiles
 //! ```
 //!
@@ -120,9 +121,10 @@ impl Gang {
 
     /// Runs a step as the runner of the gang, who is the only caller.
     pub(crate) fn run(&self, step: Step<'_>, scratch: &mut Scratch) -> Result<(), Error> {
-        let Some(tiles) = u32::try_from(step.tiles()).ok().filter(|tiles| 0 < *tiles) else {
+        let tiles = step.tiles();
+        if !(1..=TILES_MAX).contains(&tiles) {
             return step.run_all(scratch);
-        };
+        }
         self.done.store(0, Ordering::Relaxed);
         let address = NonNull::from(&step).cast();
         let epoch = self.step.with_mut(|slot| {
@@ -132,9 +134,10 @@ impl Gang {
             *slot = Some(Published { step: address, epoch });
             epoch
         });
-        self.control.store(pack(0, tiles), Ordering::Release);
-        while let Some(tile) = self.claim(End::Front) {
-            self.run_tile(&step, epoch, tile, scratch);
+        let left = Left { tiles: 0..tiles, together: step.together().min(TOGETHER_MAX) };
+        self.control.store(left.pack(), Ordering::Release);
+        while let Some(claimed) = self.claim(End::Front) {
+            self.run_tiles(&step, epoch, claimed, scratch);
         }
         self.wait(epoch, tiles);
         match self.rest.lock().failure.take() {
@@ -148,7 +151,7 @@ impl Gang {
     pub(crate) fn assist(&self, scratch: &mut Scratch, leave: impl Fn() -> bool) {
         let mut patience = Patience::default();
         while !leave() {
-            let Some(tile) = self.claim(End::Back) else {
+            let Some(claimed) = self.claim(End::Back) else {
                 if !patience.lasts() || self.closed.load(Ordering::Relaxed) {
                     break;
                 }
@@ -163,41 +166,44 @@ impl Gang {
             });
             let Published { step, epoch } =
                 published.expect("the first tiles come after a step was written");
-            // SAFETY: The step lives on the runner's stack until this tile is counted.
+            // SAFETY: The step lives on the runner's stack until these tiles are counted.
             let step = unsafe { step.as_ref() };
-            self.run_tile(step, epoch, tile, scratch);
+            self.run_tiles(step, epoch, claimed, scratch);
         }
         self.seats.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn claim(&self, end: End) -> Option<usize> {
+    /// Claims tiles at one end of those that are left, if there are any.
+    fn claim(&self, end: End) -> Option<Range<usize>> {
         let take = |control: u64| {
-            let tiles = unclaimed(control);
+            let Left { tiles, together } = Left::unpack(control);
+            let count = (tiles.len() / 2).min(together).max(1);
             (!tiles.is_empty()).then(|| match end {
-                End::Front => pack(tiles.start + 1, tiles.end),
-                End::Back => pack(tiles.start, tiles.end - 1),
+                End::Front => (tiles.start..tiles.start + count, tiles.start + count..tiles.end),
+                End::Back => (tiles.end - count..tiles.end, tiles.start..tiles.end - count),
             })
         };
-        let before = self.control.fetch_update(Ordering::Acquire, Ordering::Relaxed, take).ok()?;
-        let tiles = unclaimed(before);
-        Some(match end {
-            End::Front => tiles.start,
-            End::Back => tiles.end - 1,
-        } as usize)
+        let rest = |control: u64| {
+            let (_, tiles) = take(control)?;
+            Some(Left { tiles, ..Left::unpack(control) }.pack())
+        };
+        let before = self.control.fetch_update(Ordering::Acquire, Ordering::Relaxed, rest).ok()?;
+        take(before).map(|(claimed, _)| claimed)
     }
 
-    /// Runs a claimed tile and counts it. Whoever counts the last one wakes the runner, if it is
+    /// Runs claimed tiles and counts them. Whoever counts the last one wakes the runner, if it is
     /// another thread and sleeps.
-    fn run_tile(&self, step: &Step<'_>, epoch: u32, tile: usize, scratch: &mut Scratch) {
-        let tiles = step.tiles();
-        if let Err(error) = step.run_tile(tile, scratch) {
+    fn run_tiles(&self, step: &Step<'_>, epoch: u32, claimed: Range<usize>, scratch: &mut Scratch) {
+        let (tiles, first, count) = (step.tiles(), claimed.start, claimed.len());
+        if let Err(error) = step.run(claimed, scratch) {
             let mut rest = self.rest.lock();
-            if rest.failure.as_ref().is_none_or(|(first, _)| tile < *first) {
-                rest.failure = Some((tile, error));
+            if rest.failure.as_ref().is_none_or(|(before, _)| first < *before) {
+                rest.failure = Some((first, error));
             }
         }
         // The step may be gone as soon as the last tile is counted.
-        if self.done.fetch_add(1, Ordering::AcqRel) as usize + 1 < tiles {
+        let count = u32::try_from(count).unwrap_or(0);
+        if (self.done.fetch_add(count, Ordering::AcqRel) + count) as usize != tiles {
             return;
         }
         let mut rest = self.rest.lock();
@@ -209,10 +215,10 @@ impl Gang {
         }
     }
 
-    fn wait(&self, epoch: u32, tiles: u32) {
+    fn wait(&self, epoch: u32, tiles: usize) {
         let mut patience = Patience::default();
         while patience.lasts() {
-            if self.done.load(Ordering::Acquire) == tiles {
+            if self.done.load(Ordering::Acquire) as usize == tiles {
                 return;
             }
             hint::spin_loop();
@@ -224,13 +230,31 @@ impl Gang {
     }
 }
 
-fn pack(start: u32, end: u32) -> u64 {
-    u64::from(start) << 32 | u64::from(end)
+/// Bits of the number of a tile in the control word.
+const TILE_BITS: u32 = 28;
+
+/// The most tiles that are shared.
+const TILES_MAX: usize = (1 << TILE_BITS) - 1;
+
+/// The most tiles of a claim.
+const TOGETHER_MAX: usize = 0xff;
+
+/// The control word: the tiles that nobody has claimed, and how many a claim may have.
+struct Left {
+    tiles: Range<usize>,
+    together: usize,
 }
 
-fn unclaimed(control: u64) -> Range<u32> {
-    let half = |word: u64| u32::try_from(word & u64::from(u32::MAX)).unwrap_or(0);
-    half(control >> 32)..half(control)
+impl Left {
+    fn pack(&self) -> u64 {
+        let Range { start, end } = self.tiles;
+        ((self.together << TILE_BITS | start) << TILE_BITS | end) as u64
+    }
+
+    fn unpack(control: u64) -> Self {
+        let part = |shift: u32| usize::try_from(control >> shift & TILES_MAX as u64).unwrap_or(0);
+        Self { tiles: part(TILE_BITS)..part(0), together: part(2 * TILE_BITS) }
+    }
 }
 
 /// A seat, compared by the gang that it belongs to.

@@ -50,6 +50,7 @@ use crate::kernel::{IntegerMatMul, Kernel};
 
 pub(crate) use operand::RawOperand;
 pub(crate) use scratch::{PRIVATE_BYTES_MAX, Scratch};
+pub(crate) use tiles::Span;
 
 use elementwise::{binary, select, unary};
 use movement::{copy, gather};
@@ -80,32 +81,33 @@ impl Kernels {
     }
 
     /// Number of tiles that `kernel` is cut into: 0 when there is nothing to do, 1 when the work
-    /// is too small to be shared.
-    pub(crate) fn tile_count(self, kernel: &Kernel) -> usize {
-        tiles(self, kernel).count()
+    /// is too small to be shared; and how many of them one core runs before it looks for help.
+    pub(crate) fn tiles(self, kernel: &Kernel) -> (usize, usize) {
+        let tiles = tiles(self, kernel);
+        (tiles.count(), tiles.together())
     }
 
-    /// Runs one tile. Blocks for nothing; thread-safe.
+    /// Runs some tiles. Blocks for nothing; thread-safe.
     ///
     /// # Safety
     /// The operands satisfy [`Kernel::operands`], are valid for reads, the output for writes too,
     /// and overlap only as [`Kernel::in_place`] allows. While the call lasts, nobody else writes
     /// them, nor reads the output, except for the calls for other tiles of the same kernel.
-    /// `tile` is below [`tile_count`](Self::tile_count).
+    /// `span` ends with the last of the [`tiles`](Self::tiles) at most.
     ///
     /// # Errors
     /// `CommandFailed` when the operands refuse the kernel, `OutOfMemory` when there is no
     /// workspace.
-    pub(crate) unsafe fn run_tile(
+    pub(crate) unsafe fn run(
         self,
         kernel: &Kernel,
         operands: &[RawOperand],
-        tile: usize,
+        span: Span,
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
         // SAFETY: The caller promises that the operands are valid and not in other hands.
         let operands = unsafe { Operands::new(operands) };
-        run(self, kernel, operands, tile, scratch)
+        run(self, kernel, operands, span, scratch)
     }
 
     /// The size of the packed constant operand of a convolution or a matrix multiplication, in
@@ -167,54 +169,54 @@ fn run(
     kernels: Kernels,
     kernel: &Kernel,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let isa = kernels.isa;
     match kernel {
-        Kernel::Conv2d(kernel) => convolution::run(kernels, kernel, operands, tile, scratch),
-        Kernel::MatMul(kernel) => matmul::run(isa, kernel, operands, tile, scratch),
-        Kernel::Normalize(kernel) => normalize::run(isa, kernel, operands, tile, scratch),
-        Kernel::Pool2d(kernel) => pooling::windows::run(isa, kernel, operands, tile, scratch),
+        Kernel::Conv2d(kernel) => convolution::run(kernels, kernel, operands, span, scratch),
+        Kernel::MatMul(kernel) => matmul::run(isa, kernel, operands, span, scratch),
+        Kernel::Normalize(kernel) => normalize::run(isa, kernel, operands, span, scratch),
+        Kernel::Pool2d(kernel) => pooling::windows::run(isa, kernel, operands, span, scratch),
         Kernel::AdaptiveAveragePool2d(kernel) => {
-            pooling::adaptive::run(isa, kernel, operands, tile, scratch)
+            pooling::adaptive::run(isa, kernel, operands, span, scratch)
         }
-        Kernel::Unary(kernel) => unary::run(isa, kernel, operands, tile),
-        Kernel::Binary(kernel) => binary::run(isa, kernel, operands, tile),
-        Kernel::Softmax(kernel) => softmax::run(isa, kernel, operands, tile),
-        Kernel::Reduce(kernel) => reduce::single::run(isa, kernel, operands, tile),
-        Kernel::StridedCopy(kernel) => copy::run(kernel, operands, tile),
-        Kernel::Gather(kernel) => gather::run(kernel, operands, tile),
-        Kernel::Resample(kernel) => resample::run(isa, kernel, operands, tile, scratch),
-        Kernel::Select(kernel) => select::run(kernel, operands, tile),
-        Kernel::Compare(kernel) => compare::run(isa, kernel, operands, tile),
-        Kernel::Sample(kernel) => sample::run::<f32>(kernel, operands, tile),
-        Kernel::Peak(kernel) => peak::run::<f32>(kernel, operands, tile),
-        Kernel::Fold(kernel) => fold::run::<f32>(kernel, operands, tile, scratch),
-        Kernel::Regions(kernel) => regions::run::<f32>(kernel, operands, tile),
-        Kernel::Determinant(kernel) => determinant::run::<f32>(kernel, operands, tile, scratch),
-        Kernel::Rank(kernel) => rank::run(kernel, operands, tile, scratch),
-        Kernel::Pick(kernel) => rank::pick::run(kernel, operands, tile),
-        Kernel::Locate(kernel) => scatter::locate::run(kernel, operands, tile),
-        Kernel::Scatter(kernel) => scatter::run(kernel, operands, tile),
-        Kernel::Scan(kernel) => scan::run(kernel, operands, tile),
-        Kernel::Integer(kernel) => integer::run(isa, kernel, operands, tile),
+        Kernel::Unary(kernel) => unary::run(isa, kernel, operands, span),
+        Kernel::Binary(kernel) => binary::run(isa, kernel, operands, span),
+        Kernel::Softmax(kernel) => softmax::run(isa, kernel, operands, span),
+        Kernel::Reduce(kernel) => reduce::single::run(isa, kernel, operands, span),
+        Kernel::StridedCopy(kernel) => copy::run(kernel, operands, span),
+        Kernel::Gather(kernel) => gather::run(kernel, operands, span),
+        Kernel::Resample(kernel) => resample::run(isa, kernel, operands, span, scratch),
+        Kernel::Select(kernel) => select::run(kernel, operands, span),
+        Kernel::Compare(kernel) => compare::run(isa, kernel, operands, span),
+        Kernel::Sample(kernel) => sample::run::<f32>(kernel, operands, span),
+        Kernel::Peak(kernel) => peak::run::<f32>(kernel, operands, span),
+        Kernel::Fold(kernel) => fold::run::<f32>(kernel, operands, span, scratch),
+        Kernel::Regions(kernel) => regions::run::<f32>(kernel, operands, span),
+        Kernel::Determinant(kernel) => determinant::run::<f32>(kernel, operands, span, scratch),
+        Kernel::Rank(kernel) => rank::run(kernel, operands, span, scratch),
+        Kernel::Pick(kernel) => rank::pick::run(kernel, operands, span),
+        Kernel::Locate(kernel) => scatter::locate::run(kernel, operands, span),
+        Kernel::Scatter(kernel) => scatter::run(kernel, operands, span),
+        Kernel::Scan(kernel) => scan::run(kernel, operands, span),
+        Kernel::Integer(kernel) => integer::run(isa, kernel, operands, span),
         Kernel::IntegerMatMul(IntegerMatMul { dtype, product: kernel }) => {
             // With and without a sign, the lowest bits of a product are the same.
             match dtype.bytes() {
-                4 => product::run::<u32>(isa, kernel, operands, tile, scratch),
-                _ => product::run::<u64>(isa, kernel, operands, tile, scratch),
+                4 => product::run::<u32>(isa, kernel, operands, span, scratch),
+                _ => product::run::<u64>(isa, kernel, operands, span, scratch),
             }
         }
-        Kernel::IntegerReduce(kernel) => integer::reduce::run(kernel, operands, tile),
-        Kernel::Quantize(kernel) => quantize::run(isa, kernel, operands, tile),
-        Kernel::Dequantize(kernel) => quantize::back::run(isa, kernel, operands, tile),
-        Kernel::Cast(kernel) => cast::run(isa, kernel, operands, tile),
+        Kernel::IntegerReduce(kernel) => integer::reduce::run(kernel, operands, span),
+        Kernel::Quantize(kernel) => quantize::run(isa, kernel, operands, span),
+        Kernel::Dequantize(kernel) => quantize::back::run(isa, kernel, operands, span),
+        Kernel::Cast(kernel) => cast::run(isa, kernel, operands, span),
         Kernel::Routine(kernel) => routine::run(kernel, operands),
-        Kernel::Double(kernel) => double::run(isa, kernel, operands, tile, scratch),
+        Kernel::Double(kernel) => double::run(isa, kernel, operands, span, scratch),
         Kernel::Pack(kernel) => match &**kernel {
-            Kernel::Conv2d(kernel) => convolution::packing::run(kernels, kernel, operands, tile),
-            Kernel::MatMul(kernel) => matmul::packing::run(isa, kernel, operands, tile),
+            Kernel::Conv2d(kernel) => convolution::packing::run(kernels, kernel, operands, span),
+            Kernel::MatMul(kernel) => matmul::packing::run(isa, kernel, operands, span),
             other => {
                 let message = format!("the operand of {} cannot be packed", other.name());
                 Err(Error::new(ErrorKind::Unsupported, message))

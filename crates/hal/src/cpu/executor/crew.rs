@@ -68,8 +68,9 @@ impl Spread for Crew<'_> {
             {
                 return gang.run(step, scratch);
             }
-            step.run_tile(0, scratch)?;
-            step = step.after_first();
+            let first = step.together().min(step.tiles());
+            step.run(0..first, scratch)?;
+            step = step.after(first);
         }
         step.run_all(scratch)
     }

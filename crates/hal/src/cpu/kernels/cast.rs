@@ -9,7 +9,7 @@ use crate::kernel::Cast;
 
 use super::operand::{Operands, Plain, View};
 use super::simd::{Isa, Simd, Work};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// How `kernel` is divided.
 pub(super) fn tiles(kernel: &Cast) -> Tiles {
@@ -39,9 +39,9 @@ pub(super) fn run(
     isa: Isa,
     kernel: &Cast,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
-    let tile = Tile { count: kernel.count, operands, range: tiles(kernel).units(tile) };
+    let tile = Tile { count: kernel.count, operands, range: tiles(kernel).units(span) };
     match kernel.from {
         DType::F32 => tile.from::<f32>(isa, kernel.to),
         DType::F16 => tile.from::<F16>(isa, kernel.to),

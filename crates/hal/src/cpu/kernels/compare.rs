@@ -7,7 +7,7 @@ use crate::kernel::{Compare, Comparison};
 use super::elementwise::Pairs;
 use super::operand::{Operands, Plain};
 use super::simd::{Isa, Simd, Work};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// How `kernel` is divided.
 pub(super) fn tiles(kernel: &Compare) -> Tiles {
@@ -19,15 +19,15 @@ pub(super) fn run(
     isa: Isa,
     kernel: &Compare,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     match kernel.dtype {
-        DType::F32 => answer::<f32>(isa, kernel, operands, tile),
-        DType::F64 => answer::<f64>(isa, kernel, operands, tile),
-        DType::I64 => answer::<i64>(isa, kernel, operands, tile),
-        DType::I32 => answer::<i32>(isa, kernel, operands, tile),
-        DType::U64 => answer::<u64>(isa, kernel, operands, tile),
-        _ => answer::<u8>(isa, kernel, operands, tile),
+        DType::F32 => answer::<f32>(isa, kernel, operands, span),
+        DType::F64 => answer::<f64>(isa, kernel, operands, span),
+        DType::I64 => answer::<i64>(isa, kernel, operands, span),
+        DType::I32 => answer::<i32>(isa, kernel, operands, span),
+        DType::U64 => answer::<u64>(isa, kernel, operands, span),
+        _ => answer::<u8>(isa, kernel, operands, span),
     }
 }
 
@@ -35,10 +35,10 @@ fn answer<T: Plain + PartialOrd>(
     isa: Isa,
     kernel: &Compare,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     let strides = [&kernel.a_strides[..], &kernel.b_strides];
-    let pairs = Pairs::<T, u8>::new(&kernel.shape, strides, operands, tiles(kernel).units(tile))?;
+    let pairs = Pairs::<T, u8>::new(&kernel.shape, strides, operands, tiles(kernel).units(span))?;
     isa.run(Tile { comparison: kernel.comparison, pairs });
     Ok(())
 }

@@ -34,7 +34,7 @@ use super::gemm::{self, Matrix, Step, pack_rows};
 use super::operand::Operands;
 use super::scratch::Scratch;
 use super::simd::{Isa, Simd, Work};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// Whether the packed weight of `kernel` is one for [`winograd`].
 fn is_winograd(kernels: Kernels, kernel: &Conv2d) -> bool {
@@ -83,24 +83,24 @@ pub(super) fn run(
     kernels: Kernels,
     kernel: &Conv2d,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let isa = kernels.isa;
     if !kernel.precision.takes_plain() {
-        return words::run(isa, kernel, operands, tile, scratch);
+        return words::run(isa, kernel, operands, span, scratch);
     }
     if kernel.packed && is_winograd(kernels, kernel) {
-        return winograd::run(isa, kernel, operands, tile, scratch);
+        return winograd::run(isa, kernel, operands, span, scratch);
     }
     if let Some(plan) = lanes::Plan::new(isa, kernel) {
-        let (plan, units) = (&plan, plan.tiles.units(tile));
+        let (plan, units) = (&plan, plan.tiles.units(span));
         return isa.run(lanes::Tile { kernel, plan, operands, units, scratch });
     }
     match Plan::new(isa, kernel) {
         None => Ok(()),
         Some(plan) => {
-            let (plan, units) = (&plan, plan.tiles.units(tile));
+            let (plan, units) = (&plan, plan.tiles.units(span));
             if depthwise::fits(kernel) {
                 isa.run(depthwise::Tile { kernel, plan, operands, units, scratch })
             } else {
@@ -138,7 +138,7 @@ impl Work for Tile<'_> {
             scratch.regions([plan.strip_count(S::LANES), own, sums])?;
         let (mut strip, mut table) = (Strip::new(strip), None);
         let mut group_rows = (0, 0);
-        for unit in units.map(|index| plan.unit(kernel, index)) {
+        for unit in plan.joined(kernel, units, input.len(), S::LANES) {
             if group_rows.0 != unit.rows.len() {
                 let groups = plan.groups(&unit, S::LANES, vectors, &mut blocks.groups);
                 group_rows = (unit.rows.len(), groups);
@@ -230,14 +230,14 @@ pub(super) mod packing {
         kernels: Kernels,
         kernel: &Conv2d,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
         let isa = kernels.isa;
         if !kernel.precision.takes_plain() {
-            return words::packing::run(isa, kernel, operands, tile);
+            return words::packing::run(isa, kernel, operands, span);
         }
         if is_winograd(kernels, kernel) {
-            return winograd::packing::run(isa, kernel, operands, tile);
+            return winograd::packing::run(isa, kernel, operands, span);
         }
         let count = weight_count(kernel).unwrap_or(0);
         let source = operands.view::<f32>(0, count)?.all();
@@ -247,7 +247,7 @@ pub(super) mod packing {
         let Some(plan) = Plan::new(isa, &one).filter(|plan| plan.depth() > 0) else {
             return Ok(());
         };
-        for unit in tiles(kernels, kernel).units(tile) {
+        for unit in tiles(kernels, kernel).units(span) {
             let (group, panel) = (unit / panels(isa, kernel), unit % panels(isa, kernel));
             let first = panel * isa.rows();
             let rows = isa.rows().min(plan.out_group - first);

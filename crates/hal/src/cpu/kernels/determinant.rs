@@ -6,7 +6,7 @@ use crate::kernel::Determinant;
 use super::operand::Operands;
 use super::scratch::Scratch;
 use super::sums::Number;
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// How `kernel` is divided: by matrices.
 pub(super) fn tiles(kernel: &Determinant) -> Tiles {
@@ -17,13 +17,13 @@ pub(super) fn tiles(kernel: &Determinant) -> Tiles {
 pub(super) fn run<T: Number>(
     kernel: &Determinant,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let Determinant { count, side } = *kernel;
     let x = operands.view::<T>(0, count * side * side)?;
     let mut y = operands.output::<T>(count)?;
-    for unit in tiles(kernel).units(tile) {
+    for unit in tiles(kernel).units(span) {
         let matrix = scratch.doubles(side * side)?;
         let source = x.window(unit * side * side, side * side);
         for (element, &x) in matrix.iter_mut().zip(source) {

@@ -20,7 +20,7 @@ use super::operand::Operands;
 use super::scratch::Scratch;
 use super::simd::dot::{COLUMNS, Dot, DotWork};
 use super::simd::{Isa, Simd};
-use super::tiles::{Tiles, even};
+use super::tiles::{Span, Tiles, even};
 use crate::error::Error;
 use crate::kernel::{MatMul, Precision};
 
@@ -129,11 +129,11 @@ pub(super) fn run(
     isa: Isa,
     kernel: &MatMul,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let plan = Plan::new(kernel);
-    for unit in plan.tiles.units(tile) {
+    for unit in plan.tiles.units(span) {
         let [matrix, row_unit, panel_unit] = place(unit, plan.row_units, plan.panel_units);
         let rows = part(row_unit, plan.rows, kernel.m);
         let panels = part(panel_unit, plan.panels, plan.layout.panels);

@@ -10,7 +10,7 @@ use super::elementwise::Pairs;
 use super::operand::{Operands, View};
 use super::scratch::Scratch;
 use super::simd::{Isa, Simd, Work};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 use super::{determinant, fold, peak, product, reduce, regions, sample};
 
 /// How `kernel` is divided.
@@ -59,20 +59,20 @@ pub(super) fn run(
     isa: Isa,
     kernel: &Kernel,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
-    let range = || tiles(kernel).units(tile);
+    let range = || tiles(kernel).units(span);
     match kernel {
         Kernel::Unary(kernel) => unary(isa, kernel, operands, range()),
         Kernel::Binary(kernel) => binary(isa, kernel, operands, range()),
-        Kernel::Reduce(kernel) => reduce::run::<f64>(isa, kernel, operands, tile),
-        Kernel::MatMul(kernel) => product::run::<f64>(isa, kernel, operands, tile, scratch),
-        Kernel::Sample(kernel) => sample::run::<f64>(kernel, operands, tile),
-        Kernel::Peak(kernel) => peak::run::<f64>(kernel, operands, tile),
-        Kernel::Fold(kernel) => fold::run::<f64>(kernel, operands, tile, scratch),
-        Kernel::Regions(kernel) => regions::run::<f64>(kernel, operands, tile),
-        Kernel::Determinant(kernel) => determinant::run::<f64>(kernel, operands, tile, scratch),
+        Kernel::Reduce(kernel) => reduce::run::<f64>(isa, kernel, operands, span),
+        Kernel::MatMul(kernel) => product::run::<f64>(isa, kernel, operands, span, scratch),
+        Kernel::Sample(kernel) => sample::run::<f64>(kernel, operands, span),
+        Kernel::Peak(kernel) => peak::run::<f64>(kernel, operands, span),
+        Kernel::Fold(kernel) => fold::run::<f64>(kernel, operands, span, scratch),
+        Kernel::Regions(kernel) => regions::run::<f64>(kernel, operands, span),
+        Kernel::Determinant(kernel) => determinant::run::<f64>(kernel, operands, span, scratch),
         other => {
             let message = format!("{} is not computed in double precision", other.name());
             Err(Error::new(ErrorKind::Unsupported, message))

@@ -9,7 +9,7 @@ use crate::kernel::{Binary, BinaryFunction, Function, Select, Unary};
 use super::function::{activate, elements_per_us};
 use super::operand::{Operands, Plain, View, by_size};
 use super::simd::{Isa, Simd, Work};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 use super::walk::{Axis, Walk};
 
 /// Elements that are copied before the function goes over them in the cache.
@@ -28,11 +28,11 @@ pub(super) mod unary {
         isa: Isa,
         kernel: &Unary,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
         let x = operands.view(0, kernel.count)?;
         let y = operands.output(kernel.count)?;
-        let range = tiles(kernel).units(tile);
+        let range = tiles(kernel).units(span);
         isa.run(Apply { function: kernel.function, x, y, range });
         Ok(())
     }
@@ -121,9 +121,9 @@ pub(super) mod binary {
         isa: Isa,
         kernel: &Binary,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
-        let range = tiles(kernel).units(tile);
+        let range = tiles(kernel).units(span);
         isa.run(Tile {
             kernel,
             a: operands.view(0, reach(&kernel.shape, &kernel.a_strides))?,
@@ -254,19 +254,19 @@ pub(super) mod select {
     pub(in crate::cpu::kernels) fn run(
         kernel: &Select,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
-        by_size!(kernel.element_bytes, choose(kernel, operands, tile))
+        by_size!(kernel.element_bytes, choose(kernel, operands, span))
     }
 
-    fn choose<T: Plain>(kernel: &Select, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
+    fn choose<T: Plain>(kernel: &Select, operands: Operands<'_>, span: Span) -> Result<(), Error> {
         let shape = &kernel.shape;
         let inputs = [&kernel.condition_strides[..], &kernel.a_strides, &kernel.b_strides];
         let condition = operands.view::<u8>(0, reach(shape, inputs[0]))?;
         let a = operands.view::<T>(1, reach(shape, inputs[1]))?;
         let b = operands.view::<T>(2, reach(shape, inputs[2]))?;
         let mut y = operands.output::<T>(shape.iter().product())?;
-        let range = tiles(kernel).units(tile);
+        let range = tiles(kernel).units(span);
         for row in rows(shape, inputs, range) {
             let target = y.window_mut(row.target.start, row.target.len());
             for (i, target) in target.iter_mut().enumerate() {

@@ -8,7 +8,7 @@ use crate::kernel::{Fold, Windows};
 use super::operand::Operands;
 use super::scratch::Scratch;
 use super::sums::Number;
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// How `kernel` is divided: by rows of the output.
 pub(super) fn tiles(kernel: &Fold) -> Tiles {
@@ -46,7 +46,7 @@ fn across(windows: &Windows, tap: usize) -> (Range<usize>, usize) {
 pub(super) fn run<T: Number>(
     kernel: &Fold,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let windows = &kernel.windows;
@@ -56,7 +56,7 @@ pub(super) fn run<T: Number>(
     let x = operands.view::<T>(0, kernel.planes * taps * each)?;
     let mut y = operands.output::<T>(kernel.planes * depth * height * width)?;
     let line = scratch.doubles(width)?;
-    for unit in tiles(kernel).units(tile) {
+    for unit in tiles(kernel).units(span) {
         let (plane, z, row) = (unit / height / depth, unit / height % depth, unit % height);
         line.fill(0.0);
         for i in 0..kd {

@@ -7,7 +7,7 @@ use crate::kernel::{Integer, IntegerFunction};
 use super::elementwise::Pairs;
 use super::operand::{Operands, Plain};
 use super::simd::{Isa, Simd, Work};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// Integers of one type, which wrap.
 pub(super) trait Whole: Plain + Ord {
@@ -126,17 +126,17 @@ pub(super) fn run(
     isa: Isa,
     kernel: &Integer,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     match kernel.dtype {
-        DType::I64 => compute::<i64>(isa, kernel, operands, tile),
-        DType::I32 => compute::<i32>(isa, kernel, operands, tile),
-        DType::I16 => compute::<i16>(isa, kernel, operands, tile),
-        DType::I8 => compute::<i8>(isa, kernel, operands, tile),
-        DType::U64 => compute::<u64>(isa, kernel, operands, tile),
-        DType::U32 => compute::<u32>(isa, kernel, operands, tile),
-        DType::U16 => compute::<u16>(isa, kernel, operands, tile),
-        _ => compute::<u8>(isa, kernel, operands, tile),
+        DType::I64 => compute::<i64>(isa, kernel, operands, span),
+        DType::I32 => compute::<i32>(isa, kernel, operands, span),
+        DType::I16 => compute::<i16>(isa, kernel, operands, span),
+        DType::I8 => compute::<i8>(isa, kernel, operands, span),
+        DType::U64 => compute::<u64>(isa, kernel, operands, span),
+        DType::U32 => compute::<u32>(isa, kernel, operands, span),
+        DType::U16 => compute::<u16>(isa, kernel, operands, span),
+        _ => compute::<u8>(isa, kernel, operands, span),
     }
 }
 
@@ -144,10 +144,10 @@ fn compute<T: Whole>(
     isa: Isa,
     kernel: &Integer,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     let strides = [&kernel.a_strides[..], &kernel.b_strides];
-    let pairs = Pairs::<T, T>::new(&kernel.shape, strides, operands, tiles(kernel).units(tile))?;
+    let pairs = Pairs::<T, T>::new(&kernel.shape, strides, operands, tiles(kernel).units(span))?;
     isa.run(Tile { function: kernel.function, pairs })
 }
 
@@ -223,23 +223,23 @@ pub(super) mod reduce {
     pub(in crate::cpu::kernels) fn run(
         kernel: &IntegerReduce,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
         match kernel.dtype {
-            DType::I32 => reduce::<i32>(kernel, operands, tile),
-            _ => reduce::<i64>(kernel, operands, tile),
+            DType::I32 => reduce::<i32>(kernel, operands, span),
+            _ => reduce::<i64>(kernel, operands, span),
         }
     }
 
     fn reduce<T: Whole>(
         kernel: &IntegerReduce,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
         let plan = plan(kernel);
         let x = operands.view::<T>(0, kernel.shape.iter().product())?;
         let mut y = operands.output::<T>(plan.kept.count())?;
-        let units = tiles(kernel).units(tile);
+        let units = tiles(kernel).units(span);
         let zero = T::default();
         let mut fold = |start: T, join: fn(T, T) -> T| {
             for unit in units.clone() {

@@ -13,7 +13,7 @@ use super::gemm::{
 use super::operand::{Operands, View};
 use super::scratch::{Rows, Scratch};
 use super::simd::{Isa, Simd, Work};
-use super::tiles::{Tiles, even};
+use super::tiles::{Span, Tiles, even};
 
 /// Rows of a unit of work.
 const ROWS_MAX: usize = 128;
@@ -96,14 +96,14 @@ pub(super) fn run(
     isa: Isa,
     kernel: &MatMul,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     if !kernel.precision.takes_plain() {
-        return dots::run(isa, kernel, operands, tile, scratch);
+        return dots::run(isa, kernel, operands, span, scratch);
     }
     let plan = plan(isa, kernel);
-    for unit in plan.tiles.units(tile) {
+    for unit in plan.tiles.units(span) {
         let [matrix, row_unit, column_unit] = place(unit, plan.row_units, plan.column_units);
         let rows = part(row_unit, plan.rows, kernel.m);
         let columns = part(column_unit, plan.columns, kernel.n);
@@ -460,10 +460,10 @@ pub(super) mod packing {
         isa: Isa,
         kernel: &MatMul,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
         if !kernel.precision.takes_plain() {
-            return dots::packing::run(kernel, operands, tile);
+            return dots::packing::run(kernel, operands, span);
         }
         let lanes = isa.lanes();
         let (k, layout) = (kernel.k, &kernel.b);
@@ -474,7 +474,7 @@ pub(super) mod packing {
             return Ok(());
         }
         let matrix = Matrix { data, row: layout.row, column: layout.column };
-        for panel in tiles(isa, kernel).units(tile) {
+        for panel in tiles(isa, kernel).units(span) {
             let columns = part(panel, lanes, kernel.n);
             let target = target.window_mut(panel * lanes * k, lanes * k);
             isa.run(Panel { matrix, columns, depth: k, target });

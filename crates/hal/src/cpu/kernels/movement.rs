@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind};
 use crate::kernel::{Gather, StridedCopy};
 
 use super::operand::{Operands, Plain, View, by_size};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 use super::walk::{Axis, Walk};
 
 pub(super) mod copy {
@@ -64,9 +64,9 @@ pub(super) mod copy {
     pub(in crate::cpu::kernels) fn run(
         kernel: &StridedCopy,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
-        by_size!(kernel.element_bytes, move_tile(kernel, operands, tile))
+        by_size!(kernel.element_bytes, move_tile(kernel, operands, span))
     }
 
     /// One more than the largest index of a view.
@@ -81,14 +81,14 @@ pub(super) mod copy {
     fn move_tile<T: Plain>(
         kernel: &StridedCopy,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
         let plan = plan(kernel);
         let (from, to) = (kernel.source_offset, kernel.target_offset);
         let source = operands.view::<T>(0, reach(&kernel.shape, from, &kernel.source_strides))?;
         let mut target = operands.output::<T>(reach(&kernel.shape, to, &kernel.target_strides))?;
         let [_, across_units, along_units] = plan.units;
-        for unit in tiles_of(&plan).units(tile) {
+        for unit in tiles_of(&plan).units(span) {
             let (rest, along) = (unit / along_units, unit % along_units * ALONG);
             let (outer, across) = (rest / across_units, rest % across_units * ACROSS);
             let offsets = plan.outer.offsets(outer);
@@ -172,16 +172,16 @@ pub(super) mod gather {
     pub(in crate::cpu::kernels) fn run(
         kernel: &Gather,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
-        by_size!(kernel.element_bytes, rows(kernel, operands, tile))
+        by_size!(kernel.element_bytes, rows(kernel, operands, span))
     }
 
-    fn rows<T: Plain>(kernel: &Gather, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
+    fn rows<T: Plain>(kernel: &Gather, operands: Operands<'_>, span: Span) -> Result<(), Error> {
         let Gather { outer, axis, inner, count, .. } = *kernel;
         let x = operands.view::<T>(0, outer * axis * inner)?;
         let mut y = operands.output::<T>(outer * count * inner)?;
-        for unit in tiles(kernel).units(tile) {
+        for unit in tiles(kernel).units(span) {
             let (o, j) = (unit / count, unit % count);
             let row = row("gather", index(kernel.index, operands, 1, count, j)?, j, axis)?;
             let source = x.window((o * axis + row) * inner, inner);

@@ -13,7 +13,7 @@ use super::operand::{Operands, View};
 use super::scratch::Scratch;
 use super::simd::{Isa, Simd, Work};
 use super::sums::{Add, Deviations, Squares, count, fold, single};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// How `kernel` is divided: by planes, groups or rows.
 pub(super) fn tiles(kernel: &Normalize) -> Tiles {
@@ -39,10 +39,10 @@ pub(super) fn run(
     isa: Isa,
     kernel: &Normalize,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
-    isa.run(Tile { kernel, operands, units: tiles(kernel).units(tile), scratch })
+    isa.run(Tile { kernel, operands, units: tiles(kernel).units(span), scratch })
 }
 
 struct Tile<'a> {

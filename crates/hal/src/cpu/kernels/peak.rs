@@ -5,7 +5,7 @@ use crate::kernel::{Peak, Windows};
 
 use super::operand::Operands;
 use super::sums::Number;
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// The taps of window `index` along `axis` that lie inside: the first element that is seen, and how
 /// many there are.
@@ -33,7 +33,7 @@ pub(super) fn tiles(kernel: &Peak) -> Tiles {
 pub(super) fn run<T: Number>(
     kernel: &Peak,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     let windows = &kernel.windows;
     let ([depth, height, width], [deep, rows, columns]) = (windows.size, windows.count);
@@ -41,7 +41,7 @@ pub(super) fn run<T: Number>(
     let x = operands.view::<T>(0, kernel.planes * plane)?;
     let mut y = operands.output::<i64>(kernel.planes * deep * rows * columns)?;
     let gap = windows.dilation;
-    for unit in tiles(kernel).units(tile) {
+    for unit in tiles(kernel).units(span) {
         let (number, row) = (unit / rows / deep, unit % rows);
         let image = x.window(number * plane, plane);
         let (first_z, many_z) = inside(windows, 0, unit / rows % deep);

@@ -13,7 +13,7 @@ use super::runs::Runs;
 use super::scratch::Scratch;
 use super::simd::{Isa, Simd, Work};
 use super::sums::{count, single};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// Windows up to this extent are joined tap by tap, for all outputs of a row together.
 const WINDOW_MAX: usize = 64;
@@ -151,10 +151,10 @@ pub(super) mod windows {
         isa: Isa,
         kernel: &Pool2d,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        pool(isa, &Pool::from(kernel), operands, tile, scratch)
+        pool(isa, &Pool::from(kernel), operands, span, scratch)
     }
 }
 
@@ -174,12 +174,12 @@ pub(super) mod adaptive {
         isa: Isa,
         kernel: &AdaptiveAveragePool2d,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
         match Runs::of_pool(kernel) {
-            Some(runs) => runs.run(isa, operands, tile),
-            None => pool(isa, &Pool::from(kernel), operands, tile, scratch),
+            Some(runs) => runs.run(isa, operands, span),
+            None => pool(isa, &Pool::from(kernel), operands, span, scratch),
         }
     }
 }
@@ -188,12 +188,12 @@ fn pool(
     isa: Isa,
     pool: &Pool,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let x = operands.view(0, pool.planes * pool.in_size[0] * pool.in_size[1])?;
     let y = operands.output(pool.planes * pool.out_size[0] * pool.out_size[1])?;
-    let units = pool.tiles().units(tile);
+    let units = pool.tiles().units(span);
     let width = pool.in_size[1];
     match pool.pooling {
         Pooling::Max => {

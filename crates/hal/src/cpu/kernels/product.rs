@@ -11,7 +11,7 @@ use super::matmul::{batch_offset, part, place, reach};
 use super::operand::{Operands, Plain, View};
 use super::scratch::Scratch;
 use super::simd::{Isa, Simd, Work};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// Rows and columns that are summed up at a time, in registers.
 const ROWS: usize = 4;
@@ -93,11 +93,11 @@ pub(super) fn run<T: Term>(
     isa: Isa,
     kernel: &MatMul,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let (bands, panels) = (kernel.m.div_ceil(BAND), kernel.n.div_ceil(COLUMNS));
-    for unit in tiles(kernel).units(tile) {
+    for unit in tiles(kernel).units(span) {
         let [matrix, band, panel] = place(unit, bands, panels);
         let rows = part(band, BAND, kernel.m);
         let columns = part(panel, COLUMNS, kernel.n);

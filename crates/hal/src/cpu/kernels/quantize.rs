@@ -7,7 +7,7 @@ use crate::kernel::{Dequantize, Quantize};
 use super::operand::{Operands, Plain};
 use super::simd::{Isa, Simd, Work};
 use super::sums::single;
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// Elements that belong together: a run of one channel, or neighbours where channels are narrow.
 const RUN: usize = 4096;
@@ -31,8 +31,8 @@ impl Extents {
 
     /// Calls `body` for the parts of one channel in tile `tile`: the channel, the first element and
     /// their number.
-    fn each(self, tile: usize, mut body: impl FnMut(usize, usize, usize)) {
-        let units = self.tiles().units(tile);
+    fn each(self, span: Span, mut body: impl FnMut(usize, usize, usize)) {
+        let units = self.tiles().units(span);
         let end = (units.end * RUN).min(self.count());
         let mut at = units.start * RUN;
         while at < end {
@@ -77,11 +77,11 @@ pub(super) fn run(
     isa: Isa,
     kernel: &Quantize,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     match kernel.to {
-        DType::I8 => quantize::<i8>(isa, kernel, operands, tile),
-        _ => quantize::<u8>(isa, kernel, operands, tile),
+        DType::I8 => quantize::<i8>(isa, kernel, operands, span),
+        _ => quantize::<u8>(isa, kernel, operands, span),
     }
 }
 
@@ -89,14 +89,14 @@ fn quantize<T: Code>(
     isa: Isa,
     kernel: &Quantize,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     let extents = extents(kernel);
     let x = operands.view::<f32>(0, extents.count())?;
     let scales = operands.view::<f32>(1, kernel.channels)?;
     let zeros = if kernel.zero { Some(operands.view::<T>(2, kernel.channels)?) } else { None };
     let mut y = operands.output::<T>(extents.count())?;
-    extents.each(tile, |channel, at, n| {
+    extents.each(span, |channel, at, n| {
         let zero = single(zeros.as_ref().map_or(0.0, |zeros| zeros.get(channel).into()));
         let (x, y) = (x.window(at, n), y.window_mut(at, n));
         isa.run(Quantized { x, y, scale: scales.get(channel), zero });
@@ -139,12 +139,12 @@ pub(super) mod back {
         isa: Isa,
         kernel: &Dequantize,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
         match kernel.from {
-            DType::I8 => dequantize::<i8>(isa, kernel, operands, tile),
-            DType::I32 => dequantize::<i32>(isa, kernel, operands, tile),
-            _ => dequantize::<u8>(isa, kernel, operands, tile),
+            DType::I8 => dequantize::<i8>(isa, kernel, operands, span),
+            DType::I32 => dequantize::<i32>(isa, kernel, operands, span),
+            _ => dequantize::<u8>(isa, kernel, operands, span),
         }
     }
 
@@ -152,14 +152,14 @@ pub(super) mod back {
         isa: Isa,
         kernel: &Dequantize,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
         let extents = extents(kernel);
         let x = operands.view::<T>(0, extents.count())?;
         let scales = operands.view::<f32>(1, kernel.channels)?;
         let zeros = if kernel.zero { Some(operands.view::<T>(2, kernel.channels)?) } else { None };
         let mut y = operands.output::<f32>(extents.count())?;
-        extents.each(tile, |channel, at, n| {
+        extents.each(span, |channel, at, n| {
             let zero = zeros.as_ref().map_or(0.0, |zeros| zeros.get(channel).into());
             let (x, y) = (x.window(at, n), y.window_mut(at, n));
             isa.run(Numbers { x, y, scale: scales.get(channel).into(), zero });

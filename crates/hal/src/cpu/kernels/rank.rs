@@ -7,7 +7,7 @@ use crate::kernel::{Pick, Rank};
 use super::movement::gather::{index, row};
 use super::operand::{Operands, Plain, by_size};
 use super::scratch::Scratch;
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// Lines whose first elements are looked for side by side.
 const COLUMNS: usize = 64;
@@ -166,22 +166,22 @@ pub(super) fn tiles(kernel: &Rank) -> Tiles {
 pub(super) fn run(
     kernel: &Rank,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     match kernel.dtype {
-        DType::F32 => lines::<f32>(kernel, operands, tile, scratch),
-        DType::F64 => lines::<f64>(kernel, operands, tile, scratch),
-        DType::I64 => lines::<i64>(kernel, operands, tile, scratch),
-        DType::U64 => lines::<u64>(kernel, operands, tile, scratch),
-        _ => lines::<i32>(kernel, operands, tile, scratch),
+        DType::F32 => lines::<f32>(kernel, operands, span, scratch),
+        DType::F64 => lines::<f64>(kernel, operands, span, scratch),
+        DType::I64 => lines::<i64>(kernel, operands, span, scratch),
+        DType::U64 => lines::<u64>(kernel, operands, span, scratch),
+        _ => lines::<i32>(kernel, operands, span, scratch),
     }
 }
 
 fn lines<T: Ordered>(
     kernel: &Rank,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let Rank { outer, axis, inner, count, .. } = *kernel;
@@ -189,7 +189,7 @@ fn lines<T: Ordered>(
     let mut y = operands.output::<i64>(outer * count * inner)?;
     if count == 1 {
         let blocks = inner.div_ceil(COLUMNS);
-        for unit in tiles(kernel).units(tile) {
+        for unit in tiles(kernel).units(span) {
             let (o, column) = (unit / blocks, unit % blocks * COLUMNS);
             let width = COLUMNS.min(inner - column);
             let mut first = [T::Key::LAST; COLUMNS];
@@ -207,7 +207,7 @@ fn lines<T: Ordered>(
         }
         return Ok(());
     }
-    for unit in tiles(kernel).units(tile) {
+    for unit in tiles(kernel).units(span) {
         let (o, i) = (unit / inner, unit % inner);
         let at = |at: u32| key(kernel, x.get((o * axis + at as usize) * inner + i), at);
         let of = |slot: &f64| T::Key::of(slot.to_bits(), |then| at(place(kernel, then)));
@@ -243,16 +243,16 @@ pub(super) mod pick {
     pub(in crate::cpu::kernels) fn run(
         kernel: &Pick,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
-        by_size!(kernel.element_bytes, rows(kernel, operands, tile))
+        by_size!(kernel.element_bytes, rows(kernel, operands, span))
     }
 
-    fn rows<T: Plain>(kernel: &Pick, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
+    fn rows<T: Plain>(kernel: &Pick, operands: Operands<'_>, span: Span) -> Result<(), Error> {
         let Pick { outer, axis, inner, count, .. } = *kernel;
         let x = operands.view::<T>(0, outer * axis * inner)?;
         let mut y = operands.output::<T>(outer * count * inner)?;
-        for unit in tiles(kernel).units(tile) {
+        for unit in tiles(kernel).units(span) {
             let o = unit / count;
             for i in 0..inner {
                 let at = unit * inner + i;

@@ -11,7 +11,7 @@ use super::simd::{Isa, Simd, Work};
 use super::sums::{
     Add, Fold, Largest, Magnitudes, Number, Product, Smallest, Squares, count, fold,
 };
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 use super::walk::{Axis, Walk};
 
 /// Columns that are reduced side by side when the last axis is kept.
@@ -92,11 +92,11 @@ pub(super) mod single {
         isa: Isa,
         kernel: &Reduce,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
         match Runs::of_reduce(kernel) {
-            Some(runs) => runs.run(isa, operands, tile),
-            None => super::run::<f32>(isa, kernel, operands, tile),
+            Some(runs) => runs.run(isa, operands, span),
+            None => super::run::<f32>(isa, kernel, operands, span),
         }
     }
 }
@@ -106,12 +106,12 @@ pub(super) fn run<T: Number>(
     isa: Isa,
     kernel: &Reduce,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     let plan = plan(kernel);
     let x = operands.view::<T>(0, kernel.shape.iter().product())?;
     let y = operands.output::<T>(plan.kept.count() * plan.columns)?;
-    let units = tiles(kernel).units(tile);
+    let units = tiles(kernel).units(span);
     isa.run(Tile { reduction: kernel.reduction, plan, x, y, units });
     Ok(())
 }

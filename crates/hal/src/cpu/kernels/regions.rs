@@ -6,7 +6,7 @@ use crate::kernel::Regions;
 use super::movement::gather::row;
 use super::operand::Operands;
 use super::sums::{Number, count};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// Channels that are summed up side by side, once it is known where a sample lies.
 const CHANNELS: usize = 16;
@@ -86,7 +86,7 @@ impl Side {
 pub(super) fn run<T: Number>(
     kernel: &Regions,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     let Regions { batch, channels, in_size: [height, width], parts: [rows, columns], .. } = *kernel;
     let plane = height * width;
@@ -95,7 +95,7 @@ pub(super) fn run<T: Number>(
     let images = operands.view::<i64>(2, kernel.count)?;
     let mut y = operands.output::<T>(kernel.count * channels * rows * columns)?;
     let blocks = channels.div_ceil(CHANNELS);
-    for unit in tiles(kernel).units(tile) {
+    for unit in tiles(kernel).units(span) {
         let (region, first) = (unit / blocks, unit % blocks * CHANNELS);
         let n = CHANNELS.min(channels - first);
         let image = row("regions", images.get(region), region, batch)?;

@@ -9,7 +9,7 @@ use crate::kernel::Resample;
 use super::operand::{Operands, View};
 use super::scratch::Scratch;
 use super::simd::{Isa, Simd, Work};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// How `kernel` is divided: by rows of the output.
 pub(super) fn tiles(kernel: &Resample) -> Tiles {
@@ -26,7 +26,7 @@ pub(super) fn run(
     isa: Isa,
     kernel: &Resample,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let Resample { planes, in_size: [height, width], out_size: [rows, columns], taps } = *kernel;
@@ -42,7 +42,7 @@ pub(super) fn run(
         rows: table(1, rows, taps[0])?,
         columns: table(3, columns, taps[1])?,
         y: operands.output(planes * rows * columns)?,
-        units: tiles(kernel).units(tile),
+        units: tiles(kernel).units(span),
         line,
     });
     Ok(())

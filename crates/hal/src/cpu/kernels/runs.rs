@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::operand::{Operands, View};
 use super::simd::{Isa, LANES_MAX, Simd, Work};
 use super::sums::{Add, count, fold, single};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 use crate::error::Error;
 use crate::kernel::{AdaptiveAveragePool2d, Reduce, Reduction};
 
@@ -57,10 +57,10 @@ impl Runs {
     }
 
     /// Runs one tile.
-    pub(super) fn run(self, isa: Isa, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
+    pub(super) fn run(self, isa: Isa, operands: Operands<'_>, span: Span) -> Result<(), Error> {
         let x = operands.view(0, self.count * self.length)?;
         let y = operands.output(self.count)?;
-        isa.run(Tile { runs: self, x, y, units: self.tiles(isa).units(tile) });
+        isa.run(Tile { runs: self, x, y, units: self.tiles(isa).units(span) });
         Ok(())
     }
 }

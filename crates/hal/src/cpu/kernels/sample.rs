@@ -6,7 +6,7 @@ use crate::kernel::{Outside, Sample, Sampling};
 
 use super::operand::Operands;
 use super::sums::{Number, count};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// Places whose neighbours are found before all channels are summed up.
 const PLACES: usize = 32;
@@ -32,7 +32,7 @@ pub(super) fn tiles(kernel: &Sample) -> Tiles {
 pub(super) fn run<T: Number>(
     kernel: &Sample,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     let Sample { batch, channels, count: places, .. } = *kernel;
     let (volume, axes) = (kernel.volume(), kernel.in_size.len());
@@ -41,7 +41,7 @@ pub(super) fn run<T: Number>(
     let grid = operands.view::<T>(1, batch * places * axes)?;
     let mut y = operands.output::<T>(batch * channels * places)?;
     let blocks = places.div_ceil(PLACES);
-    for unit in tiles(kernel).units(tile) {
+    for unit in tiles(kernel).units(span) {
         let (item, first) = (unit / blocks, unit % blocks * PLACES);
         let n = PLACES.min(places - first);
         let wanted = grid.window((item * places + first) * axes, n * axes);

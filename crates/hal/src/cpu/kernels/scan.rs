@@ -7,7 +7,7 @@ use crate::kernel::Scan;
 use super::integer::Whole;
 use super::operand::{Operands, Plain};
 use super::sums::Number;
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// Lines that are added up side by side.
 const COLUMNS: usize = 64;
@@ -23,19 +23,19 @@ pub(super) fn tiles(kernel: &Scan) -> Tiles {
 }
 
 /// Runs one tile.
-pub(super) fn run(kernel: &Scan, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
+pub(super) fn run(kernel: &Scan, operands: Operands<'_>, span: Span) -> Result<(), Error> {
     match (kernel.dtype, kernel.product) {
-        (DType::F32, product) => floats::<f32>(kernel, operands, tile, product),
-        (DType::F64, product) => floats::<f64>(kernel, operands, tile, product),
-        (DType::I64, product) => whole::<i64>(kernel, operands, tile, product),
-        (_, product) => whole::<i32>(kernel, operands, tile, product),
+        (DType::F32, product) => floats::<f32>(kernel, operands, span, product),
+        (DType::F64, product) => floats::<f64>(kernel, operands, span, product),
+        (DType::I64, product) => whole::<i64>(kernel, operands, span, product),
+        (_, product) => whole::<i32>(kernel, operands, span, product),
     }
 }
 
 fn floats<T: Number>(
     kernel: &Scan,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     product: bool,
 ) -> Result<(), Error> {
     let (start, join) = if product {
@@ -43,25 +43,25 @@ fn floats<T: Number>(
     } else {
         (0.0, (|sum, x: T| sum + x.into()) as _)
     };
-    lines(kernel, operands, tile, start, join, T::nearest)
+    lines(kernel, operands, span, start, join, T::nearest)
 }
 
 fn whole<T: Whole>(
     kernel: &Scan,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     product: bool,
 ) -> Result<(), Error> {
     let (start, join) =
         if product { (T::ONE, T::times as fn(T, T) -> T) } else { (T::default(), T::plus as _) };
-    lines(kernel, operands, tile, start, join, |sum| sum)
+    lines(kernel, operands, span, start, join, |sum| sum)
 }
 
 /// Adds up elements `T` as numbers `W`.
 fn lines<T: Plain, W: Copy>(
     kernel: &Scan,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     start: W,
     join: fn(W, T) -> W,
     stored: fn(W) -> T,
@@ -70,7 +70,7 @@ fn lines<T: Plain, W: Copy>(
     let x = operands.view::<T>(0, outer * axis * inner)?;
     let mut y = operands.output::<T>(outer * axis * inner)?;
     let blocks = inner.div_ceil(COLUMNS);
-    for unit in tiles(kernel).units(tile) {
+    for unit in tiles(kernel).units(span) {
         let (o, column) = (unit / blocks, unit % blocks * COLUMNS);
         let width = COLUMNS.min(inner - column);
         let mut sums = [start; COLUMNS];

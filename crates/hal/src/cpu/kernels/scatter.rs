@@ -9,7 +9,7 @@ use crate::kernel::{Combine, Scatter};
 use super::integer::Whole;
 use super::operand::{Operands, Plain, by_size};
 use super::sums::Number;
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// Rows that a unit has, so that it does not take longer to look through all positions than to copy
 /// its rows.
@@ -32,15 +32,15 @@ pub(super) fn tiles(kernel: &Scatter) -> Tiles {
 }
 
 /// Runs one tile.
-pub(super) fn run(kernel: &Scatter, operands: Operands<'_>, tile: usize) -> Result<(), Error> {
+pub(super) fn run(kernel: &Scatter, operands: Operands<'_>, span: Span) -> Result<(), Error> {
     match (kernel.combine, kernel.dtype) {
         (Combine::Replace, dtype) => {
-            by_size!(dtype.bytes(), written(kernel, operands, tile, replaced))
+            by_size!(dtype.bytes(), written(kernel, operands, span, replaced))
         }
-        (combine, DType::F32) => written(kernel, operands, tile, floats::<f32>(combine)),
-        (combine, DType::F64) => written(kernel, operands, tile, floats::<f64>(combine)),
-        (combine, DType::I64) => written(kernel, operands, tile, integers::<i64>(combine)),
-        (combine, _) => written(kernel, operands, tile, integers::<i32>(combine)),
+        (combine, DType::F32) => written(kernel, operands, span, floats::<f32>(combine)),
+        (combine, DType::F64) => written(kernel, operands, span, floats::<f64>(combine)),
+        (combine, DType::I64) => written(kernel, operands, span, integers::<i64>(combine)),
+        (combine, _) => written(kernel, operands, span, integers::<i32>(combine)),
     }
 }
 
@@ -71,7 +71,7 @@ fn integers<T: Whole>(combine: Combine) -> fn(T, T) -> T {
 fn written<T: Plain>(
     kernel: &Scatter,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     combine: fn(T, T) -> T,
 ) -> Result<(), Error> {
     let Scatter { rows, run, count, .. } = *kernel;
@@ -80,7 +80,7 @@ fn written<T: Plain>(
     let updates = operands.view::<T>(2, count * run)?;
     let mut y = operands.output::<T>(rows * run)?;
     let unit = rows_of_unit(kernel);
-    let units = tiles(kernel).units(tile);
+    let units = tiles(kernel).units(span);
     let own: Range<usize> = units.start * unit..(units.end * unit).min(rows);
     let copied = y.window_mut(own.start * run, own.len() * run);
     copied.copy_from_slice(x.window(own.start * run, own.len() * run));
@@ -118,14 +118,14 @@ pub(super) mod locate {
     pub(in crate::cpu::kernels) fn run(
         kernel: &Locate,
         operands: Operands<'_>,
-        tile: usize,
+        span: Span,
     ) -> Result<(), Error> {
         let count = kernel.shape.iter().product::<usize>();
         let width = kernel.extents.len();
         let mut y = operands.output::<i64>(count)?;
         let axes = kernel.shape.iter().zip(&kernel.strides);
         let walk = Walk::new(axes.map(|(&extent, &stride)| Axis { extent, strides: [stride] }));
-        for tuple in tiles(kernel).units(tile) {
+        for tuple in tiles(kernel).units(span) {
             let [mut position] = walk.offsets(tuple);
             for (i, (&extent, &step)) in kernel.extents.iter().zip(&kernel.steps).enumerate() {
                 let at = tuple * width + i;

@@ -9,7 +9,7 @@ use super::function::exp;
 use super::operand::{Operands, View};
 use super::simd::{Isa, Simd, Work};
 use super::sums::{Sum, single};
-use super::tiles::Tiles;
+use super::tiles::{Span, Tiles};
 
 /// Columns of a unit when the axis is not the last one.
 const COLUMNS: usize = 16;
@@ -32,10 +32,10 @@ pub(super) fn run(
     isa: Isa,
     kernel: &Softmax,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     let count = kernel.outer * kernel.axis * kernel.inner;
-    let units = tiles(kernel).units(tile);
+    let units = tiles(kernel).units(span);
     isa.run(Tile { kernel, x: operands.view(0, count)?, y: operands.output(count)?, units });
     Ok(())
 }

@@ -154,14 +154,29 @@ fn run_bytes(
     // What an earlier tile left behind must not matter.
     scratch.regions([1 << 18]).unwrap().0[0].fill(f32::NAN);
     scratch.doubles(1 << 12).unwrap().fill(f64::NAN);
-    for tile in (0..kernels.tile_count(kernel)).rev() {
-        // SAFETY: The operands are as large as the kernel asks, and nobody else has them.
-        unsafe { kernels.run_tile(kernel, &operands, tile, &mut scratch) }?;
+    let (tiles, _) = kernels.tiles(kernel);
+    // One by one from the last to the first, and all as one: the cut must not matter.
+    let one_by_one = (0..tiles).rev().map(|first| Span { first, count: 1 }).collect();
+    let mut results =
+        [one_by_one, vec![Span { first: 0, count: tiles }]].map(|spans: Vec<Span>| {
+            let whole = bytes + 2 * CANARY_BYTES;
+            output.write(0, &vec![0xa5; whole]);
+            for span in spans {
+                // SAFETY: The operands are as large as the kernel asks, and nobody else has them.
+                unsafe { kernels.run(kernel, &operands, span, &mut scratch) }?;
+            }
+            for at in [0, CANARY_BYTES + bytes] {
+                assert!(
+                    output.read(at, CANARY_BYTES).iter().all(|&byte| byte == 0xa5),
+                    "{kernel:?}"
+                );
+            }
+            Ok(output.read(CANARY_BYTES, bytes))
+        });
+    if let [Ok(one_by_one), Ok(as_one)] = &results {
+        assert!(one_by_one == as_one, "the tiles of {kernel:?} differ when they are run as one");
     }
-    for at in [0, CANARY_BYTES + bytes] {
-        assert!(output.read(at, CANARY_BYTES).iter().all(|&byte| byte == 0xa5), "{kernel:?}");
-    }
-    Ok(output.read(CANARY_BYTES, bytes))
+    std::mem::replace(&mut results[0], Ok(Vec::new()))
 }
 
 pub(crate) fn to_bytes(values: &[f32]) -> Vec<u8> {

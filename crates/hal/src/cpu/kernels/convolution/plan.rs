@@ -1,5 +1,6 @@
 //! How a convolution is divided, and where its pixels and taps lie in a strip.
 
+use std::iter;
 use std::ops::Range;
 
 use super::super::gemm::{Group, Groups};
@@ -25,7 +26,7 @@ const PIXELS_MIN: usize = 96;
 /// Elements of an input that stays in the second-level cache while other channels are computed.
 const INPUT_COUNT: usize = 128 << 10;
 /// Floating-point operations of a unit of work, at least and at most.
-const UNIT_FLOPS: [usize; 2] = [3 << 20, 32 << 20];
+const UNIT_FLOPS: [usize; 2] = [1 << 20, 32 << 20];
 /// Units of a convolution that is large enough for it: cores that share them end together.
 const PARTS: usize = 8;
 
@@ -113,6 +114,15 @@ pub(super) struct Unit {
     pub(super) rows: Range<usize>,
     /// Output channels within the group.
     pub(super) outs: Range<usize>,
+}
+
+impl Unit {
+    /// This unit and the rows of `next`, if they follow.
+    pub(super) fn joined(&self, next: &Self) -> Option<Self> {
+        let follows = self.rows.end == next.rows.start
+            && (self.image, self.group, &self.outs) == (next.image, next.group, &next.outs);
+        follows.then(|| Self { rows: self.rows.start..next.rows.end, ..self.clone() })
+    }
 }
 
 impl Plan {
@@ -209,6 +219,34 @@ impl Plan {
             rows: part(row_unit, self.rows, self.out[0]),
             outs: part(out_unit, self.outs, self.out_group),
         }
+    }
+
+    /// The units of those indices. Neighbours that nothing is staged for are one, so that vectors
+    /// run on from row to row.
+    #[inline(always)]
+    pub(super) fn joined(
+        &self,
+        kernel: &Conv2d,
+        units: Range<usize>,
+        input_count: usize,
+        lanes: usize,
+    ) -> impl Iterator<Item = Unit> {
+        let channels = 0..self.in_group;
+        let is_direct = move |unit: &Unit| {
+            self.channels == self.in_group
+                && self.direct(kernel, unit, &channels, input_count, lanes).is_some()
+        };
+        let mut units = units.map(|index| self.unit(kernel, index)).peekable();
+        iter::from_fn(move || {
+            let mut unit = units.next()?;
+            while let Some(joined) =
+                units.peek().and_then(|next| unit.joined(next)).filter(&is_direct)
+            {
+                unit = joined;
+                units.next();
+            }
+            Some(unit)
+        })
     }
 
     /// Rows of each phase in a strip.

@@ -20,7 +20,7 @@ use super::super::gemm::{self, Ahead, Group, Multiply};
 use super::super::operand::Operands;
 use super::super::scratch::{Blocks, Scratch};
 use super::super::simd::{Isa, Simd, Work};
-use super::super::tiles::{Tiles, even};
+use super::super::tiles::{Span, Tiles, even};
 use super::output::Output;
 use crate::error::Error;
 use crate::kernel::Conv2d;
@@ -155,11 +155,11 @@ pub(super) fn run(
     isa: Isa,
     kernel: &Conv2d,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let Some(plan) = &Plan::new(isa, kernel) else { return Ok(()) };
-    let units = plan.tiles.units(tile);
+    let units = plan.tiles.units(span);
     match tile_size(kernel) {
         2 => isa.run(Units { form: Two, kernel, plan, operands, units, scratch }),
         _ => isa.run(Units { form: Four, kernel, plan, operands, units, scratch }),

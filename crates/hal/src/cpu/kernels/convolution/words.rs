@@ -19,7 +19,7 @@ use super::super::operand::Operands;
 use super::super::scratch::{Blocks, Scratch};
 use super::super::simd::dot::{COLUMNS, Dot, DotWork};
 use super::super::simd::{Isa, Simd};
-use super::super::tiles::Tiles;
+use super::super::tiles::{Span, Tiles};
 use super::output::Output;
 use super::plan::{Plan, Unit};
 use super::winograd;
@@ -80,12 +80,12 @@ pub(super) fn run(
     isa: Isa,
     kernel: &Conv2d,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
     scratch: &mut Scratch,
 ) -> Result<(), Error> {
     let words = of_words(kernel);
     let Some(plan) = &Plan::new(isa, &words) else { return Ok(()) };
-    let units = plan.tiles.units(tile);
+    let units = plan.tiles.units(span);
     isa.run_dot(kernel.precision, Units { kernel, words: &words, plan, operands, units, scratch })
 }
 

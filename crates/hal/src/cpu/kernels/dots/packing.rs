@@ -4,7 +4,7 @@ use super::super::gemm::Matrix;
 use super::super::matmul::reach;
 use super::super::operand::Operands;
 use super::super::simd::dot::COLUMNS;
-use super::super::tiles::Tiles;
+use super::super::tiles::{Span, Tiles};
 use super::Layout;
 use crate::cpu::kernels::narrow::{half, scale, signed};
 use crate::error::Error;
@@ -19,14 +19,14 @@ pub(in crate::cpu::kernels) fn tiles(kernel: &MatMul) -> Tiles {
 pub(in crate::cpu::kernels) fn run(
     kernel: &MatMul,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     let (layout, b) = (Layout::new(kernel), &kernel.b);
     let count = reach(&[], &[], [kernel.k, b.row], [kernel.n, b.column]);
     let data = operands.view::<f32>(0, count)?.all();
     let mut target = operands.output::<u32>(layout.count())?;
     let matrix = Matrix { data, row: b.row, column: b.column };
-    for panel in tiles(kernel).units(tile) {
+    for panel in tiles(kernel).units(span) {
         let target = target.window_mut(panel * layout.panel(), layout.panel());
         target.fill(0);
         let first = panel * COLUMNS;

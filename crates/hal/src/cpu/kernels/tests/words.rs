@@ -203,14 +203,14 @@ fn in_tiles(
         .map(|(memory, bytes)| RawOperand { address: memory.address(0), bytes })
         .collect();
     let kernels = Kernels::from(isa);
-    let count = kernels.tile_count(&kernel);
+    let (count, _) = kernels.tiles(&kernel);
     assert!(count > 3, "one tile says nothing");
     let mut scratches: Vec<Scratch> = (0..cores).map(|core| Scratch::new(core, cores)).collect();
     for index in 0..count {
-        let tile = if is_forward { index } else { count - 1 - index };
+        let first = if is_forward { index } else { count - 1 - index };
         let scratch = &mut scratches[index % cores];
         // SAFETY: The operands are as large as the kernel asks, and nobody else has them.
-        unsafe { kernels.run_tile(&kernel, &operands, tile, scratch) }.unwrap();
+        unsafe { kernels.run(&kernel, &operands, Span { first, count: 1 }, scratch) }.unwrap();
     }
     bits(&from_bytes(&memory[inputs.len()].read(0, bytes)))
 }

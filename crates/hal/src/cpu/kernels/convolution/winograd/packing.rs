@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::super::super::operand::Operands;
 use super::super::super::simd::{Isa, Simd, Work};
-use super::super::super::tiles::Tiles;
+use super::super::super::tiles::{Span, Tiles};
 use super::form::{Form, Four, Two, unrolled};
 use super::tile_size;
 use crate::error::Error;
@@ -86,13 +86,13 @@ pub(in super::super) fn run(
     isa: Isa,
     kernel: &Conv2d,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     let layout = Layout::new(isa, kernel);
     let Layout { ins, outs, .. } = layout;
     let source = operands.view::<f32>(0, outs * kernel.groups * ins * TAPS)?.all();
     let mut target = operands.output::<f32>(layout.count(kernel.groups).unwrap_or(0))?;
-    for unit in tiles(isa, kernel).units(tile) {
+    for unit in tiles(isa, kernel).units(span) {
         let (group, first) = (unit / layout.panels(), unit % layout.panels() * layout.rows);
         let rows = layout.rows.min(outs - first);
         let weights = &source[(group * outs + first) * ins * TAPS..][..rows * ins * TAPS];

@@ -3,7 +3,7 @@
 use super::super::super::narrow::{half, scale, signed};
 use super::super::super::operand::Operands;
 use super::super::super::simd::Isa;
-use super::super::super::tiles::Tiles;
+use super::super::super::tiles::{Span, Tiles};
 use super::super::packing::panels;
 use super::super::plan::Plan;
 use super::super::weight_count;
@@ -23,7 +23,7 @@ pub(in super::super) fn run(
     isa: Isa,
     kernel: &Conv2d,
     operands: Operands<'_>,
-    tile: usize,
+    span: Span,
 ) -> Result<(), Error> {
     let source = operands.view::<f32>(0, weight_count(kernel).unwrap_or(0))?.all();
     let mut target = operands.output::<f32>(packed_count(kernel).unwrap_or(0))?;
@@ -31,7 +31,7 @@ pub(in super::super) fn run(
     let one = Conv2d { batch: 1, ..of_words(kernel) };
     let Some(plan) = Plan::new(isa, &one) else { return Ok(()) };
     let levels = plan.depth() * kernel.out_channels;
-    for unit in tiles(isa, kernel).units(tile) {
+    for unit in tiles(isa, kernel).units(span) {
         let (group, panel) = (unit / panels(isa, kernel), unit % panels(isa, kernel));
         let first = panel * isa.rows();
         let rows = isa.rows().min(plan.out_group - first);
