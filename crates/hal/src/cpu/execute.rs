@@ -21,6 +21,9 @@ mod tests;
 /// bytes.
 pub(crate) const TILE_BYTES: usize = model::bound(8, 8, 256 << 10);
 
+/// Tiles of a fill or a copy that one core runs before it looks for help.
+const TOGETHER: usize = model::bound(2, 2, 1);
+
 /// Floating-point operations that take one core longer than it takes to wake another one.
 const LONG_FLOPS: u64 = 8 << 20;
 
@@ -62,9 +65,9 @@ impl<'a> Step<'a> {
         number: u64,
     ) -> Result<Self, Error> {
         let (count, together) = match (operation, operands) {
-            (Operation::Fill(_), [target]) => (target.bytes.div_ceil(TILE_BYTES), 1),
+            (Operation::Fill(_), [target]) => (target.bytes.div_ceil(TILE_BYTES), TOGETHER),
             (Operation::Copy, [source, target]) if source.bytes == target.bytes => {
-                (target.bytes.div_ceil(TILE_BYTES), 1)
+                (target.bytes.div_ceil(TILE_BYTES), TOGETHER)
             }
             (Operation::Kernel(kernel), _) => kernels.tiles(kernel),
             _ => return Err(failed(format!("{operation:?} does not fit its operands"))),

@@ -175,20 +175,10 @@ impl Gang {
 
     /// Claims tiles at one end of those that are left, if there are any.
     fn claim(&self, end: End) -> Option<Range<usize>> {
-        let take = |control: u64| {
-            let Left { tiles, together } = Left::unpack(control);
-            let count = (tiles.len() / 2).min(together).max(1);
-            (!tiles.is_empty()).then(|| match end {
-                End::Front => (tiles.start..tiles.start + count, tiles.start + count..tiles.end),
-                End::Back => (tiles.end - count..tiles.end, tiles.start..tiles.end - count),
-            })
-        };
-        let rest = |control: u64| {
-            let (_, tiles) = take(control)?;
-            Some(Left { tiles, ..Left::unpack(control) }.pack())
-        };
+        let taken = |control: u64| Left::unpack(control).take(end);
+        let rest = |control: u64| taken(control).map(|(_, left)| left.pack());
         let before = self.control.fetch_update(Ordering::Acquire, Ordering::Relaxed, rest).ok()?;
-        take(before).map(|(claimed, _)| claimed)
+        taken(before).map(|(claimed, _)| claimed)
     }
 
     /// Runs claimed tiles and counts them. Whoever counts the last one wakes the runner, if it is
@@ -246,6 +236,17 @@ struct Left {
 }
 
 impl Left {
+    /// What a claim takes at one end, and what it leaves.
+    fn take(self, end: End) -> Option<(Range<usize>, Self)> {
+        let (Range { start, end: behind }, together) = (self.tiles, self.together);
+        let count = (behind - start).div_ceil(2).min(together);
+        let (claimed, tiles) = match end {
+            End::Front => (start..start + count, start + count..behind),
+            End::Back => (behind - count..behind, start..behind - count),
+        };
+        (!claimed.is_empty()).then_some((claimed, Self { tiles, together }))
+    }
+
     fn pack(&self) -> u64 {
         let Range { start, end } = self.tiles;
         ((self.together << TILE_BITS | start) << TILE_BITS | end) as u64

@@ -18,7 +18,7 @@ fn model_member_and_runner_share_the_tiles_of_two_steps() {
     model::check(|| {
         let gang = Gang::new();
         let member = member(&gang);
-        let tiles = model::bound(2, 3, 6);
+        let tiles = model::bound(3, 5, 6);
         let mut memory = vec![0_u8; tiles * TILE_BYTES];
         let mut scratch = Scratch::new(0, 2);
         for byte in 1..=2 {
