@@ -62,6 +62,17 @@ impl Axis {
         }
     }
 
+    /// The window, the stride and the padding before the image, where windows are so close that
+    /// vectors of them are joined tap by tap.
+    fn near(self) -> Option<[usize; 3]> {
+        match self {
+            Self::Regular { window, stride: stride @ 1..=2, dilation: 1, before, .. } => {
+                (window.max(before) <= WINDOW_MAX).then_some([window, stride, before])
+            }
+            _ => None,
+        }
+    }
+
     #[inline(always)]
     fn taps(self, index: usize) -> Taps {
         match self {
@@ -197,7 +208,13 @@ fn pool(
     let width = pool.in_size[1];
     match pool.pooling {
         Pooling::Max => {
-            let ([line], _) = scratch.regions([width])?;
+            let lanes = isa.lanes();
+            // With what the last windows read behind the image in whole vectors.
+            let length = pool.axes[1].near().map_or(width, |[window, stride, before]| {
+                let windows = pool.out_size[1].next_multiple_of(lanes) * stride;
+                (before + width).max(windows + window + 2 * lanes)
+            });
+            let ([line], _) = scratch.regions([length])?;
             isa.run(Max { pool, x, y, units, line });
         }
         Pooling::Average { count_padding } => {
@@ -339,14 +356,60 @@ impl Work for Max<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Self { pool, x, mut y, units, line } = self;
         let [h, w] = pool.in_size;
         let [oh, ow] = pool.out_size;
+        let [down, across] = pool.axes;
+        let near = across.near();
+        let before = near.map_or(0, |[.., before]| before);
+        line.fill(f32::NEG_INFINITY);
         for unit in units {
-            join_rows(Largest, &x, unit / oh * h * w, pool.axes[0].taps(unit % oh), line);
-            join_columns(Largest, pool.axes[1], line, y.window_mut(unit * ow, ow));
+            let (first, rows) = (unit / oh * h * w, down.taps(unit % oh));
+            let row = |index: usize| x.window(first + index * w, w);
+            let inside = &mut line[before..before + w];
+            for (vector, line) in inside.chunks_mut(S::LANES).enumerate() {
+                let range = vector * S::LANES..vector * S::LANES + line.len();
+                let mut most = simd.splat(f32::NEG_INFINITY);
+                for index in rows.indices() {
+                    most = simd.maximum(most, simd.load_some(&row(index)[range.clone()]));
+                }
+                simd.store_some(most, line);
+            }
+            let target = y.window_mut(unit * ow, ow);
+            match near {
+                Some([window, 1, _]) => most_of_windows::<S, 1>(simd, line, window, target),
+                Some([window, ..]) => most_of_windows::<S, 2>(simd, line, window, target),
+                None => join_columns(Largest, across, line, target),
+            }
         }
+    }
+}
+
+/// The largest elements of windows of a padded line, a vector of windows at a time.
+#[inline(always)]
+fn most_of_windows<S: Simd, const STRIDE: usize>(
+    simd: S,
+    line: &[f32],
+    window: usize,
+    target: &mut [f32],
+) {
+    for (vector, target) in target.chunks_mut(S::LANES).enumerate() {
+        let line = &line[vector * S::LANES * STRIDE..];
+        let mut most = simd.splat(f32::NEG_INFINITY);
+        for tap in (0..window).step_by(STRIDE) {
+            let first = simd.load(&line[tap..]);
+            if STRIDE == 1 {
+                most = simd.maximum(most, first);
+                continue;
+            }
+            let (even, odd) = simd.deinterleave(first, simd.load(&line[tap + S::LANES..]));
+            most = simd.maximum(most, even);
+            if tap + 1 < window {
+                most = simd.maximum(most, odd);
+            }
+        }
+        simd.store_some(most, target);
     }
 }
 

@@ -185,21 +185,21 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load_quads(self, addresses: [NonNull<f32>; QUADS_MAX]) -> __m512 {
+    unsafe fn load_quads(self, [a, b, c, d]: [NonNull<f32>; QUADS_MAX]) -> __m512 {
         // SAFETY: The token proves the instruction, the caller has the elements.
-        let quads = addresses.map(|address| unsafe { _mm_loadu_ps(address.as_ptr()) });
+        let quad = |address: NonNull<f32>| unsafe { _mm_loadu_ps(address.as_ptr()) };
         // SAFETY: The token proves that the processor has these instructions.
-        unsafe { whole(quads) }
+        unsafe { whole([quad(a), quad(b), quad(c), quad(d)]) }
     }
 
     #[inline(always)]
     unsafe fn store_quads(self, a: __m512, addresses: [Option<NonNull<f32>>; QUADS_MAX]) {
         // SAFETY: The token proves that the processor has these instructions.
         let quads = unsafe { parts(a) };
-        for (quad, address) in quads.into_iter().zip(addresses) {
-            if let Some(address) = address {
+        for part in 0..QUADS_MAX {
+            if let Some(address) = addresses[part] {
                 // SAFETY: The token proves the instruction, the caller has the elements.
-                unsafe { _mm_storeu_ps(address.as_ptr(), quad) };
+                unsafe { _mm_storeu_ps(address.as_ptr(), quads[part]) };
             }
         }
     }

@@ -58,14 +58,24 @@ impl Rows<'_> {
             return;
         }
         for (first, early) in quads(self.length) {
-            let mut columns = [simd.splat(0.0); QUAD];
-            for (k, quad) in columns.iter_mut().enumerate() {
+            let quad = |k: usize| {
                 // SAFETY: Each row has four elements from there on.
                 let start = |part: usize| unsafe { self.starts[QUAD * part + k].add(first) };
                 // SAFETY: As above.
-                *quad = unsafe { simd.load_quads(array::from_fn(start)) };
+                unsafe { simd.load_quads([start(0), start(1), start(2), start(3)]) }
+            };
+            let columns = [quad(0), quad(1), quad(2), quad(3)];
+            let [first, second, third, fourth] = simd.turn_quads(columns);
+            if early < 1 {
+                take(first);
             }
-            simd.turn_quads(columns).into_iter().skip(early).for_each(&mut take);
+            if early < 2 {
+                take(second);
+            }
+            if early < 3 {
+                take(third);
+            }
+            take(fourth);
         }
     }
 }
@@ -120,7 +130,7 @@ impl RowsMut<'_> {
                     (row < self.count).then(|| start(row, first))
                 };
                 // SAFETY: Each row has four elements from there on.
-                unsafe { simd.store_quads(quad, array::from_fn(row)) };
+                unsafe { simd.store_quads(quad, [row(0), row(1), row(2), row(3)]) };
             }
         }
     }
