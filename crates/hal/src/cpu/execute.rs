@@ -104,6 +104,9 @@ impl<'a> Step<'a> {
 
     /// Runs some of the tiles that are left, as one; a panic inside becomes an error.
     pub(crate) fn run(self, tiles: Range<usize>, scratch: &mut Scratch) -> Result<(), Error> {
+        if tiles.is_empty() {
+            return Ok(());
+        }
         let first = self.left.first + tiles.start;
         let span = Span { first, count: tiles.len() };
         scratch.enter(self.number);

@@ -1,6 +1,7 @@
 //! Pooling.
 
 use super::*;
+use crate::cpu::kernels::sums::single;
 use crate::kernel::{AdaptiveAveragePool2d, Pool2d, Pooling};
 
 pub(crate) fn random_pool(random: &mut Random) -> Pool2d {
@@ -85,5 +86,20 @@ fn adaptive_pooling_is_right() {
         for isa in Isa::all() {
             assert_close(&kernel, &run(isa, &kernel, &inputs), &expected, |_| 1e-7);
         }
+    }
+}
+
+#[test]
+fn averages_of_short_runs_are_rounded_once() {
+    let planes = 21;
+    let pool = AdaptiveAveragePool2d { planes, in_size: [7, 7], out_size: [1, 1] };
+    // Next to the first element, single precision has no room for the others.
+    let plane = [16_777_216.0].into_iter().chain([1.0; 48]);
+    let x: Vec<f32> = plane.cycle().take(planes * 49).collect();
+    for isa in Isa::all() {
+        let kernel = Kernel::AdaptiveAveragePool2d(pool.clone());
+        let found = run(isa, &kernel, std::slice::from_ref(&x));
+        let expected = vec![single(16_777_264.0 / 49.0); planes];
+        assert_eq!(found, expected, "{}", isa.name());
     }
 }
