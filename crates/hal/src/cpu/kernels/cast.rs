@@ -34,7 +34,7 @@ trait Element: Copy {
     fn narrow(wide: Wide) -> Self::Stored;
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     isa: Isa,
     kernel: &Cast,

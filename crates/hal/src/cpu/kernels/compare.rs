@@ -14,7 +14,7 @@ pub(super) fn tiles(kernel: &Compare) -> Tiles {
     Tiles::of_elements(kernel.shape.iter().product(), 1024, 64)
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     isa: Isa,
     kernel: &Compare,

@@ -78,7 +78,7 @@ pub(super) fn tiles(kernels: Kernels, kernel: &Conv2d) -> Tiles {
     Plan::new(isa, kernel).map_or(Tiles::NONE, |plan| plan.tiles)
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     kernels: Kernels,
     kernel: &Conv2d,
@@ -225,7 +225,7 @@ pub(super) mod packing {
         Tiles::new(panels(isa, kernel).saturating_mul(kernel.groups), unit_ns)
     }
 
-    /// Packs the panels of one tile.
+    /// Packs the panels of some tiles.
     pub(in crate::cpu::kernels) fn run(
         kernels: Kernels,
         kernel: &Conv2d,

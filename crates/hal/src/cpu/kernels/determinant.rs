@@ -13,7 +13,7 @@ pub(super) fn tiles(kernel: &Determinant) -> Tiles {
     Tiles::new(kernel.count, kernel.side.saturating_pow(3).saturating_add(30))
 }
 
-/// Runs one tile over numbers of a type.
+/// Runs some tiles over numbers of a type.
 pub(super) fn run<T: Number>(
     kernel: &Determinant,
     operands: Operands<'_>,

@@ -124,7 +124,7 @@ pub(super) fn tiles(kernel: &MatMul) -> Tiles {
     Plan::new(kernel).tiles
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     isa: Isa,
     kernel: &MatMul,

@@ -54,7 +54,7 @@ fn of_elements(count: usize, function: Function, per_us: usize) -> Tiles {
     Tiles::of_elements(count, own.min(per_us), 64)
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     isa: Isa,
     kernel: &Kernel,

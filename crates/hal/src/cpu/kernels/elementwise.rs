@@ -23,7 +23,7 @@ pub(super) mod unary {
         Tiles::of_elements(kernel.count, elements_per_us(kernel.function), 64)
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         isa: Isa,
         kernel: &Unary,
@@ -116,7 +116,7 @@ pub(super) mod binary {
         Tiles::of_elements(count, own.min(elements_per_us(kernel.activation)), 64)
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         isa: Isa,
         kernel: &Binary,
@@ -250,7 +250,7 @@ pub(super) mod select {
         Tiles::of_elements(kernel.shape.iter().product(), 1024, 64)
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         kernel: &Select,
         operands: Operands<'_>,

@@ -42,7 +42,7 @@ fn across(windows: &Windows, tap: usize) -> (Range<usize>, usize) {
     (begin..end, (begin * stride + shift).wrapping_sub(before))
 }
 
-/// Runs one tile over numbers of a type.
+/// Runs some tiles over numbers of a type.
 pub(super) fn run<T: Number>(
     kernel: &Fold,
     operands: Operands<'_>,

@@ -121,7 +121,7 @@ pub(super) fn tiles(kernel: &Integer) -> Tiles {
     Tiles::of_elements(kernel.shape.iter().product(), 512, 64)
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     isa: Isa,
     kernel: &Integer,
@@ -219,7 +219,7 @@ pub(super) mod reduce {
         Tiles::new(plan.kept.count(), depth.saturating_add(30))
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         kernel: &IntegerReduce,
         operands: Operands<'_>,

@@ -91,7 +91,7 @@ pub(super) fn elements(shape: &[usize]) -> usize {
     shape.iter().product()
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     isa: Isa,
     kernel: &MatMul,
@@ -455,7 +455,7 @@ pub(super) mod packing {
         Tiles::new(kernel.n.div_ceil(isa.lanes()), kernel.k.saturating_mul(isa.lanes()))
     }
 
-    /// Packs the panels of one tile.
+    /// Packs the panels of some tiles.
     pub(in crate::cpu::kernels) fn run(
         isa: Isa,
         kernel: &MatMul,

@@ -60,7 +60,7 @@ pub(super) mod copy {
         if kernel.shape.contains(&0) { Tiles::NONE } else { tiles_of(&plan(kernel)) }
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         kernel: &StridedCopy,
         operands: Operands<'_>,
@@ -168,7 +168,7 @@ pub(super) mod gather {
         Tiles::new(kernel.outer * kernel.count, 5 + kernel.inner * kernel.element_bytes / 32)
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         kernel: &Gather,
         operands: Operands<'_>,

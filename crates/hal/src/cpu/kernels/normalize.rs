@@ -34,7 +34,7 @@ fn units(kernel: &Normalize) -> (usize, usize) {
     }
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     isa: Isa,
     kernel: &Normalize,

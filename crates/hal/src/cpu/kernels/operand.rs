@@ -14,7 +14,7 @@ pub(crate) struct RawOperand {
     pub(crate) bytes: usize,
 }
 
-/// The operands of a kernel while one tile of it runs.
+/// The operands of a kernel while tiles of it run.
 #[derive(Clone, Copy)]
 pub(super) struct Operands<'a> {
     raw: &'a [RawOperand],

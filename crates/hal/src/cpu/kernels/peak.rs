@@ -29,7 +29,7 @@ pub(super) fn tiles(kernel: &Peak) -> Tiles {
     Tiles::new(kernel.planes * depth * rows, width.saturating_mul(seen + 4).saturating_add(30))
 }
 
-/// Runs one tile over numbers of a type.
+/// Runs some tiles over numbers of a type.
 pub(super) fn run<T: Number>(
     kernel: &Peak,
     operands: Operands<'_>,

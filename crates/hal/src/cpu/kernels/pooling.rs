@@ -157,7 +157,7 @@ pub(super) mod windows {
         Pool::from(kernel).tiles()
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         isa: Isa,
         kernel: &Pool2d,
@@ -180,7 +180,7 @@ pub(super) mod adaptive {
         }
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         isa: Isa,
         kernel: &AdaptiveAveragePool2d,

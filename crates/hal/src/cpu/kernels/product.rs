@@ -88,7 +88,7 @@ pub(super) fn tiles(kernel: &MatMul) -> Tiles {
     Tiles::new(units, kernel.k.saturating_mul(2 + rows).saturating_add(8 * rows))
 }
 
-/// Runs one tile over elements of a type.
+/// Runs some tiles over elements of a type.
 pub(super) fn run<T: Term>(
     isa: Isa,
     kernel: &MatMul,

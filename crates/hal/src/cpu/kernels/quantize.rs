@@ -72,7 +72,7 @@ pub(super) fn tiles(kernel: &Quantize) -> Tiles {
     extents(kernel).tiles()
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     isa: Isa,
     kernel: &Quantize,
@@ -134,7 +134,7 @@ pub(super) mod back {
         extents(kernel).tiles()
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         isa: Isa,
         kernel: &Dequantize,

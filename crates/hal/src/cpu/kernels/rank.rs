@@ -162,7 +162,7 @@ pub(super) fn tiles(kernel: &Rank) -> Tiles {
     }
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     kernel: &Rank,
     operands: Operands<'_>,
@@ -239,7 +239,7 @@ pub(super) mod pick {
         Tiles::new(kernel.outer * kernel.count, 5 + 2 * kernel.inner)
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         kernel: &Pick,
         operands: Operands<'_>,

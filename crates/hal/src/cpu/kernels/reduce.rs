@@ -87,7 +87,7 @@ pub(super) mod single {
         }
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         isa: Isa,
         kernel: &Reduce,
@@ -101,7 +101,7 @@ pub(super) mod single {
     }
 }
 
-/// Runs one tile over numbers of a type.
+/// Runs some tiles over numbers of a type.
 pub(super) fn run<T: Number>(
     isa: Isa,
     kernel: &Reduce,

@@ -82,7 +82,7 @@ impl Side {
     }
 }
 
-/// Runs one tile over numbers of a type.
+/// Runs some tiles over numbers of a type.
 pub(super) fn run<T: Number>(
     kernel: &Regions,
     operands: Operands<'_>,

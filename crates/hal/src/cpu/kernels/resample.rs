@@ -21,7 +21,7 @@ pub(super) fn tiles(kernel: &Resample) -> Tiles {
     Tiles::new(planes * rows, down.saturating_add(20 + taps[1] * columns))
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     isa: Isa,
     kernel: &Resample,

@@ -56,7 +56,7 @@ impl Runs {
         Tiles::new(self.count.div_ceil(together), 30 + together * self.length / 8)
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(super) fn run(self, isa: Isa, operands: Operands<'_>, span: Span) -> Result<(), Error> {
         let x = operands.view(0, self.count * self.length)?;
         let y = operands.output(self.count)?;

@@ -28,7 +28,7 @@ pub(super) fn tiles(kernel: &Sample) -> Tiles {
     Tiles::new(kernel.batch * kernel.count.div_ceil(PLACES), work.saturating_mul(PLACES))
 }
 
-/// Runs one tile over numbers of a type.
+/// Runs some tiles over numbers of a type.
 pub(super) fn run<T: Number>(
     kernel: &Sample,
     operands: Operands<'_>,

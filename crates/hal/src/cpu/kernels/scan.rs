@@ -22,7 +22,7 @@ pub(super) fn tiles(kernel: &Scan) -> Tiles {
     Tiles::new(outer * inner.div_ceil(COLUMNS), work.saturating_add(30))
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(kernel: &Scan, operands: Operands<'_>, span: Span) -> Result<(), Error> {
     match (kernel.dtype, kernel.product) {
         (DType::F32, product) => floats::<f32>(kernel, operands, span, product),

@@ -31,7 +31,7 @@ pub(super) fn tiles(kernel: &Scatter) -> Tiles {
     Tiles::new(kernel.rows.div_ceil(rows), copied.saturating_add(kernel.count))
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(kernel: &Scatter, operands: Operands<'_>, span: Span) -> Result<(), Error> {
     match (kernel.combine, kernel.dtype) {
         (Combine::Replace, dtype) => {
@@ -114,7 +114,7 @@ pub(super) mod locate {
         Tiles::new(count, 4 + 2 * (kernel.shape.len() + kernel.extents.len()))
     }
 
-    /// Runs one tile.
+    /// Runs some tiles.
     pub(in crate::cpu::kernels) fn run(
         kernel: &Locate,
         operands: Operands<'_>,

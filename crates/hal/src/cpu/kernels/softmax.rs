@@ -27,7 +27,7 @@ pub(super) fn tiles(kernel: &Softmax) -> Tiles {
     }
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     isa: Isa,
     kernel: &Softmax,

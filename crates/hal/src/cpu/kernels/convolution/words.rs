@@ -75,7 +75,7 @@ pub(super) fn tiles(isa: Isa, kernel: &Conv2d) -> Tiles {
     Plan::new(isa, &of_words(kernel)).map_or(Tiles::NONE, |plan| plan.tiles)
 }
 
-/// Runs one tile.
+/// Runs some tiles.
 pub(super) fn run(
     isa: Isa,
     kernel: &Conv2d,

@@ -15,7 +15,7 @@ pub(in crate::cpu::kernels) fn tiles(kernel: &MatMul) -> Tiles {
     Tiles::new(Layout::new(kernel).panels, kernel.k.saturating_mul(2 * COLUMNS))
 }
 
-/// Packs the panels of one tile.
+/// Packs the panels of some tiles.
 pub(in crate::cpu::kernels) fn run(
     kernel: &MatMul,
     operands: Operands<'_>,

@@ -18,7 +18,7 @@ pub(in super::super) fn tiles(isa: Isa, kernel: &Conv2d) -> Tiles {
     Tiles::new(panels(isa, kernel).saturating_mul(kernel.groups), unit_ns)
 }
 
-/// Packs the panels of one tile.
+/// Packs the panels of some tiles.
 pub(in super::super) fn run(
     isa: Isa,
     kernel: &Conv2d,
